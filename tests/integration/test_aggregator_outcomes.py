@@ -158,3 +158,23 @@ async def test_a_small_batch_does_not_wait_until_a_large_one_is_settled(clean: S
             first, second = await around.finished(2)
     assert (first.batch_id, first.result) == (other, "completed")
     assert (second.batch_id, second.counts.cancelled) == (BATCH, pages * size)
+
+
+async def test_many_small_batches_end_at_once_whoever_changed_them_before(clean: Servers) -> None:
+    ids = [uuid4() for _ in range(90)]
+    async with at_work(clean) as around:
+        await around.send(*(accepted(2, batch_id=batch_id) for batch_id in ids))
+        await around.until_row("SELECT 1 FROM batches HAVING count(*) = $1", len(ids))
+        await around.execute(  # as another process does
+            "UPDATE batches SET priority = 'low', version = version + 1 WHERE batch_id = ANY ($1)", ids[::9]
+        )
+        failed = {ids[4], ids[50]}
+        for ordinal in range(2):
+            outcome = {True: "failed", False: "succeeded"}
+            await around.send(*(processed({ordinal: outcome[one in failed]}, batch_id=one) for one in ids))
+        ends = {end.batch_id: end for end in await around.finished(len(ids))}
+        assert {batch_id for batch_id, end in ends.items() if end.result == "failed"} == failed
+        assert {batch_id for batch_id, end in ends.items() if end.priority == "low"} == set(ids[::9])
+        assert {(end.counts.succeeded + end.counts.failed, end.counts.remaining) for end in ends.values()} == {(2, 0)}
+        assert await around.rows("SELECT count(*) FROM outcomes") == [{"count": 2 * len(ids)}]
+        assert len(around.all(BatchFinished)) == len(ids)

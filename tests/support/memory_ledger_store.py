@@ -13,7 +13,7 @@ from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome_rows import Row, count_rows, status_of
 from services.aggregator.domain.summary import Summary
-from services.aggregator.persistence.store import AlreadyRecorded
+from services.aggregator.persistence.store import AlreadyRecorded, FewOutcomes
 from shared.postgres.outbox import OutboxMessage
 
 
@@ -107,21 +107,19 @@ class MemoryStore:
         self._cache[batch.batch_id] = self.batches[batch.batch_id]
         return True
 
-    async def record_few(
-        self, batch: Batch, rows: Sequence[Row], messages: Sequence[OutboxMessage]
-    ) -> list[OutboxMessage] | None:
-        if self.batches[batch.batch_id].version != batch.version:
-            return None
+    async def record_few(self, changes: Sequence[FewOutcomes]) -> dict[UUID, list[OutboxMessage]]:
+        current = [one for one in changes if self.batches[one.batch.batch_id].version == one.batch.version]
         transaction = MemoryTransaction(self, {})
-        await transaction.insert_outcomes(rows)
-        await transaction.save([batch])
-        await transaction.add_to_outbox(messages)
+        for change in current:
+            await transaction.insert_outcomes(change.rows)
+            await transaction.save([change.batch])
+            await transaction.add_to_outbox(change.messages)
         crash = self._crash_before()
         self._commit(transaction)
         self._crash_after(crash)
         self._cache |= transaction.saved
-        self.fast_path_uses += 1
-        return list(messages)
+        self.fast_path_uses += bool(current)
+        return {change.batch.batch_id: list(change.messages) for change in current}
 
     @asynccontextmanager
     async def lock(self, batch_ids: Collection[UUID]) -> AsyncIterator[MemoryTransaction]:

@@ -15,7 +15,7 @@ from services.aggregator.domain.outcome_rows import Row, count_rows, outcome_row
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.units import units_by_item
 from services.aggregator.handlers.thresholds import check_threshold, source_ended_messages, stopped_messages
-from services.aggregator.persistence.store import AlreadyRecorded, LedgerStore, LedgerTransaction
+from services.aggregator.persistence.store import AlreadyRecorded, FewOutcomes, LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from services.aggregator.publishing.failure_events import FailureEvents
 from shared.messaging.batch_consumer import DecodedMessage
@@ -25,8 +25,8 @@ from shared.observability.telemetry import span
 log = structlog.get_logger()
 _ended_items = metrics.counter("batchyard.items.ended", "Items with a recorded terminal outcome, by status.")
 _Reports = Sequence[Report | ItemsSettled]
-_MAX_FEW_ROWS = 100
-"""Largest number of rows for the fast path; COPY writes more rows faster."""
+_MAX_FEW_ROWS, _MAX_FEW_ROWS_OF_BATCH = 1000, 100
+"""Largest number of rows for the fast path, in all and of one batch; COPY writes more rows faster."""
 
 
 class OutcomeHandler:
@@ -51,39 +51,54 @@ class OutcomeHandler:
         with span("record outcomes", received[0].envelope.traceparent, messages=len(received)):
             if not may_be_recorded:
                 try:
-                    if not await self._record_few(reports):
-                        await self._record(reports, may_be_recorded=False)
+                    if others := await self._record_few(reports):
+                        await self._record(others, may_be_recorded=False)
                 except AlreadyRecorded:
                     log.info("outcomes received again", messages=len(reports))
                 else:
                     return
             await self._record(reports, may_be_recorded=True)
 
-    async def _record_few(self, reports: _Reports) -> bool:
-        """Record a few successes of one cached batch in one statement; return False if the general path is needed."""
-        at, (first, *others) = self._clock(), reports
-        before = self._store.cached_batch(first.batch_id)
-        if before is None or any(report.batch_id != first.batch_id for report in others):
-            return False
+    async def _record_few(self, reports: _Reports) -> _Reports:
+        """Record the outcomes of cached batches that had a few successes each, in one statement; return the other
+        reports."""
+        at = self._clock()
+        by_batch: dict[UUID, list[Report | ItemsSettled]] = {}
+        for report in reports:
+            by_batch.setdefault(report.batch_id, []).append(report)
+        changes: list[FewOutcomes] = []
+        left = _MAX_FEW_ROWS
+        for batch_id, own in by_batch.items():
+            change = self._few_outcomes(batch_id, own, at)
+            if change is not None and len(change.rows) <= left:
+                changes.append(change)
+                left -= len(change.rows)
+        recorded = await self._store.record_few(changes) if changes else {}
+        for change in changes:
+            if (messages := recorded.get(change.batch.batch_id)) is not None:
+                self._batch_changes.publish([change.batch], messages)
+                self._update_partial_progress([change.batch], by_batch[change.batch.batch_id])
+                _count(change.batch, count_rows(change.rows))
+        return [report for report in reports if report.batch_id not in recorded]
+
+    def _few_outcomes(self, batch_id: UUID, reports: _Reports, at: datetime) -> FewOutcomes | None:
+        """Return the outcomes of a batch with its state after them; None if the general path is needed."""
+        before = self._store.cached_batch(batch_id)
+        if before is None:
+            return None
         found = [row for report in reports for row in outcome_rows(report, before)]
         new = count_rows(found)
         after = _apply_stop_reason(before.add_outcomes(new, at), reports, at)
         if (
-            not 0 < len(found) <= _MAX_FEW_ROWS
+            not 0 < len(found) <= _MAX_FEW_ROWS_OF_BATCH
             or new.failed
             or new.expired
             or after.active_threshold
             or not after.can_use_fast_path
         ):
-            return False
+            return None
         after = after.finish_if_complete(at)
-        recorded = await self._store.record_few(after, found, finished_messages([after]))
-        if recorded is None:
-            return False
-        self._batch_changes.publish([after], recorded)
-        self._update_partial_progress([after], reports)
-        _count(after, new)
-        return True
+        return FewOutcomes(after, found, finished_messages([after]))
 
     async def _record(self, reports: _Reports, *, may_be_recorded: bool) -> None:
         at = self._clock()

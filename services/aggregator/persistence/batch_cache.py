@@ -5,7 +5,7 @@ from uuid import UUID
 
 from services.aggregator.domain.batch import Batch
 
-_MAX_BATCHES = 1000
+_MAX_BATCHES = 5000
 
 
 class BatchCache:

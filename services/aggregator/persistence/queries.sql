@@ -13,15 +13,28 @@ ON CONFLICT (batch_id) DO NOTHING;
 -- Locks in the order of keys, so that two processes never deadlock on the same batches.
 SELECT {batch_columns} FROM batches WHERE batch_id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
--- name: save_batch
+-- name: save_batches
 UPDATE batches
-SET priority = $2, status = $3, round = $4, total = $5,
-    succeeded = $6, failed = $7, cancelled = $8, expired = $9, duplicate = $10,
-    paused = $11, result = $12, finished_at = $13, changed_at = coalesce($14, changed_at),
-    paused_or_resumed_at = $15, priority_changed_at = $16, cancel_asked_at = $17, retry_asked_at = $18,
-    reopened_at = $19, terms = $20, stopped = $21, failed_before = $22, ended_before = $23, cached = $24,
-    summary_due_at = $25, summary_asked = $26, units = $27, units_total = $28, version = version + 1
-WHERE id = $1;
+SET priority = new.priority, status = new.status, round = new.round, total = new.total,
+    succeeded = new.succeeded, failed = new.failed, cancelled = new.cancelled, expired = new.expired,
+    duplicate = new.duplicate, paused = new.paused, result = new.result, finished_at = new.finished_at,
+    changed_at = coalesce(new.changed_at, batches.changed_at), paused_or_resumed_at = new.paused_or_resumed_at,
+    priority_changed_at = new.priority_changed_at, cancel_asked_at = new.cancel_asked_at,
+    retry_asked_at = new.retry_asked_at, reopened_at = new.reopened_at, terms = new.terms, stopped = new.stopped,
+    failed_before = new.failed_before, ended_before = new.ended_before, cached = new.cached,
+    summary_due_at = new.summary_due_at, summary_asked = new.summary_asked, units = new.units,
+    units_total = new.units_total, version = version + 1
+FROM unnest(
+    $1::bigint[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[], $10::int[],
+    $11::boolean[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
+    $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::text[], $21::text[], $22::int[], $23::int[],
+    $24::int[], $25::timestamptz[], $26::int[], $27::bigint[], $28::bigint[]
+) AS new (
+    id, priority, status, round, total, succeeded, failed, cancelled, expired, duplicate, paused, result, finished_at,
+    changed_at, paused_or_resumed_at, priority_changed_at, cancel_asked_at, retry_asked_at, reopened_at, terms, stopped,
+    failed_before, ended_before, cached, summary_due_at, summary_asked, units, units_total
+)
+WHERE batches.id = new.id;
 
 -- name: create_batch
 -- Inserts a batch with its header, unless the batch exists.
@@ -34,31 +47,44 @@ ON CONFLICT (batch_id) DO NOTHING
 RETURNING id, changed_at;
 
 -- name: record_few
--- Inserts a few new outcomes and outbox messages and updates their batch, unless it has changed since version $2.
-WITH changed AS (
+-- Inserts new outcomes and outbox messages and updates their batches, except those that have changed since version $2.
+-- Returns the key of each updated batch, and the id and the key of each message.
+WITH locked AS (
+    SELECT id, version FROM batches WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
+), changed AS (
     UPDATE batches
-    SET status = $3, succeeded = $4, failed = $5, cancelled = $6, expired = $7, duplicate = $8, cached = $9,
-        result = $10, finished_at = $11, changed_at = $12, stopped = $13, summary_due_at = $14, summary_asked = $15,
-        version = version + 1
-    WHERE id = $1 AND version = $2
-    RETURNING id
+    SET status = new.status, succeeded = new.succeeded, failed = new.failed, cancelled = new.cancelled,
+        expired = new.expired, duplicate = new.duplicate, cached = new.cached, result = new.result,
+        finished_at = new.finished_at, changed_at = new.changed_at, stopped = new.stopped,
+        summary_due_at = new.summary_due_at, summary_asked = new.summary_asked, version = batches.version + 1
+    FROM locked JOIN unnest(
+        $1::bigint[], $2::int[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[],
+        $10::text[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::int[]
+    ) AS new (
+        id, version, status, succeeded, failed, cancelled, expired, duplicate, cached, result, finished_at, changed_at,
+        stopped, summary_due_at, summary_asked
+    ) ON locked.id = new.id AND locked.version = new.version
+    WHERE batches.id = locked.id
+    RETURNING batches.id
 ), recorded AS (
     INSERT INTO outcomes (
         batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
         custom_id, error_code, error_message, error_scope, result, duplicate_of_batch
     )
-    SELECT new.* FROM changed CROSS JOIN unnest(
+    SELECT new.* FROM unnest(
         $16::bigint[], $17::int[], $18::int[], $19::int[], $20::int[], $21::int[], $22::boolean[], $23::text[],
         $24::text[], $25::text[], $26::text[], $27::text[], $28::bytea[], $29::uuid[]
-    ) AS new
+    ) AS new (batch) JOIN changed ON changed.id = new.batch
 ), posted AS (
     INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
-    SELECT new.* FROM changed CROSS JOIN unnest(
-        $30::text[], $31::text[], $32::text[], $33::bytea[], $34::text[], $35::text[]
-    ) AS new
-    RETURNING id
+    SELECT new.exchange, new.routing_key, new.type, new.body, new.traceparent, new.key FROM unnest(
+        $30::bigint[], $31::text[], $32::text[], $33::text[], $34::bytea[], $35::text[], $36::text[]
+    ) WITH ORDINALITY AS new (batch, exchange, routing_key, type, body, traceparent, key, place)
+    JOIN changed ON changed.id = new.batch
+    ORDER BY new.place
+    RETURNING id, key
 )
-SELECT array(SELECT id FROM posted ORDER BY id) FROM changed;
+SELECT id AS batch, NULL AS message, NULL AS key FROM changed UNION ALL SELECT NULL, id, key FROM posted;
 
 -- name: save_header
 UPDATE batches

@@ -45,8 +45,8 @@ def batch_from_row(row: asyncpg.Record) -> Batch:
     )
 
 
-def save_batch_arguments(batch: Batch) -> tuple[Any, ...]:
-    """Return the arguments of `save_batch`."""
+def save_batch_row(batch: Batch) -> tuple[Any, ...]:
+    """Return the values of a batch for `save_batches`."""
     counters = batch.counters
     return (
         batch.key,
@@ -102,8 +102,8 @@ def create_batch_arguments(batch: Batch, header: BatchHeader) -> tuple[Any, ...]
     return (*header_arguments(batch.batch_id, header), batch.priority, batch.status, batch.total, terms)
 
 
-def record_few_arguments(batch: Batch) -> tuple[Any, ...]:
-    """Return the first arguments of `record_few`: what outcomes change in a batch."""
+def record_few_row(batch: Batch) -> tuple[Any, ...]:
+    """Return the values of a batch for `record_few`: what outcomes change in it."""
     counters = batch.counters
     return (
         batch.key,

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -24,10 +24,10 @@ from services.aggregator.persistence.row_mapping import (
     batch_from_row,
     create_batch_arguments,
     header_arguments,
-    record_few_arguments,
-    save_batch_arguments,
+    record_few_row,
+    save_batch_row,
 )
-from shared.postgres.outbox import OutboxMessage, columns, with_ids
+from shared.postgres.outbox import OutboxMessage, columns
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
@@ -38,6 +38,15 @@ UNSUCCESSFUL = ("failed", "cancelled", "expired")
 
 class AlreadyRecorded(Exception):
     """An outcome was recorded before; nothing was written. Use `insert_new_outcomes` instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class FewOutcomes:
+    """New outcomes of one batch, its state after them, and the messages that follow from them."""
+
+    batch: Batch
+    rows: Sequence[Row]
+    messages: Sequence[OutboxMessage]
 
 
 class LedgerTransaction:
@@ -75,7 +84,8 @@ class LedgerTransaction:
     async def save(self, batches: Sequence[Batch]) -> None:
         """Save state and counters."""
         if batches:
-            await self._connection.executemany(_SQL["save_batch"], [save_batch_arguments(batch) for batch in batches])
+            rows = [save_batch_row(batch) for batch in batches]
+            await self._connection.execute(_SQL["save_batches"], *zip(*rows, strict=True))
         self.saved |= {batch.batch_id: replace(batch, version=batch.version + 1) for batch in batches}
 
     async def save_header(self, batch: Batch) -> None:
@@ -168,26 +178,35 @@ class LedgerStore:
             self._cache.put(replace(batch, key=row["id"], changed_at=row["changed_at"]))
         return row is not None
 
-    async def record_few(
-        self, batch: Batch, rows: Sequence[Row], messages: Sequence[OutboxMessage]
-    ) -> list[OutboxMessage] | None:
-        """Record a few outcomes of a cached batch, its new state and its messages in one statement.
+    async def record_few(self, changes: Sequence[FewOutcomes]) -> dict[UUID, list[OutboxMessage]]:
+        """Record outcomes of cached batches, the new states of these, and their messages, in one statement.
 
-        Return the messages as they stand in the outbox, or None, with nothing written, if another process has changed
-        the batch. Raise `AlreadyRecorded`.
+        Return the messages of each batch as they stand in the outbox. A batch that another process has changed is left
+        out, with nothing written. Raise `AlreadyRecorded`.
         """
-        outcomes = [[row[place] for row in rows] for place in range(len(COLUMNS))]
-        self._cache.discard(batch.batch_id)
+        rows = [row for change in changes for row in change.rows]
+        messages = [message for change in changes for message in change.messages]
+        batch_of_message = [change.batch.key for change in changes for _ in change.messages]
+        for change in changes:
+            self._cache.discard(change.batch.batch_id)
         try:
-            ids: list[int] | None = await self._pool.fetchval(
-                _SQL["record_few"], *record_few_arguments(batch), *outcomes, *columns(messages)
+            written = await self._pool.fetch(
+                _SQL["record_few"],
+                *zip(*[record_few_row(change.batch) for change in changes], strict=True),
+                *zip(*rows, strict=True),
+                batch_of_message,
+                *columns(messages),
             )
         except asyncpg.UniqueViolationError as error:
             raise AlreadyRecorded from error
-        if ids is None:
-            return None
-        self._cache.put(replace(batch, version=batch.version + 1))
-        return with_ids(messages, ids)
+        changed = {row["batch"] for row in written if row["batch"] is not None}
+        ids = {row["key"]: row["message"] for row in written if row["batch"] is None}
+        recorded = {}
+        for change in changes:
+            if (batch := change.batch).key in changed:
+                self._cache.put(replace(batch, version=batch.version + 1))
+                recorded[batch.batch_id] = [replace(one, id=ids[one.key]) for one in change.messages]
+        return recorded
 
     @asynccontextmanager
     async def lock(self, batch_ids: Collection[UUID]) -> AsyncIterator[LedgerTransaction]:

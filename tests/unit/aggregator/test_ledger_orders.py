@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -168,5 +169,22 @@ def test_the_fast_path_is_left_when_another_process_changed_the_batch() -> None:
         await ledger.deliver([processed({3: "cancelled"})])
         (end,) = ledger.finished()
         assert (end.result, end.counts.succeeded, end.counts.failed) == ("partial", 3, 1)
+
+    asyncio.run(scenario())
+
+
+def test_many_batches_end_together_except_one_that_another_process_changed() -> None:
+    async def scenario() -> None:
+        ledger = Ledger()
+        ids = [UUID(int=number) for number in range(20)]
+        for batch_id in ids:
+            await ledger.deliver([accepted(2, batch_id=batch_id)])
+        reports = [processed({ordinal: "succeeded"}, batch_id=batch_id) for ordinal in range(2) for batch_id in ids]
+        changed = ledger.store.batches[ids[7]]
+        ledger.store.batches[ids[7]] = replace(changed, paused=True, version=changed.version + 1)
+        await ledger.deliver(reports)
+        assert ledger.store.fast_path_uses == 1
+        assert {end.batch_id for end in ledger.finished()} == set(ids)
+        assert all(ledger.store.batches[batch_id].counters.succeeded == 2 for batch_id in ids)
 
     asyncio.run(scenario())
