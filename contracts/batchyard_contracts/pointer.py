@@ -1,5 +1,6 @@
 """JSON Pointers (RFC 6901), parsed once and resolved many times."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 MISSING: Final = object()
@@ -23,3 +24,8 @@ class CompiledPointer:
             else:
                 return MISSING
         return document
+
+
+def pointer_to(parts: Iterable[str | int]) -> str:
+    """Return the JSON Pointer that leads through these names and positions."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

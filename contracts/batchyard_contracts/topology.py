@@ -189,6 +189,7 @@ NOTIFIER_INBOX = Queue(
         *(Binding(EVENTS, f"{event}.#") for event in ("batch.finished", "batch.stuck", "circuit.changed")),
     ),
 )
+NOTIFIER_QUERIES = Queue("notifier.queries", (Binding(QUERIES, "deliveries.query.v1"),), lossy_ttl_ms=QUERY_TTL_MS)
 
 QUEUES: tuple[Queue, ...] = (
     INGEST_COMMANDS,
@@ -205,6 +206,7 @@ QUEUES: tuple[Queue, ...] = (
     AGGREGATOR_CONTROL,
     AGGREGATOR_QUERIES,
     NOTIFIER_INBOX,
+    NOTIFIER_QUERIES,
 )
 
 

@@ -99,6 +99,7 @@ def test_only_what_clients_may_publish_to_is_public() -> None:
         "ingest.commands",
         "dispatcher.queries",
         "aggregator.queries",
+        "notifier.queries",
         question_queue("noop", "root").name,
     }
 

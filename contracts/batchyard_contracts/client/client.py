@@ -252,7 +252,15 @@ class Client:
         timeout_s = timeout_s or self._command_timeout_s
         reply = await self._requests.request(topology.COMMANDS, command, timeout_s, durable=True)
         if isinstance(reply, commands.CommandRejected):
-            raise BatchRefused(reply.code, reply.detail, reply.line, reply.status, reply.retry_after_s)
+            raise BatchRefused(
+                reply.code,
+                reply.detail,
+                reply.line,
+                reply.status,
+                reply.retry_after_s,
+                reply.errors,
+                reply.error_count,
+            )
         return reply
 
     async def _append(

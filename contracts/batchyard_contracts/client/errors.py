@@ -1,5 +1,9 @@
 """Errors of the client; the package's docstring has the tree. The docstring of a class is its default message."""
 
+from collections.abc import Sequence
+
+from batchyard_contracts.v1.commands import InputError
+
 
 class ClientError(Exception):
     """Base of the errors of the client."""
@@ -22,19 +26,29 @@ class NoReply(ClientError):
 
 
 class BatchRefused(ClientError):
-    """A service rejected the command, which had no effect. `line` is the number of the first invalid item, from 1."""
+    """A service rejected the command, which had no effect. `line` is the number of the first invalid item, from 1;
+    `errors` lists the wrong items and fields, and `error_count` counts those that it has no room for, too."""
 
     retry_after_s: float | None
     """Seconds after which the same command may be accepted; set when too many items were waiting."""
 
     def __init__(
-        self, code: str, detail: str, line: int | None = None, status: int = 400, retry_after_s: float | None = None
+        self,
+        code: str,
+        detail: str,
+        line: int | None = None,
+        status: int = 400,
+        retry_after_s: float | None = None,
+        errors: Sequence[InputError] = (),
+        error_count: int = 0,
     ) -> None:
         super().__init__(detail)
         self.code = code
         self.line = line
         self.status = status
         self.retry_after_s = retry_after_s
+        self.errors = tuple(errors)
+        self.error_count = error_count
 
 
 class InvalidItem(ClientError):

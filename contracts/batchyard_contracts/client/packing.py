@@ -7,6 +7,7 @@ from pydantic import JsonValue, ValidationError
 from batchyard_contracts.client.errors import InvalidItem
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, NewItem
+from batchyard_contracts.validation_words import sentence
 
 MAX_PART_BYTES = 1024 * 1024
 _MAX_ITEM_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
@@ -59,6 +60,5 @@ def _measure(item_like: ItemLike, line: int) -> tuple[NewItem, int]:
 
 def _brief(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return f"{type(error).__name__}: {error}"[:200]
+        return sentence(error.errors(include_url=False, include_input=False)[0], "the item")
+    return str(error)[:200]

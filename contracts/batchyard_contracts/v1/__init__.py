@@ -62,6 +62,8 @@ QUERIES: tuple[type[Message], ...] = (
     queries.WaitingReply,
     queries.HeldQuery,
     queries.HeldReply,
+    queries.DeliveriesQuery,
+    queries.DeliveriesReply,
     queries.WorkersQuery,
     queries.WorkersReply,
     queries.RatesQuery,

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from batchyard_contracts.message import Command, Message
+from batchyard_contracts.message import Command, Message, Value
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
@@ -171,6 +171,25 @@ class ControlAccepted(Message):
     at: Time
 
 
+MAX_INPUT_ERRORS = 100
+"""Largest number of errors that a rejection lists; it counts the others."""
+
+
+class InputError(Value):
+    """Error in a command or a file that was rejected: a wrong item, or a wrong field of the command."""
+
+    code: ErrorCode
+    detail: Detail
+    pointer: Annotated[str, StringConstraints(max_length=1000)] | None = None
+    """JSON Pointer (RFC 6901) to the wrong value, from the root of the command; in a file from the item's payload."""
+    line: Count | None = None
+    """Number of the wrong item, counted from 1; in a file its line."""
+    column: Count | None = None
+    """Number of the character on that line from which it cannot be read; in CSV the number of the column."""
+    parameter: Annotated[str, StringConstraints(max_length=200)] | None = None
+    """Name of the wrong query parameter of an HTTP request."""
+
+
 class CommandRejected(Message):
     """Reply to a command that was rejected as a whole; it had no effect."""
 
@@ -181,5 +200,9 @@ class CommandRejected(Message):
     """HTTP status with which the HTTP API answers the same rejection."""
     line: Count | None = None
     """Number of the first invalid item, counted from 1."""
+    errors: Annotated[list[InputError], Field(max_length=MAX_INPUT_ERRORS)] = []
+    """Wrong items and fields, in their order."""
+    error_count: Count = 0
+    """Number of all of them, those included that `errors` has no room for."""
     retry_after_s: Seconds | None = None
     """Seconds after which the same command may be accepted; set when too many items were waiting."""

@@ -145,6 +145,15 @@ class Batch:
             return "cancelled"
         return "expired" if self.stop_reason else None
 
+    @property
+    def controlled_at(self) -> datetime | None:
+        """Time of the newest command that was applied; None if there was none."""
+        times = [self.paused_or_resumed_at, self.priority_changed_at, self.cancel_asked_at, self.retry_asked_at]
+        if self.terms_history:
+            times += [at for _, at in self.terms_history.entries.values()]
+        accepted_at = self.header.accepted_at if self.header else None
+        return max((at for at in times if at is not None and at != accepted_at), default=None)
+
     def is_open_for(self, round_: int) -> bool:
         """Tell whether outcomes of this round still count; reports on an earlier round are late."""
         return round_ == self.round and not self.is_finished

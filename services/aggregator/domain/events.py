@@ -102,6 +102,7 @@ def batch_state(batch: Batch, items_per_s: float | None, summary: Summary = NO_S
         items_per_s=_round_rate(items_per_s),
         eta_s=eta_s(batch, items_per_s),
         accepted_at=batch.header.accepted_at,
+        controlled_at=batch.controlled_at,
         finished_at=batch.finished_at,
         terms=batch.terms,
         stop_reason=batch.stop_reason,

@@ -1,7 +1,10 @@
 """Tests of the events and states that are published about a batch."""
 
+from datetime import timedelta
+
 import pytest
 
+from batchyard_contracts.v1.values import Terms
 from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.events import batch_state, counts, finished_event, progress_event
@@ -64,3 +67,20 @@ def test_progress_without_changes_has_the_time_of_acceptance() -> None:
     event = progress_event(batch(total=3), 1.5)
     assert event is not None
     assert (event.at, event.eta_s, event.items_per_s) == (START, 2.0, 1.5)
+
+
+def test_a_state_names_the_time_of_the_newest_command_that_it_shows() -> None:
+    header = BatchHeader("ann", "squares", START)
+    found = Batch(1, BATCH).accept(header, "normal", 3, Terms(weight=2))
+    assert batch_state(found, None).controlled_at is None, "terms of the submission are no command"
+    times = [START + timedelta(seconds=number) for number in range(1, 6)]
+    found = found.apply_command("pause", times[0])
+    assert batch_state(found, None).controlled_at == times[0]
+    found = found.change(times[1], None, Terms(weight=3), ())
+    assert batch_state(found, None).controlled_at == times[1]
+    found = found.change(times[2], "low", Terms(), ())
+    assert batch_state(found, None).controlled_at == times[2]
+    found = found.change(times[3], None, Terms(), ("weight",))
+    assert batch_state(found, None).controlled_at == times[3]
+    found = found.apply_command("cancel", times[4]).apply_command("resume", times[0])
+    assert batch_state(found, None).controlled_at == times[4]

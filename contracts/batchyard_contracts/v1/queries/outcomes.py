@@ -1,0 +1,100 @@
+"""Queries for the outcomes of items: results, failures by cause, and the items that a retry selects."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from batchyard_contracts.message import Message, Value
+from batchyard_contracts.v1.queries.paging import MAX_ORDINALS, MAX_PAGE, Cursor
+from batchyard_contracts.v1.values import (
+    BatchId,
+    Cause,
+    Count,
+    Detail,
+    ErrorCode,
+    ItemResult,
+    Ordinal,
+    Owner,
+    PartitionName,
+    Round,
+    Selection,
+    TerminalStatus,
+)
+
+
+class ResultsQuery(Message):
+    """Query for outcomes of a batch, in the order of their ordinals, beginning after the ordinal `after`."""
+
+    type: ClassVar[str] = "results.query.v1"
+    owner: Owner
+    batch_id: BatchId
+    after: Cursor = -1
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 500
+    status: TerminalStatus | None = None
+    error_code: ErrorCode | None = None
+    cause: Cause | None = None
+    """Cause of the failure, as the reply to `failures.query.v1` names it."""
+
+
+class ResultsReply(Message):
+    """Reply with a page of outcomes; `next_after` continues it, and is None after the last one recorded so far."""
+
+    type: ClassVar[str] = "results.reply.v1"
+    found: bool = True
+    """False: the owner has no such batch."""
+    items: Annotated[list[ItemResult], Field(max_length=MAX_PAGE)] = []
+    next_after: Cursor | None = None
+
+
+class FailuresQuery(Message):
+    """Query for the failures of a batch, grouped by cause."""
+
+    type: ClassVar[str] = "failures.query.v1"
+    owner: Owner
+    batch_id: BatchId
+
+
+class FailureGroup(Value):
+    """Group of failed and expired items with one cause, with one of their messages and their first ordinals."""
+
+    code: ErrorCode
+    count: Count
+    message: Detail
+    ordinals: Annotated[list[Ordinal], Field(max_length=10)]
+    cause: Cause | None = None
+    partition: PartitionName | None = None
+    retryable: bool | None = None
+    """True: a retry without changes may succeed, because the items ran out of attempts or time."""
+
+
+class FailuresReply(Message):
+    """Reply with groups of failures, the largest first."""
+
+    type: ClassVar[str] = "failures.reply.v1"
+    found: bool = True
+    groups: Annotated[list[FailureGroup], Field(max_length=MAX_PAGE)] = []
+
+
+class SelectionQuery(Message):
+    """Query for the items of a selection, in the order of their ordinals, beginning after the ordinal `after`."""
+
+    type: ClassVar[str] = "selection.query.v1"
+    owner: Owner
+    batch_id: BatchId
+    select: Selection | None = None
+    """Selection; None: all items that did not succeed, but for those that failed as `needs_review`."""
+    after: Cursor = -1
+    limit: Annotated[int, Field(ge=0, le=MAX_ORDINALS)] = MAX_ORDINALS
+    count: bool = False
+    """True: the reply has the number of all selected items in `count`."""
+
+
+class SelectionReply(Message):
+    """Reply with a page of ordinals; `next_after` continues it, and is None at the end."""
+
+    type: ClassVar[str] = "selection.reply.v1"
+    found: bool = True
+    round: Round = 1
+    ordinals: Annotated[list[Ordinal], Field(max_length=MAX_ORDINALS)] = []
+    next_after: Cursor | None = None
+    count: Count | None = None

@@ -1,0 +1,103 @@
+"""Queries for the rates of destinations, and of a worker for the limits of one call."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from batchyard_contracts.message import Message, Value
+from batchyard_contracts.v1.manifest import Adaptive
+from batchyard_contracts.v1.queries.paging import MAX_PAGE
+from batchyard_contracts.v1.values import (
+    CircuitState,
+    Count,
+    Detail,
+    ItemError,
+    LimitName,
+    MeasuredPerSecond,
+    PartitionName,
+    Time,
+    WaitReason,
+    WorkloadName,
+)
+from batchyard_contracts.v1.work import ChunkRates
+
+
+class RatesQuery(Message):
+    """Query for the rates of destinations: of one workload or all, of one partition or all in use."""
+
+    type: ClassVar[str] = "rates.query.v1"
+    workload: WorkloadName | None = None
+    limit: LimitName | None = None
+    partition: Annotated[str, StringConstraints(max_length=255)] | None = None
+    """Partition of this limit, such as a host or an account; None: all in use."""
+    history: Annotated[int, Field(ge=0, le=200)] = 0
+    """Largest number of entries of each rate's history."""
+
+
+class RateHistoryEntry(Value):
+    """Entry of a rate's history: one change and its reason. Rates are in items a second; None: unlimited."""
+
+    at: Time
+    before: MeasuredPerSecond | None = None
+    after: MeasuredPerSecond | None = None
+    reason: Detail
+
+
+class RateState(Value):
+    """State of one limit of a workload at one of its partitions, such as a host or an account."""
+
+    workload: WorkloadName
+    limit: LimitName
+    partition: PartitionName
+    per_second: MeasuredPerSecond | None = None
+    """Present rate in items a second; None: unlimited."""
+    burst: Count = 1
+    reason: Detail
+    """Reason for the present rate."""
+    adaptive: Adaptive | None = None
+    concurrency: Count | None = None
+    set_by_operator: bool = False
+    """True: an operator's override replaces the manifest's."""
+    in_flight: Count = 0
+    """Number of items that workers hold."""
+    waiting: Count = 0
+    """Number of items in memory that wait to be dispatched; more may wait for a retry."""
+    backoff_until: Time | None = None
+    """Time until which nothing is dispatched, because the destination asked for a pause; None: there is none."""
+    backoff_reason: Detail = ""
+    circuit: CircuitState = "closed"
+    error: ItemError | None = None
+    """Error for which the circuit is not closed."""
+    next_probe_at: Time | None = None
+    """Time at which a single item probes the provider."""
+    chunk_size: Count | None = None
+    """Present number of items in a chunk."""
+    chunk_size_reason: Detail = ""
+    history: Annotated[list[RateHistoryEntry], Field(max_length=200)] = []
+
+
+class RatesReply(Message):
+    """Reply with the rates in use, the busiest first."""
+
+    type: ClassVar[str] = "rates.reply.v1"
+    rates: Annotated[list[RateState], Field(max_length=MAX_PAGE)]
+    truncated: bool = False
+    """True: more rates are in use than fit into a reply; name a workload, or a partition."""
+
+
+class LimitsQuery(Message):
+    """Query of a worker for the limits that a call outside of any batch has to keep, for example for a question."""
+
+    type: ClassVar[str] = "limits.query.v1"
+    workload: WorkloadName
+    partition: PartitionName
+
+
+class LimitsReply(Message):
+    """Reply with the rates of the partition, or with the reason why it takes no call at present."""
+
+    type: ClassVar[str] = "limits.reply.v1"
+    rates: ChunkRates | None = None
+    """Rates that the call shares with the items of the partition; None: there are none."""
+    waiting: WaitReason | None = None
+    """Reason why no call may be made; None: one may be made."""
