@@ -10,13 +10,13 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from pydantic import ValidationError
 
 from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Envelope
+from batchyard_contracts.validation_words import sentence
 from shared.messaging.frame_decoder import FAULT_HEADER, PropertyFault
 from shared.runtime.errors import MessageRejected
 
 CHANNEL_LOST = (AMQPError, ChannelInvalidStateError)
 """Errors that the AMQP library raises for a closed channel."""
 _TEXT_PROPERTIES = ("type", "message_id", "correlation_id", "reply_to", "app_id", "user_id")
-_MAX_PLACE_LENGTH = 200
 _MAX_REASON_LENGTH = 300
 log = structlog.get_logger()
 T_co = TypeVar("T_co", covariant=True)
@@ -113,15 +113,12 @@ def decode(delivery: Delivery, decoders: Mapping[str, MessageDecoder[T_co]]) -> 
 
 
 def explain(error: ValidationError, max_errors: int = 3) -> str:
-    """Describe validation errors in one line: the first `max_errors` locations with their messages.
+    """Describe validation errors in one line: the first `max_errors` places, and what is wrong with each.
 
-    Both are cut, since either may quote the sender's own text, such as the name of an unknown field.
+    They are cut, since they may quote the sender's own text, such as the name of an unknown field.
     """
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    parts = [
-        f"{_cut('.'.join(map(str, e['loc'])), _MAX_PLACE_LENGTH) or 'body'}: {_cut(e['msg'], _MAX_REASON_LENGTH)}"
-        for e in found[:max_errors]
-    ]
+    found = error.errors(include_url=False, include_input=False)
+    parts = [_cut(sentence(each), _MAX_REASON_LENGTH) for each in found[:max_errors]]
     if len(found) > max_errors:
         parts.append(f"and {len(found) - max_errors} more")
     return "; ".join(parts)

@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 import structlog
 import uvloop
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from batchyard_contracts.validation_words import predicate
 from shared.observability import log, metrics, telemetry
 from shared.runtime import exit_codes
 from shared.runtime.background import BackgroundTask
@@ -64,6 +66,11 @@ class Runtime:
             self.stopping.set()
 
 
+def _variable(error: ErrorDetails) -> str:
+    """Return the environment variable whose value is wrong."""
+    return f"BATCHYARD_{'_'.join(map(str, error['loc'])).upper()}"
+
+
 def run(
     service: str, settings: type[Settings], app: Callable[[Any, Runtime], AbstractAsyncContextManager[None]]
 ) -> None:
@@ -71,7 +78,7 @@ def run(
     try:
         loaded = settings()
     except ValidationError as error:
-        wrong = "; ".join(f"BATCHYARD_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(f"{_variable(each)} {predicate(each)}" for each in error.errors())
         _refuse(f"batchyard {service}: {wrong}", exit_codes.CONFIGURATION)
     log.configure(loaded, service)
     try:

@@ -28,7 +28,8 @@ class WorkloadError(Exception):
 
     def __init__(self, code: str, message: str = "", *, scope: Scope = "item") -> None:
         if not isinstance(code, str) or not _CODE.fullmatch(code):
-            message = f"The error code {code!r} does not match {_CODE.pattern}. {message}".rstrip()
+            takes = "An error code takes 1 to 64 lower-case letters, digits, underscores and dots, a letter first"
+            message = f"{takes}, and this one is {code!r}. {message}".rstrip()
             code = "invalid_error_code"
         super().__init__(message or code)
         self.code = code

@@ -10,6 +10,7 @@ from pydantic_core import from_json, to_json
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem
+from batchyard_contracts.validation_words import sentence
 from batchyard_contracts.workload import Ambiguous, Continuation, Permanent, RateLimited, WorkloadError
 
 _MAX_MESSAGE_CHARS = 2000
@@ -164,9 +165,8 @@ def internal_error(item: ChunkItem, error: BaseException, elapsed_ms: int) -> It
 
 def invalid_item(item: ChunkItem, error: ValidationError) -> ItemOutcome:
     """Return the outcome of an item that the workload's model rejects."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(map(str, first["loc"])) or "item"
-    cause = ItemError(code="invalid_item", message=writable(f"{where}: {first['msg']}"))
+    fault = sentence(error.errors(include_url=False, include_input=False)[0], "The item")
+    cause = ItemError(code="invalid_item", message=writable(fault))
     return ItemOutcome(ordinal=item.ordinal, custom_id=item.custom_id, status="failed", error=cause)
 
 

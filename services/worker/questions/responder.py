@@ -9,6 +9,7 @@ from pydantic_core import from_json, to_json
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES, QuestionError, WorkloadQuery, WorkloadReply
+from batchyard_contracts.validation_words import sentence
 from batchyard_contracts.workload import Permanent, QuestionContext, QuestionDefinition, RateLimited, WorkloadError
 from services.worker.domain.outcome import writable
 from services.worker.questions.limits import Admission, Pause, QuestionRefused
@@ -80,6 +81,4 @@ def _error(code: str, message: str, scope: Literal["request", "workload"] = "wor
 
 
 def _first_fault(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = "/".join(map(str, first["loc"]))
-    return f"/{where}: {first['msg']}" if where else first["msg"]
+    return sentence(error.errors(include_url=False, include_input=False)[0], "The request")

@@ -9,6 +9,7 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import from_json, to_json
 
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
+from batchyard_contracts.validation_words import sentence
 from batchyard_contracts.workload import ItemInfo, Workload
 from services.worker.domain.outcome import writable
 from shared.messaging.fast_readers import RawResult
@@ -45,11 +46,10 @@ class Reduction:
             try:
                 result = self._validate(bytes(row.result))
             except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-                where = ".".join(map(str, first["loc"])) or "result"
+                fault = sentence(error.errors(include_url=False, include_input=False)[0], "the result")
                 raise SummaryFailed(
                     f"The result of item {row.ordinal} does not fit the model of {self._workload.name}: "
-                    f"{where}: {first['msg']}. Run its items again by this version of the workload."
+                    f"{fault}. Run its items again by this version of the workload."
                 ) from error
             try:
                 self._reducer.add(result, ItemInfo(row.ordinal, row.custom_id, row.cached))

@@ -127,7 +127,7 @@ async def test_an_invalid_command_is_answered(monkeypatch: pytest.MonkeyPatch) -
     outbox = Outbox()
     await deliver(monkeypatch, outbox, answer, kind=RatesControl)
     assert [a.type for a in outbox.answers] == [QueryFailed.type]
-    assert "workload: Field required" in QueryFailed.decode(outbox.answers[0].body).detail
+    assert "`workload` is missing" in QueryFailed.decode(outbox.answers[0].body).detail
 
 
 async def test_the_reply_of_on_invalid_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:

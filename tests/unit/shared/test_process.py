@@ -96,4 +96,4 @@ async def test_a_wrong_setting_has_a_code_of_its_own() -> None:
     )
     _, err = await process.communicate()
     assert process.returncode == CONFIGURATION
-    assert err.decode().startswith("batchyard test: BATCHYARD_LOG_FORMAT: ")
+    assert err.decode().startswith("batchyard test: BATCHYARD_LOG_FORMAT takes ")

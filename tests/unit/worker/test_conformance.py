@@ -234,7 +234,7 @@ async def test_a_summary_that_raises_or_changes_fails_the_check() -> None:
     [
         ({"example": {"n": 2}}, "lacks a description"),
         ({"description": "Double it."}, "lacks a description or an example"),
-        ({"description": "Double it.", "example": {"n": "two"}}, "ended as invalid_question: /n"),
+        ({"description": "Double it.", "example": {"n": "two"}}, "ended as invalid_question: `n`"),
         ({"description": "Double it.", "example": {"n": 0}}, "ended as zero"),
     ],
 )

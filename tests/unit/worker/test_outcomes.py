@@ -82,7 +82,7 @@ def test_an_item_that_does_not_fit_fails_and_says_where() -> None:
     outcome = invalid_item(ITEM, caught.value)
     assert outcome.status == "failed"
     assert outcome.error is not None
-    assert outcome.error.message.startswith("title: ")
+    assert outcome.error.message.startswith("`title` ")
 
 
 def test_a_stopped_item_ends_only_when_its_batch_was_cancelled() -> None:

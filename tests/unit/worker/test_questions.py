@@ -63,7 +63,7 @@ async def test_a_request_that_does_not_fit_the_model_is_at_fault_and_the_functio
 
     assert error
     assert (error.code, error.scope) == ("invalid_question", "request")
-    assert error.message.startswith("/n: ")
+    assert error.message.startswith("`n` ")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_a_reducer_that_fails_says_where() -> None:
 
 
 def test_a_result_of_another_version_is_named() -> None:
-    with pytest.raises(SummaryFailed, match="result of item 1 does not fit the model of squares: n: Input should be"):
+    with pytest.raises(SummaryFailed, match="result of item 1 does not fit the model of squares: `n` takes"):
         reduced(Total, 1, "many")
 
 

@@ -14,6 +14,7 @@ from batchyard_contracts.workload import Ambiguous, Permanent, Transient, Worklo
 from services.worker.workloads.http.model import MAX_READ_BYTES, Call
 from services.worker.workloads.http.settings import Credential, HttpSettings
 from services.worker.workloads.http.verdict import HttpResponse
+from shared.http.failure_words import failure_words
 from shared.http.response_head import HEAD_TOO_LARGE
 from shared.http.session import is_head_too_large, open_session
 from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
@@ -95,11 +96,11 @@ class Caller:
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
                 raise Permanent("address_refused", _REFUSED) from error
-            raise Transient("unreachable", f"No connection: {type(error).__name__}.") from error
+            raise Transient("unreachable", f"No connection: {failure_words(error)}.") from error
         except (aiohttp.ClientError, OSError) as error:
             if is_head_too_large(error):
                 raise _unreadable(call) from error
-            raise _lost(call, on_way.sent, "incomplete_response", f"No answer: {type(error).__name__}.") from error
+            raise _lost(call, on_way.sent, "incomplete_response", f"No answer: {failure_words(error)}.") from error
         except ValueError as error:  # last: errors of certificates are ValueErrors too
             raise Permanent("url_refused", "The address is not a URL.") from error
 

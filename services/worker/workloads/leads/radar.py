@@ -13,6 +13,7 @@ from batchyard_contracts.workload import Ambiguous, Transient
 from services.worker.workloads.leads.answer import LeadAnswer, answer_of, refusal_of, unusable
 from services.worker.workloads.leads.model import Query
 from services.worker.workloads.leads.settings import LeadsSettings
+from shared.http.failure_words import failure_words
 from shared.http.session import open_session
 from shared.runtime.egress_guard import read_at_most
 
@@ -36,7 +37,7 @@ class Radar:
         except TimeoutError as error:
             raise Transient("timeout", f"No answer within {self.settings.timeout_s:g} s.") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Transient("unreachable", f"PropertyRadar gave no answer: {type(error).__name__}.") from error
+            raise Transient("unreachable", f"PropertyRadar gave no answer: {failure_words(error)}.") from error
 
     async def purchase(self, query: Query, start: int, limit: int) -> LeadAnswer:
         """Buy a page, once. Raises `Ambiguous` if it is unknown whether it was bought, also after an interruption."""
@@ -50,9 +51,9 @@ class Radar:
             buying.cancel()
             raise Ambiguous(f"It was interrupted while it was bought. {_AMBIGUOUS}") from interruption
         except aiohttp.ClientConnectorError as error:
-            raise Transient("unreachable", f"PropertyRadar is not reached: {type(error).__name__}.") from error
+            raise Transient("unreachable", f"PropertyRadar is not reached: {failure_words(error)}.") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Ambiguous(f"The answer did not come: {type(error).__name__}. {_AMBIGUOUS}") from error
+            raise Ambiguous(f"The answer did not come: {failure_words(error)}. {_AMBIGUOUS}") from error
 
     async def _post(self, query: Query, start: int, limit: int, *, buying: bool) -> LeadAnswer:
         asked = {

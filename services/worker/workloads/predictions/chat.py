@@ -20,6 +20,7 @@ from services.worker.workloads.predictions.model import (
     Usage,
 )
 from services.worker.workloads.predictions.settings import PREFIX, PredictionsSettings
+from shared.http.failure_words import failure_words
 from shared.http.session import open_session
 from shared.redis.client import RedisClient
 from shared.redis.spending import SpendingLimit
@@ -133,7 +134,7 @@ class Chat:
         except TimeoutError as error:
             raise Transient("timeout", f"No answer within {self.settings.timeout_s:g} s.") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Transient("unreachable", f"The chat endpoint gave no answer: {type(error).__name__}.") from error
+            raise Transient("unreachable", f"The chat endpoint gave no answer: {failure_words(error)}.") from error
 
     def _counted(self, usage: Usage, body: bytes) -> tuple[Usage, str | None]:
         """The usage with that of one more answer, and the model that it names."""

@@ -13,6 +13,7 @@ from batchyard_contracts.workload.rate_limit_headers import pause_s, remaining_c
 from services.worker.workloads.tracklists.answer import PageAnswer, as_error
 from services.worker.workloads.tracklists.policy import FetchPolicy
 from services.worker.workloads.tracklists.settings import TracklistsSettings
+from shared.http.failure_words import failure_words
 from shared.http.session import open_session
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -46,7 +47,7 @@ class Fetcher:
             except TimeoutError as error:
                 raise Transient("timeout", f"{url.host} did not send the page in time.") from error
             except aiohttp.ClientError as error:
-                raise Transient("unreachable", f"{url.host} could not be asked: {type(error).__name__}") from error
+                raise Transient("unreachable", f"{url.host} could not be asked: {failure_words(error)}.") from error
             if target is None:
                 return answer
             if refusal := self.policy.refuse_redirect(start, target):

@@ -13,6 +13,7 @@ from services.worker.workloads.videos.artefacts.kinds import NEEDED, kind_of
 from services.worker.workloads.videos.artefacts.store import Measured, Store
 from services.worker.workloads.videos.providers.provider import ProviderJob, VideoProvider
 from services.worker.workloads.videos.providers.verdict import of_call
+from shared.http.failure_words import failure_words
 
 _PART = 1024 * 1024
 _NOT_READY = frozenset({202, 204, 404, 409, 423, 425})
@@ -79,7 +80,7 @@ async def _parts(response: ClientResponse) -> AsyncIterator[bytes]:
         async for part in response.content.iter_chunked(_PART):
             yield part
     except (ClientError, OSError) as error:
-        raise Transient("download_interrupted", f"The download broke off: {type(error).__name__}.") from error
+        raise Transient("download_interrupted", f"The download broke off: {failure_words(error)}.") from error
 
 
 async def _decoded(address: str) -> AsyncIterator[bytes]:

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from batchyard_contracts.workload import Permanent, Transient, WorkloadError
 from batchyard_contracts.workload.rate_limit_headers import pause_s
 from services.worker.domain.status_errors import ACCESS, error_of
+from shared.http.failure_words import failure_words
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _AWAY = frozenset((502, 503))
@@ -48,7 +49,7 @@ class MatrixClient:
         except TimeoutError as error:
             raise Transient("timeout", f"{self.name} did not answer in time.") from error
         except aiohttp.ClientError as error:
-            what = type(error).__name__  # its text may hold the address, and with it a key
+            what = failure_words(error)
             raise Transient(
                 "provider_unavailable", f"{self.name} could not be asked: {what}.", scope="provider"
             ) from error

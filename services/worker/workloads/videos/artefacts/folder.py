@@ -39,7 +39,7 @@ class Folder:
                 with suppress(FileNotFoundError):
                     part.unlink()
         except OSError as error:
-            why = error.strerror or type(error).__name__
+            why = error.strerror or "it cannot be written"
             raise Transient("store_failed", f"The clip could not be written to {self._root}: {why}.") from error
         return place.as_uri()
 

@@ -34,9 +34,21 @@ class Bucket:
         try:
             await obstore.put_async(self._store, key, parts, attributes={"Content-Type": content_type})
         except (PermissionDeniedError, UnauthenticatedError, FileNotFoundError) as error:
-            message = f"The bucket {self._name} takes no file: {type(error).__name__}."
+            message = f"The bucket {self._name} takes no file: {_words(error)}."
             raise Permanent("store_refused", message, scope="provider") from error
         except BaseError as error:
-            message = f"The bucket {self._name} could not be written: {type(error).__name__}."
+            message = f"The bucket {self._name} could not be written: {_words(error)}."
             raise Transient("store_failed", message) from error
         return f"s3://{self._name}/{key}"
+
+
+def _words(error: Exception) -> str:
+    """Return why the store refused. The text of the error may hold a key: it is not quoted."""
+    match error:
+        case PermissionDeniedError():
+            return "the key has no permission to write"
+        case UnauthenticatedError():
+            return "the key is not valid"
+        case FileNotFoundError():
+            return "it does not exist"
+    return "the store gave no answer, or none that is known"

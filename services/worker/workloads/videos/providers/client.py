@@ -13,6 +13,7 @@ from yarl import URL
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.providers.provider import MayExist
 from services.worker.workloads.videos.settings import VideosSettings
+from shared.http.failure_words import failure_words
 from shared.http.session import open_session
 from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
 
@@ -104,7 +105,7 @@ def _no_answer(error: Exception) -> Transient | Permanent:
         return Permanent("address_refused", "The clip is at an address that is not public; an operator may allow it.")
     if isinstance(error, TimeoutError):
         return Transient("unreachable", "The provider did not answer in time.")
-    return Transient("unreachable", f"The provider gave no answer: {type(error).__name__}.")
+    return Transient("unreachable", f"The provider gave no answer: {failure_words(error)}.")
 
 
 def _json(body: bytes) -> Any:
