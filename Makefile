@@ -66,6 +66,7 @@ contracts: $(READY) ## Check that schemas and the OpenAPI document are generated
 	$(BIN)/python -m batchyard_contracts.schema.export --check
 	$(BIN)/python -m batchyard_contracts.schema.compat
 	$(BIN)/python -m services.ingest.http.openapi_file --check
+	$(BIN)/python -m services.ingest.http.problem_page --check
 	$(BIN)/python -m batchyard_contracts.schema.openapi_compat
 
 shell: $(READY) ## Check shell scripts (shellcheck).

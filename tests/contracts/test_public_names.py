@@ -32,6 +32,7 @@ PUBLIC = {
         "HttpProblem",
         "BatchUnfinished",
         "NotReachable",
+        "TaggedBatch",
     },
     "batchyard_contracts.message": {"Command", "Envelope", "Message", "Value", "CONTENT_TYPE", "MAX_MESSAGE_BYTES"},
     "batchyard_contracts.workload": {

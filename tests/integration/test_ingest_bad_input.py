@@ -145,7 +145,7 @@ async def test_invalid_commands_over_http_are_rejected(clean: Servers) -> None:
                 assert response.content_type == "application/problem+json"
                 problem = json.loads(await response.read())
             assert (problem["code"], problem["status"], problem.get("line")) == (code, status, line), (name, problem)
-            assert problem["type"] == f"urn:batchyard:problem:{code}"
+            assert problem["type"] == f"/problems/{code}"
             assert problem["title"]
             assert problem["detail"]
             assert problem["instance"] == "/api/v1/batches"
@@ -222,7 +222,7 @@ async def test_invalid_requests_get_problem_documents(clean: Servers) -> None:
                 "/batches",
                 {"data": good, "headers": {"Content-Type": "application/json", "Content-Encoding": "br"}},
                 415,
-                "unsupported_media_type",
+                "unsupported_encoding",
             ),
             (
                 "POST",

@@ -88,7 +88,7 @@ class IngestHarness:
         replies = await self._channel.declare_queue(exclusive=True)
         self._reply_to = replies.name
         await replies.consume(self._on_reply, no_ack=True)
-        for asked in (topology.AGGREGATOR_QUERIES, topology.DISPATCHER_QUERIES):
+        for asked in (topology.AGGREGATOR_QUERIES, topology.DISPATCHER_QUERIES, topology.NOTIFIER_QUERIES):
             queue = await self._channel.get_queue(asked.name)
             await queue.consume(self._on_query, no_ack=True)
 

@@ -19,5 +19,14 @@ It raises these errors:
 
 from batchyard_contracts.http.client import AsyncHttpClient, HttpClient
 from batchyard_contracts.http.errors import BatchUnfinished, HttpClientError, HttpProblem, NotReachable
+from batchyard_contracts.http.operations import TaggedBatch
 
-__all__ = ["AsyncHttpClient", "BatchUnfinished", "HttpClient", "HttpClientError", "HttpProblem", "NotReachable"]
+__all__ = [
+    "AsyncHttpClient",
+    "BatchUnfinished",
+    "HttpClient",
+    "HttpClientError",
+    "HttpProblem",
+    "NotReachable",
+    "TaggedBatch",
+]

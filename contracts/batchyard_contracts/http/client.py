@@ -10,9 +10,9 @@ import httpx
 
 from batchyard_contracts.http import operations
 from batchyard_contracts.http.errors import BatchUnfinished, NotReachable
-from batchyard_contracts.http.operations import Item, Operation
+from batchyard_contracts.http.operations import Item, Operation, TaggedBatch
 from batchyard_contracts.v1.commands import CommandAccepted
-from batchyard_contracts.v1.queries import BatchState, FailureGroup, WorkerState
+from batchyard_contracts.v1.queries import BatchState, DeliveryState, FailureGroup, WorkerState
 from batchyard_contracts.v1.values import ItemResult, Selection
 
 T = TypeVar("T")
@@ -52,6 +52,10 @@ class HttpClient:
         """Show a batch."""
         return self._run(operations.batch(batch_id))
 
+    def tagged_batch(self, batch_id: UUID, *, unless: str | None = None) -> TaggedBatch | None:
+        """Show a batch with its entity tag; None when it has the tag `unless`, so that the caller has it already."""
+        return self._run_tagged(operations.tagged_batch(batch_id, unless))
+
     def wait(self, batch_id: UUID, timeout_s: float | None = None) -> BatchState:
         """Wait until a batch has finished. Raises `BatchUnfinished` after `timeout_s`."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
@@ -72,21 +76,26 @@ class HttpClient:
         """Show the failures of a batch by cause, the most frequent first."""
         return self._run(operations.failures(batch_id))
 
-    def pause(self, batch_id: UUID) -> CommandAccepted:
+    def deliveries(self, batch_id: UUID) -> list[DeliveryState]:
+        """Show the webhooks and e-mails about a batch, those of the newest round first."""
+        return self._run(operations.deliveries(batch_id))
+
+    def pause(self, batch_id: UUID, *, if_match: str | None = None) -> CommandAccepted:
         """Pause a batch."""
-        return self._run(operations.control(batch_id, "pause"))
+        return self._run(operations.control(batch_id, "pause", if_match))
 
-    def resume(self, batch_id: UUID) -> CommandAccepted:
+    def resume(self, batch_id: UUID, *, if_match: str | None = None) -> CommandAccepted:
         """Resume a paused batch."""
-        return self._run(operations.control(batch_id, "resume"))
+        return self._run(operations.control(batch_id, "resume", if_match))
 
-    def cancel(self, batch_id: UUID) -> CommandAccepted:
+    def cancel(self, batch_id: UUID, *, if_match: str | None = None) -> CommandAccepted:
         """Cancel a batch; its results so far are kept."""
-        return self._run(operations.control(batch_id, "cancel"))
+        return self._run(operations.control(batch_id, "cancel", if_match))
 
-    def change(self, batch_id: UUID, **changes: Any) -> CommandAccepted:
-        """Change the priority or the terms of a batch."""
-        return self._run(operations.change(batch_id, changes))
+    def change(self, batch_id: UUID, *, if_match: str | None = None, **changes: Any) -> CommandAccepted:
+        """Change the priority or the terms of a batch. With the `tag` of a `tagged_batch` as `if_match`, raises
+        `HttpProblem` (412) when it was changed since."""
+        return self._run(operations.change(batch_id, changes, if_match))
 
     def retry(
         self,
@@ -95,9 +104,11 @@ class HttpClient:
         patch: Sequence[Mapping[str, Any]] = (),
         *,
         skip_invalid: bool = False,
+        if_match: str | None = None,
     ) -> CommandAccepted:
         """Run items of a finished batch again that did not succeed: all of them, or a selection."""
-        return self._run(operations.retry(batch_id, select, patch, skip_invalid=skip_invalid))
+        operation = operations.retry(batch_id, select, patch, skip_invalid=skip_invalid, if_match=if_match)
+        return self._run(operation)
 
     def workloads(self) -> list[dict[str, Any]]:
         """List the workloads that workers have announced."""
@@ -112,11 +123,16 @@ class HttpClient:
         return self._run(operations.ask(workload, question, request))
 
     def _run(self, operation: Operation[T]) -> T:
+        return _read(operation, self._send(operation))
+
+    def _run_tagged(self, operation: Operation[BatchState]) -> TaggedBatch | None:
+        return _read_tagged(operation, self._send(operation))
+
+    def _send(self, operation: Operation[Any]) -> httpx.Response:
         try:
-            response = self._http.send(_request(self._http, operation))
+            return self._http.send(_request(self._http, operation))
         except httpx.TransportError as error:
             raise NotReachable(f"{NotReachable.__doc__} ({error})") from error
-        return _read(operation, response)
 
 
 class AsyncHttpClient:
@@ -149,6 +165,10 @@ class AsyncHttpClient:
         """Show a batch."""
         return await self._run(operations.batch(batch_id))
 
+    async def tagged_batch(self, batch_id: UUID, *, unless: str | None = None) -> TaggedBatch | None:
+        """Show a batch with its entity tag; None when it has the tag `unless`, so that the caller has it already."""
+        return await self._run_tagged(operations.tagged_batch(batch_id, unless))
+
     async def wait(self, batch_id: UUID, timeout_s: float | None = None) -> BatchState:
         """Wait until a batch has finished. Raises `BatchUnfinished` after `timeout_s`."""
         try:
@@ -171,21 +191,26 @@ class AsyncHttpClient:
         """Show the failures of a batch by cause, the most frequent first."""
         return await self._run(operations.failures(batch_id))
 
-    async def pause(self, batch_id: UUID) -> CommandAccepted:
+    async def deliveries(self, batch_id: UUID) -> list[DeliveryState]:
+        """Show the webhooks and e-mails about a batch, those of the newest round first."""
+        return await self._run(operations.deliveries(batch_id))
+
+    async def pause(self, batch_id: UUID, *, if_match: str | None = None) -> CommandAccepted:
         """Pause a batch."""
-        return await self._run(operations.control(batch_id, "pause"))
+        return await self._run(operations.control(batch_id, "pause", if_match))
 
-    async def resume(self, batch_id: UUID) -> CommandAccepted:
+    async def resume(self, batch_id: UUID, *, if_match: str | None = None) -> CommandAccepted:
         """Resume a paused batch."""
-        return await self._run(operations.control(batch_id, "resume"))
+        return await self._run(operations.control(batch_id, "resume", if_match))
 
-    async def cancel(self, batch_id: UUID) -> CommandAccepted:
+    async def cancel(self, batch_id: UUID, *, if_match: str | None = None) -> CommandAccepted:
         """Cancel a batch; its results so far are kept."""
-        return await self._run(operations.control(batch_id, "cancel"))
+        return await self._run(operations.control(batch_id, "cancel", if_match))
 
-    async def change(self, batch_id: UUID, **changes: Any) -> CommandAccepted:
-        """Change the priority or the terms of a batch."""
-        return await self._run(operations.change(batch_id, changes))
+    async def change(self, batch_id: UUID, *, if_match: str | None = None, **changes: Any) -> CommandAccepted:
+        """Change the priority or the terms of a batch. With the `tag` of a `tagged_batch` as `if_match`, raises
+        `HttpProblem` (412) when it was changed since."""
+        return await self._run(operations.change(batch_id, changes, if_match))
 
     async def retry(
         self,
@@ -194,9 +219,11 @@ class AsyncHttpClient:
         patch: Sequence[Mapping[str, Any]] = (),
         *,
         skip_invalid: bool = False,
+        if_match: str | None = None,
     ) -> CommandAccepted:
         """Run items of a finished batch again that did not succeed: all of them, or a selection."""
-        return await self._run(operations.retry(batch_id, select, patch, skip_invalid=skip_invalid))
+        operation = operations.retry(batch_id, select, patch, skip_invalid=skip_invalid, if_match=if_match)
+        return await self._run(operation)
 
     async def workloads(self) -> list[dict[str, Any]]:
         """List the workloads that workers have announced."""
@@ -211,11 +238,16 @@ class AsyncHttpClient:
         return await self._run(operations.ask(workload, question, request))
 
     async def _run(self, operation: Operation[T]) -> T:
+        return _read(operation, await self._send(operation))
+
+    async def _run_tagged(self, operation: Operation[BatchState]) -> TaggedBatch | None:
+        return _read_tagged(operation, await self._send(operation))
+
+    async def _send(self, operation: Operation[Any]) -> httpx.Response:
         try:
-            response = await self._http.send(_request(self._http, operation))
+            return await self._http.send(_request(self._http, operation))
         except httpx.TransportError as error:
             raise NotReachable(f"{NotReachable.__doc__} ({error})") from error
-        return _read(operation, response)
 
 
 def _base(url: str) -> str:
@@ -234,6 +266,12 @@ def _request(http: httpx.Client | httpx.AsyncClient, operation: Operation[Any]) 
         content=operation.body,
         headers=operation.headers(),
     )
+
+
+def _read_tagged(operation: Operation[BatchState], response: httpx.Response) -> TaggedBatch | None:
+    if response.status_code == httpx.codes.NOT_MODIFIED:
+        return None
+    return TaggedBatch(_read(operation, response), response.headers.get("ETag", ""))
 
 
 def _read(operation: Operation[T], response: httpx.Response) -> T:

@@ -4,6 +4,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from batchyard_contracts.v1.commands import InputError
+
 
 class HttpClientError(Exception):
     """Base of the errors of the HTTP client."""
@@ -30,10 +32,13 @@ class Problem(BaseModel):
     line: int | None = None
     batch_id: UUID | None = None
     items: int | None = None
+    errors: list[InputError] = []
+    error_count: int = 0
 
 
 class HttpProblem(HttpClientError):
-    """The server refused the request. `code` is stable for the same cause, `line` the first invalid item, from 1."""
+    """The server refused the request. `code` is stable for the same cause, `line` the first invalid item, from 1;
+    `errors` lists the wrong items and fields, and `error_count` counts those that it has no room for, too."""
 
     def __init__(self, problem: Problem, retry_after_s: float | None) -> None:
         super().__init__(problem.detail or f"HTTP {problem.status}")
@@ -42,5 +47,7 @@ class HttpProblem(HttpClientError):
         self.line = problem.line
         self.batch_id = problem.batch_id
         self.items = problem.items
+        self.errors = tuple(problem.errors)
+        self.error_count = problem.error_count
         self.retry_after_s = retry_after_s
         """Seconds after which the same request may succeed; None unless the server names a time."""

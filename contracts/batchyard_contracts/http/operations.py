@@ -2,7 +2,7 @@
 and an asynchronous client share them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 from uuid import UUID
@@ -15,6 +15,8 @@ from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import (
     BatchesReply,
     BatchState,
+    DeliveriesReply,
+    DeliveryState,
     FailureGroup,
     FailuresReply,
     WorkersReply,
@@ -33,6 +35,14 @@ Item = NewItem | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class TaggedBatch:
+    """State of a batch with its entity tag, by which a change can depend on it."""
+
+    state: BatchState
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Operation(Generic[T]):
     """One request, and the function that reads its answer."""
 
@@ -42,10 +52,17 @@ class Operation(Generic[T]):
     query: Mapping[str, Any] | None = None
     body: bytes | None = None
     idempotency_key: str | None = None
+    if_match: str | None = None
+    if_none_match: str | None = None
 
     def headers(self) -> dict[str, str]:
         """Headers of the request."""
-        named = {"Content-Type": self.body and "application/json", "Idempotency-Key": self.idempotency_key}
+        named = {
+            "Content-Type": self.body and "application/json",
+            "Idempotency-Key": self.idempotency_key,
+            "If-Match": self.if_match,
+            "If-None-Match": self.if_none_match,
+        }
         return {name: str(value) for name, value in named.items() if value}
 
     def params(self) -> dict[str, Any]:
@@ -72,9 +89,19 @@ def batch(batch_id: UUID) -> Operation[BatchState]:
     return Operation("GET", f"/batches/{batch_id}", BatchState.model_validate_json)
 
 
+def tagged_batch(batch_id: UUID, unless: str | None) -> Operation[BatchState]:
+    """Show a batch, unless it has this entity tag."""
+    return replace(batch(batch_id), if_none_match=unless)
+
+
 def failures(batch_id: UUID) -> Operation[list[FailureGroup]]:
     """Show the failures of a batch by cause."""
     return Operation("GET", f"/batches/{batch_id}/failures", lambda body: FailuresReply.decode(body).groups)
+
+
+def deliveries(batch_id: UUID) -> Operation[list[DeliveryState]]:
+    """Show the notifications of a batch."""
+    return Operation("GET", f"/batches/{batch_id}/deliveries", lambda body: DeliveriesReply.decode(body).deliveries)
 
 
 def results(batch_id: UUID, query: Mapping[str, Any], after: int) -> Operation[list[ItemResult]]:
@@ -83,22 +110,28 @@ def results(batch_id: UUID, query: Mapping[str, Any], after: int) -> Operation[l
     return Operation("GET", f"/batches/{batch_id}/results", _RESULTS.validate_json, page)
 
 
-def control(batch_id: UUID, action: str) -> Operation[CommandAccepted]:
+def control(batch_id: UUID, action: str, if_match: str | None = None) -> Operation[CommandAccepted]:
     """Pause, resume, cancel or seal a batch."""
-    return Operation("POST", f"/batches/{batch_id}/{action}", CommandAccepted.decode)
+    return Operation("POST", f"/batches/{batch_id}/{action}", CommandAccepted.decode, if_match=if_match)
 
 
-def change(batch_id: UUID, changes: Mapping[str, Any]) -> Operation[CommandAccepted]:
+def change(batch_id: UUID, changes: Mapping[str, Any], if_match: str | None = None) -> Operation[CommandAccepted]:
     """Change the priority or the terms of a batch."""
-    return Operation("PATCH", f"/batches/{batch_id}", CommandAccepted.decode, None, to_json(dict(changes)))
+    document = to_json(dict(changes))
+    return Operation("PATCH", f"/batches/{batch_id}", CommandAccepted.decode, None, document, if_match=if_match)
 
 
 def retry(
-    batch_id: UUID, select: Selection | None, patch: Sequence[Mapping[str, Any]], *, skip_invalid: bool
+    batch_id: UUID,
+    select: Selection | None,
+    patch: Sequence[Mapping[str, Any]],
+    *,
+    skip_invalid: bool,
+    if_match: str | None = None,
 ) -> Operation[CommandAccepted]:
     """Run items of a finished batch again that did not succeed."""
-    document = {"select": select, "patch": list(patch), "skip_invalid": skip_invalid}
-    return Operation("POST", f"/batches/{batch_id}/retry", CommandAccepted.decode, None, to_json(document))
+    document = to_json({"select": select, "patch": list(patch), "skip_invalid": skip_invalid})
+    return Operation("POST", f"/batches/{batch_id}/retry", CommandAccepted.decode, None, document, if_match=if_match)
 
 
 def workloads() -> Operation[list[dict[str, Any]]]:

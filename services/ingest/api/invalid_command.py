@@ -13,9 +13,10 @@ from batchyard_contracts.v1.commands import CommandRejected
 from batchyard_contracts.v1.events import BatchRejected
 from batchyard_contracts.v1.values import WorkloadName
 from services.ingest.api.amqp import owner_of
+from services.ingest.api.invalid_body import rejection_of
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
-from shared.messaging.delivery import Delivery, explain
+from shared.messaging.delivery import Delivery
 from shared.messaging.publisher import outgoing
 from shared.messaging.refusals import Refusal
 from shared.runtime.errors import HandlerFailed, MessageRejected, SenderThrottled
@@ -24,7 +25,6 @@ T = TypeVar("T")
 UNKNOWN = "unknown"
 _WORKLOAD: TypeAdapter[str] = TypeAdapter(WorkloadName)
 _BATCH_ID: TypeAdapter[UUID] = TypeAdapter(UUID)
-_ITEM_FORM = ' In a command, write an item as {"payload": {…}, "custom_id": "…"}.'
 
 
 def refusal_of(delivery: Delivery, error: MessageRejected, at: datetime) -> Refusal:
@@ -47,23 +47,11 @@ def refusal_of(delivery: Delivery, error: MessageRejected, at: datetime) -> Refu
         detail=rejection.detail,
         status=rejection.status,
         line=rejection.line,
+        errors=list(rejection.errors),
+        error_count=rejection.error_count,
         retry_after_s=rejection.retry_after_s,
     )
     return Refusal(reply, outgoing(EVENTS, event))
-
-
-def rejection_of(error: ValidationError) -> Rejection:
-    """Return the rejection of an invalid body, with the position of the first invalid item if an item is to blame."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = first["loc"]
-    if first["type"] == "json_invalid":
-        return Rejection("malformed_json", f"{first['msg']}. Send one JSON object in UTF-8.", 400)
-    if place == ("items",) and first["type"] == "too_long":
-        return Rejection("too_many_items", f"{first['msg']}. Append the rest, or upload the items as NDJSON over HTTP.")
-    if len(place) > 1 and place[0] == "items" and isinstance(place[1], int):
-        advice = _ITEM_FORM if place[2:] == ("payload",) and first["type"] == "missing" else ""
-        return Rejection("invalid_item", explain(error) + advice, line=place[1] + 1)
-    return Rejection("invalid_command", explain(error))
 
 
 def _rejection_of(delivery: Delivery, error: MessageRejected) -> Rejection:

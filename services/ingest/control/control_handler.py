@@ -13,6 +13,7 @@ from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.command_validation import terms_of, validate_control
 from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
 from services.ingest.domain.pager import EncodedMessage
+from services.ingest.domain.precondition import NO_PRECONDITION, Precondition
 from services.ingest.domain.rejection import Rejection
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.queries.aggregator_client import AggregatorClient
@@ -57,7 +58,13 @@ class BatchControlHandler:
         self._backpressure = backpressure
         self._clock = clock
 
-    async def control(self, owner: str, command: BatchControl, command_id: str | None = None) -> CommandAccepted:
+    async def control(
+        self,
+        owner: str,
+        command: BatchControl,
+        command_id: str | None = None,
+        precondition: Precondition = NO_PRECONDITION,
+    ) -> CommandAccepted:
         """Forward a control command; raises `IngestError`. A command that is repeated under its id acts once."""
         digest = digest_of(command, exclude=set())
         rejection = validate_control(command, self._clock())
@@ -79,6 +86,7 @@ class BatchControlHandler:
                 if earlier_digest != digest:
                     raise IngestError(ID_TAKEN)
                 return header.to_reply(replayed=True)
+            precondition.check(header)
             finished = header.finished or self._backpressure.has_finished(header.batch_id, header.round)
             if finished and command.action in {"pause", "resume", "cancel"}:
                 raise IngestError(Rejection("batch_finished", FINISHED.format(command.action), 409))
@@ -97,9 +105,12 @@ class BatchControlHandler:
         retried = preview.items if preview else None
         return header.to_reply().model_copy(update={"retried": retried, "finished": has_finished})
 
-    async def preview_retry(self, owner: str, command: BatchControl) -> RetryPreview:
+    async def preview_retry(
+        self, owner: str, command: BatchControl, precondition: Precondition = NO_PRECONDITION
+    ) -> RetryPreview:
         """Return the effect of a retry without starting it; raises `IngestError`."""
         header, _ = await self._finished_batch(owner, command)
+        precondition.check(header)
         if command.patch:
             return await self._retry_previewer.preview_patch(header, command.select, command.patch)
         return await self._retry_previewer.preview(header, command.select)

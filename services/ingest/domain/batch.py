@@ -54,6 +54,8 @@ class BatchHeader:
     """Latest round that was requested or reported."""
     finished: bool = False
     """True when an event has reported the end of that round."""
+    controlled_at: datetime | None = None
+    """Time of the newest command that controls the batch; None: there was none."""
 
     @classmethod
     def from_command(
@@ -106,6 +108,7 @@ class BatchHeader:
             cast("SourceMode | None", row["sourced"]),
             row["round"],
             row["done"],
+            row["controlled_at"],
         )
 
     @property

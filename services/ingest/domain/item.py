@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from batchyard_contracts.v1.values import NewItem
 from services.ingest.domain.item_validator import ItemValidator
 from services.ingest.domain.json_shape import has_non_finite_number
-from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.rejection import Rejection, RejectionList
 
 _NOT_JSON = Rejection("invalid_item", "NaN and infinite numbers are not JSON. Send null or text.")
 
@@ -26,10 +26,10 @@ class ValidatedItem(NamedTuple):
 
 
 def validate_item(
-    validator: ItemValidator, ordinal: int, payload: Any, raw: bytes, custom_id: str | None
+    validator: ItemValidator, ordinal: int, payload: Any, raw: bytes, custom_id: str | None, *, explain: bool = True
 ) -> ValidatedItem | Rejection:
-    """Validate one item; returns the rejection of an invalid one."""
-    rejection = validator.check(payload, raw)
+    """Validate one item; returns the rejection of an invalid one, which without `explain` may have no words."""
+    rejection = validator.check(payload, raw, explain=explain)
     if rejection is not None:
         return rejection
     return ValidatedItem(ordinal, raw, custom_id, validator.partition(payload), validator.fingerprint(payload))
@@ -44,14 +44,18 @@ def validate_source(validator: ItemValidator, source: Any) -> ValidatedItem | Re
 
 
 def validate_items(validator: ItemValidator, items: Sequence[NewItem], first: int) -> list[ValidatedItem] | Rejection:
-    """Validate the items of a command; the rejection names the first invalid one, counted from 1."""
+    """Validate the items of a command; the rejection lists the invalid ones, counted from 1."""
     validated: list[ValidatedItem] = []
+    rejections = RejectionList()
     for index, item in enumerate(items):
         raw = to_json(item.payload, inf_nan_mode="constants")
-        if (b"NaN" in raw or b"Infinity" in raw) and has_non_finite_number(item.payload):
-            return _NOT_JSON.at(index + 1)
-        result = validate_item(validator, first + index, item.payload, raw, item.custom_id)
+        result: ValidatedItem | Rejection = _NOT_JSON
+        if not ((b"NaN" in raw or b"Infinity" in raw) and has_non_finite_number(item.payload)):
+            result = validate_item(
+                validator, first + index, item.payload, raw, item.custom_id, explain=rejections.has_room
+            )
         if isinstance(result, Rejection):
-            return result.at(index + 1)
-        validated.append(result)
-    return validated
+            rejections.add(result.at(index + 1).below(f"/items/{index}/payload"))
+        else:
+            validated.append(result)
+    return rejections.summary() or validated

@@ -10,10 +10,12 @@ from batchyard_contracts.partition import Partitioner
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
-from services.ingest.domain.json_schema import compile_schema, explain
+from services.ingest.domain.json_schema import CompiledSchema
 from services.ingest.domain.json_shape import depth_exceeds, has_nul
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
 from services.ingest.domain.rejection import Rejection
+
+_INVALID = Rejection("invalid_item", "")
 
 
 class ItemValidator:
@@ -21,11 +23,11 @@ class ItemValidator:
     invalid schema."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._schema = compile_schema(manifest, "item", manifest.item_schema)
+        self._schema = CompiledSchema(manifest, "item", manifest.item_schema)
         source = manifest.source_schema
-        self._source_schema = None if source is None else compile_schema(manifest, "source", source)
+        self._source_schema = None if source is None else CompiledSchema(manifest, "source", source)
         self._refusals = [
-            (compile_schema(manifest, "refusal", refusal.item_schema), refusal.reason) for refusal in manifest.refusals
+            (CompiledSchema(manifest, "refusal", refusal.item_schema), refusal.reason) for refusal in manifest.refusals
         ]
         self.unit = manifest.unit.name if manifest.unit else None
         self._partitions = Partitioner(manifest)
@@ -48,15 +50,18 @@ class ItemValidator:
             "too_many_items", f"A batch of this workload has at most {limit} items. Submit the rest as another batch."
         )
 
-    def check(self, payload: Any, raw: bytes) -> Rejection | None:
-        """Return why a payload is invalid; None when it is valid. `raw` is the same payload as JSON."""
-        return self._check(self._schema, payload, raw) or self._refusal(payload)
+    def check(self, payload: Any, raw: bytes, *, explain: bool = True) -> Rejection | None:
+        """Return why a payload is invalid; None when it is valid. `raw` is the same payload as JSON. Without `explain`
+        the rejection of one that does not fit the schema has no words, and takes no time."""
+        return self._check(self._schema, payload, raw, explain=explain) or self._refusal(payload)
 
     def check_source(self, source: Any, raw: bytes) -> Rejection | None:
         """Return why a source is invalid; None when it is valid. Only for a workload that can expand sources."""
-        return self._check(self._source_schema, source, raw)
+        if self._source_schema is None:
+            raise ValueError("the workload cannot expand sources")
+        return self._check(self._source_schema, source, raw, explain=True)
 
-    def _check(self, schema: Any, payload: Any, raw: bytes) -> Rejection | None:
+    def _check(self, schema: CompiledSchema, payload: Any, raw: bytes, *, explain: bool) -> Rejection | None:
         if len(raw) > MAX_ITEM_BYTES:
             return Rejection(
                 "item_too_large",
@@ -72,7 +77,10 @@ class ItemValidator:
                 "invalid_item", "The item contains the character U+0000, which cannot be stored. Remove it."
             )
         if not schema.is_valid(payload):
-            return Rejection("invalid_item", explain(schema, payload))
+            if not explain:
+                return _INVALID
+            misfit = schema.explain(payload)
+            return Rejection("invalid_item", misfit.detail, pointer=misfit.pointer)
         return None
 
     def _refusal(self, payload: Any) -> Rejection | None:

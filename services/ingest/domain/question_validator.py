@@ -6,7 +6,7 @@ import msgspec
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.queries import WorkloadQuery
-from services.ingest.domain.json_schema import compile_schema, explain
+from services.ingest.domain.json_schema import CompiledSchema
 from services.ingest.domain.json_shape import depth_exceeds
 from services.ingest.domain.limits import MAX_DEPTH
 from services.ingest.domain.rejection import Rejection
@@ -18,7 +18,7 @@ class QuestionValidator:
     def __init__(self, manifest: Manifest) -> None:
         self._workload = manifest.name
         self._schemas = {
-            name: compile_schema(manifest, f"question {name}", question.request_schema)
+            name: CompiledSchema(manifest, f"question {name}", question.request_schema)
             for name, question in manifest.questions.items()
         }
 
@@ -34,15 +34,17 @@ class QuestionValidator:
             request = msgspec.json.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Rejection("malformed_json", f"The body is not JSON: {error}.", 400)
-        fault = _fault(schema, request)
-        if fault:
-            return Rejection("invalid_question", fault)
-        return WorkloadQuery.model_construct(workload=self._workload, question=question, request=request)
+        return _fault(schema, request) or WorkloadQuery.model_construct(
+            workload=self._workload, question=question, request=request
+        )
 
 
-def _fault(schema: Any, request: Any) -> str | None:
+def _fault(schema: CompiledSchema, request: Any) -> Rejection | None:
     if not isinstance(request, dict):
-        return "The request of a question has to be a JSON object."
+        return Rejection("invalid_question", "The request of a question has to be a JSON object.", pointer="")
     if depth_exceeds(request, MAX_DEPTH):
-        return f"The request is nested deeper than {MAX_DEPTH} levels. Flatten it."
-    return None if schema.is_valid(request) else explain(schema, request)
+        return Rejection("invalid_question", f"The request is nested deeper than {MAX_DEPTH} levels. Flatten it.")
+    if schema.is_valid(request):
+        return None
+    misfit = schema.explain(request)
+    return Rejection("invalid_question", misfit.detail, pointer=misfit.pointer)

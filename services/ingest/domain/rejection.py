@@ -1,7 +1,9 @@
 """Reason for a rejection, which the HTTP API and the AMQP handlers turn into their replies."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
+
+from batchyard_contracts.v1.commands import MAX_INPUT_ERRORS, InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,16 @@ class Rejection:
     batch_id: UUID | None = None
     items: int | None = None
     """For an interrupted upload: the batch that stays open, and the number of its items."""
+    pointer: str | None = None
+    """JSON Pointer to the wrong value."""
+    column: int | None = None
+    """Number of the character of the line, or of the column of a CSV file."""
+    is_final: bool = False
+    """True if the rest of the file cannot be read because of it."""
+    errors: tuple[InputError, ...] = ()
+    """All wrong items and fields as far as they are listed; empty for a rejection with a single reason."""
+    error_count: int = 0
+    """Number of all wrong items and fields."""
 
     def __str__(self) -> str:
         place = f" (line {self.line})" if self.line is not None else ""
@@ -27,3 +39,52 @@ class Rejection:
     def at(self, line: int) -> "Rejection":
         """Return the rejection with the line where it was found."""
         return replace(self, line=line)
+
+    def below(self, pointer: str) -> "Rejection":
+        """Return the rejection with its pointer from a place above the one that it starts from now."""
+        return replace(self, pointer=pointer + (self.pointer or ""))
+
+    def as_error(self) -> InputError:
+        """Return the rejection as one of the errors of a command."""
+        return InputError(
+            code=self.code,
+            detail=self.detail,
+            pointer=self.pointer[:1000] if self.pointer is not None else None,
+            line=self.line,
+            column=self.column,
+        )
+
+
+@dataclass(slots=True)
+class RejectionList:
+    """Rejections of the items of one command or file: the first hundred, and the number of all."""
+
+    found: list[Rejection] = field(default_factory=list)
+    count: int = 0
+    is_cut: bool = False
+    """True if items that follow were not looked at."""
+
+    def add(self, rejection: Rejection) -> None:
+        """Add the rejection of one more item."""
+        self.count += 1
+        if len(self.found) < MAX_INPUT_ERRORS:
+            self.found.append(rejection)
+
+    @property
+    def has_room(self) -> bool:
+        """True while a further rejection would be listed."""
+        return len(self.found) < MAX_INPUT_ERRORS
+
+    def summary(self) -> Rejection | None:
+        """Return one rejection that lists them all, with the code and the words of the first; None if there is none."""
+        if not self.found:
+            return None
+        first = self.found[0]
+        more = f" {self.count - 1} more {'is' if self.count == 2 else 'are'} wrong." if self.count > 1 else ""
+        cut = " The rest was not read." if self.is_cut else ""
+        return replace(
+            first,
+            detail=first.detail + more + cut,
+            errors=tuple(rejection.as_error() for rejection in self.found),
+            error_count=self.count,
+        )

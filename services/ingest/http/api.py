@@ -11,6 +11,7 @@ from services.ingest.http import (
     dead_letters,
     docs,
     openapi,
+    problem_types,
     problems,
     progress,
     questions,
@@ -26,9 +27,10 @@ from services.ingest.http.tokens import Tokens
 PREFIX = "/api/v1"
 _DESCRIPTION = """Submit batches of work, follow their progress, control them, and read their results.
 
-Each error is a problem document (RFC 9457) whose `code` is stable for the same cause. The WebSocket
-`GET /api/v1/batches/{id}/progress` sends the current progress of a batch, each further step (`batch.progressed.v1`) and
-its end (`batch.finished.v1`), as JSON texts.
+Each error is a problem document (RFC 9457) whose `code` is stable for the same cause, and whose `type` is the address
+of a page about it. Bodies may be compressed with gzip, and in UTF-16 if `Content-Type` or a byte-order mark says so.
+The WebSocket `GET /api/v1/batches/{id}/progress` sends the current progress of a batch, each further step
+(`batch.progressed.v1`) and its end (`batch.finished.v1`), as JSON texts.
 """
 _TAGS = [
     {"name": "batches", "description": "Submit, list, show and control batches."},
@@ -67,6 +69,7 @@ def build_app(
     app.include_router(dead_letters.routes(service, owner_of, amqp_url, allowed_operators), prefix=PREFIX)
     app.include_router(progress.routes(service, websocket_owner_of, max_websockets), prefix=PREFIX)
     app.include_router(docs.routes())
+    app.include_router(problem_types.routes())
     problems.install(app)
     openapi.install(app, tokens=tokens.required)
     app.add_middleware(RequestMiddleware)

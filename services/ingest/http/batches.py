@@ -9,16 +9,26 @@ from fastapi.responses import Response
 
 from batchyard_contracts.message import Value
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, CommandAccepted
-from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState, FailuresQuery, FailuresReply
+from batchyard_contracts.v1.queries import (
+    MAX_PAGE,
+    BatchesQuery,
+    BatchState,
+    DeliveriesQuery,
+    DeliveriesReply,
+    FailuresQuery,
+    FailuresReply,
+)
 from batchyard_contracts.v1.values import BatchName, BatchStatus, Result, WorkloadName
 from services.ingest.api.service import IngestService
+from services.ingest.domain.precondition import entity_tag, is_unchanged
 from services.ingest.http import body
+from services.ingest.http.conditions import ETAG, Condition, IfNoneMatch
 from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of
 from services.ingest.http.models import AppendRequest, BatchList, ChangeRequest
 from services.ingest.http.openapi import idempotency_key_header, problem_responses, request_body
 
 _QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
-_COMMAND_STATUSES = (400, 401, 404, 409, 413, 415, 422, 503)
+_COMMAND_STATUSES = (400, 401, 404, 409, 412, 413, 415, 422, 503)
 _APPEND_STATUSES = (408, 429)
 _Action = Literal["pause", "resume", "cancel"]
 _CONTROLS: dict[_Action, tuple[str, str]] = {
@@ -71,11 +81,23 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         "/batches/{batch_id}",
         summary="Show a batch",
         response_model=BatchState,
-        responses=problem_responses(*_QUERY_STATUSES),
+        responses={
+            200: {"headers": ETAG},
+            304: {"description": "The client has this state already", "headers": ETAG},
+            **problem_responses(*_QUERY_STATUSES),
+        },
     )
-    async def show(batch_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
+    async def show(
+        batch_id: UUID, owner: Annotated[str, Depends(owner_of)], if_none_match: IfNoneMatch = None
+    ) -> Response:
         """State and progress of a batch, and the reason why it waits, if no item of it runs."""
-        return _json(await service.explained_state(owner, batch_id))
+        state = await service.explained_state(owner, batch_id)
+        document = state.model_dump_json(exclude_none=True).encode()
+        tag = entity_tag(state, document)
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if is_unchanged(if_none_match, tag):
+            return Response(status_code=304, headers=headers)
+        return Response(document, headers=headers, media_type=body.JSON)
 
     @router.get(
         "/batches/{batch_id}/failures",
@@ -89,6 +111,18 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         reply = await service.aggregator.failures(FailuresQuery(owner=owner, batch_id=batch_id))
         return _json(reply if reply.found else FailuresReply())
 
+    @router.get(
+        "/batches/{batch_id}/deliveries",
+        summary="Notifications of a batch",
+        response_model=DeliveriesReply,
+        responses=problem_responses(*_QUERY_STATUSES),
+    )
+    async def deliveries(batch_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
+        """Webhooks and e-mails about the end of each round, the newest first: whom they go to, whether they arrived,
+        and when the next attempt is made. Parts of a URL that may be secret are shown as `…`."""
+        await service.header(owner, batch_id)
+        return _json(await service.aggregator.deliveries(DeliveriesQuery(owner=owner, batch_id=batch_id)))
+
     @router.post(
         "/batches/{batch_id}/items",
         status_code=202,
@@ -97,22 +131,24 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         responses=problem_responses(*_COMMAND_STATUSES, *_APPEND_STATUSES),
         openapi_extra=request_body("AppendRequest", _ITEMS),
     )
-    async def append(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
+    async def append(
+        batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)], condition: Condition
+    ) -> Response:
         """Add items to a batch that was submitted with `sealed` false. Each sequence number acts once."""
         data = cast("AppendRequest", await body.read_message(request, AppendRequest))
         command = BatchAppend(batch_id=batch_id, sequence=data.sequence, items=data.items)
-        return _json(await service.appender.append(owner, command), 202)
+        return _json(await service.appender.append(owner, command, condition), 202)
 
     @router.post(
         "/batches/{batch_id}/seal",
         status_code=202,
         summary="Seal an open batch",
         response_model=CommandAccepted,
-        responses=problem_responses(401, 404, 409, 422, 503),
+        responses=problem_responses(401, 404, 409, 412, 422, 503),
     )
-    async def seal(batch_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
+    async def seal(batch_id: UUID, owner: Annotated[str, Depends(owner_of)], condition: Condition) -> Response:
         """Close the batch to further items."""
-        return _json(await service.appender.seal(owner, BatchSeal(batch_id=batch_id)), 202)
+        return _json(await service.appender.seal(owner, BatchSeal(batch_id=batch_id), condition), 202)
 
     @router.patch(
         "/batches/{batch_id}",
@@ -125,7 +161,9 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
             "parameters": [idempotency_key_header()],
         },
     )
-    async def change(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
+    async def change(
+        batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)], condition: Condition
+    ) -> Response:
         """Change the priority or the terms of a batch. Items that have not started follow them at once.
 
         For a finished batch the change applies from its next round on, and the response has `finished` set.
@@ -133,7 +171,8 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         data = cast("ChangeRequest", await body.read_message(request, ChangeRequest))
         changes = {name: getattr(data, name) for name in ChangeRequest.model_fields}
         command = BatchControl(batch_id=batch_id, action="change", **changes)
-        return _json(await service.control_handler.control(owner, command, body.idempotency_key(request)), 202)
+        key = body.idempotency_key(request)
+        return _json(await service.control_handler.control(owner, command, key, condition), 202)
 
     for action, (summary, description) in _CONTROLS.items():
         router.add_api_route(
@@ -145,7 +184,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
             summary=summary,
             description=description,
             response_model=CommandAccepted,
-            responses=problem_responses(400, 401, 404, 409, 422, 502, 503, 504),
+            responses=problem_responses(400, 401, 404, 409, 412, 422, 502, 503, 504),
             openapi_extra={"parameters": [idempotency_key_header()]},
         )
     return router
@@ -156,9 +195,12 @@ def _control(
 ) -> Callable[..., Awaitable[Response]]:
     """Return the function of the route of one action."""
 
-    async def control(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
+    async def control(
+        batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)], condition: Condition
+    ) -> Response:
         command = BatchControl(batch_id=batch_id, action=action)
-        return _json(await service.control_handler.control(owner, command, body.idempotency_key(request)), 202)
+        key = body.idempotency_key(request)
+        return _json(await service.control_handler.control(owner, command, key, condition), 202)
 
     return control
 

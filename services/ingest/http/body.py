@@ -1,7 +1,6 @@
 """Reads request bodies within limits, and the headers that describe them."""
 
 import asyncio
-import codecs
 from collections.abc import AsyncIterator
 
 from fastapi import Request
@@ -9,9 +8,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Message
 from batchyard_contracts.v1.values import IdempotencyKey
-from services.ingest.api.invalid_command import rejection_of
+from services.ingest.api.invalid_body import rejection_of
 from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.readers.encoding import Utf8Stream
 from services.ingest.domain.rejection import Rejection
+from services.ingest.http.content_encoding import ContentType
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -27,15 +28,11 @@ _TIMEOUT = Rejection("request_timeout", f"No data arrived for {_IDLE_S:g} s. Sen
 
 
 def media_type(request: Request, *allowed: str) -> str:
-    """Return the media type of the body; raises `IngestError` (415) unless it is allowed, unencoded and in UTF-8."""
-    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    charset = parameters.partition("charset=")[2].strip(' "') or "utf-8"
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if kind.strip() not in allowed or charset not in {"utf-8", "utf8", "us-ascii"} or encoding != "identity":
-        raise IngestError(
-            Rejection("unsupported_media_type", f"Send {' or '.join(allowed)} in UTF-8, without content encoding.", 415)
-        )
-    return kind.strip()
+    """Return the media type of the body; raises `IngestError` (415) unless it is allowed, and its encoding is read."""
+    kind = ContentType(request.headers).media_type
+    if kind not in allowed:
+        raise IngestError(Rejection("unsupported_media_type", f"Send the body as {' or '.join(allowed)}.", 415))
+    return kind
 
 
 async def read_message(request: Request, kind: type[Message]) -> Message:
@@ -45,28 +42,36 @@ async def read_message(request: Request, kind: type[Message]) -> Message:
 
 
 async def read_bytes(request: Request, max_bytes: int = MAX_MESSAGE_BYTES, too_large: Rejection = _TOO_LARGE) -> bytes:
-    """Read the body into memory; raises `IngestError` as soon as it exceeds the limit."""
+    """Read the body into memory, as UTF-8 without a byte-order mark; raises `IngestError` as soon as it exceeds the
+    limit."""
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > max_bytes:
         raise IngestError(too_large)
-    body = bytearray()
+    body, text = bytearray(), Utf8Stream("malformed_json")
     async for chunk in chunks(request):
-        body += chunk
+        body += text.feed(chunk)
         if len(body) > max_bytes:
             raise IngestError(too_large)
+    body += text.feed(b"", final=True)
+    if text.rejection:
+        raise IngestError(text.rejection)
     return bytes(body)
 
 
 def decode(body: bytes, kind: type[Message]) -> Message:
     """Decode a body; raises `IngestError`."""
     try:
-        return kind.decode(body.removeprefix(codecs.BOM_UTF8))
+        return kind.decode(body)
     except ValidationError as error:
         raise IngestError(rejection_of(error)) from error
 
 
-async def chunks(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body in chunks; raises `IngestError` (408) when the client stops sending."""
+def chunks(request: Request) -> AsyncIterator[bytes]:
+    """Return the chunks of the body, as UTF-8; iterating raises `IngestError`, as when the client stops sending."""
+    return ContentType(request.headers).decode(_received(request))
+
+
+async def _received(request: Request) -> AsyncIterator[bytes]:
     stream = request.stream()
     while True:
         try:

@@ -96,6 +96,22 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "batches_show": {"200": _STATE},
     "batches_change": {"202": _ACCEPTED},
     "batches_failures": {"200": {"groups": [_FAILURE]}},
+    "batches_deliveries": {
+        "200": {
+            "deliveries": [
+                {
+                    "round": 1,
+                    "kind": "webhook",
+                    "target": "https://example.org/hooks/…",
+                    "state": "pending",
+                    "attempts": 2,
+                    "status": 503,
+                    "error": "HTTP 503",
+                    "next_attempt_at": "2026-11-30T06:05:00Z",
+                }
+            ]
+        }
+    },
     "batches_append": {"202": _ACCEPTED},
     "batches_seal": {"202": _ACCEPTED},
     "batches_pause": {"202": _ACCEPTED},

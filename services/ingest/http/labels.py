@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from batchyard_contracts.v1.commands import Labels
+from batchyard_contracts.validation_words import sentence
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 
@@ -26,4 +27,6 @@ def labels_of(texts: Sequence[str]) -> dict[str, str]:
     try:
         return _LABELS.validate_python(pairs)
     except ValidationError as error:
-        raise IngestError(Rejection("invalid_request", f"label: {error.errors()[0]['msg']}")) from error
+        raise IngestError(
+            Rejection("invalid_request", f"label: {sentence(error.errors()[0], 'The labels')}.")
+        ) from error

@@ -41,6 +41,7 @@ _TITLES = {
     404: "Not found",
     408: "Timeout while the body was read",
     409: "Conflict with the current state",
+    412: "The batch was changed since the state in If-Match",
     413: "Too large",
     415: "Unsupported media type",
     422: "Invalid request",

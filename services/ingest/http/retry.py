@@ -11,6 +11,7 @@ from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
 from services.ingest.api.service import IngestService
 from services.ingest.control.retry_preview import RetryPreview
 from services.ingest.http import body
+from services.ingest.http.conditions import Condition
 from services.ingest.http.models import RetryRequest
 from services.ingest.http.openapi import idempotency_key_header, json_body, problem_responses
 
@@ -32,14 +33,16 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         response_model=CommandAccepted,
         responses={
             200: {"description": "With `dry_run`: preview of the retry", "model": RetryPreview},
-            **problem_responses(400, 401, 404, 408, 409, 413, 415, 422, 502, 503, 504),
+            **problem_responses(400, 401, 404, 408, 409, 412, 413, 415, 422, 502, 503, 504),
         },
         openapi_extra={
             "requestBody": {"required": False, "content": {body.JSON: json_body("RetryRequest", _EXAMPLE)}},
             "parameters": [idempotency_key_header()],
         },
     )
-    async def retry(batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)]) -> Response:
+    async def retry(
+        batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)], condition: Condition
+    ) -> Response:
         """Run items of a finished batch again, in a new round with its own final event.
 
         Items that succeeded are not touched. A patch changes the payloads first. They are validated like new items, and
@@ -58,9 +61,10 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
             skip_invalid=data.skip_invalid,
         )
         if data.dry_run:
-            preview = await service.control_handler.preview_retry(owner, command)
+            preview = await service.control_handler.preview_retry(owner, command, condition)
             return Response(preview.model_dump_json(), media_type=body.JSON)
-        accepted = await service.control_handler.control(owner, command, body.idempotency_key(request))
+        key = body.idempotency_key(request)
+        accepted = await service.control_handler.control(owner, command, key, condition)
         return Response(accepted.model_dump_json(exclude_none=True), 202, media_type=body.JSON)
 
     return router

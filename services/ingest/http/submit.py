@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.values import Priority, Reuse, Terms, WorkloadName
-from services.ingest.api.invalid_command import rejection_of
+from services.ingest.api.invalid_body import rejection_of
 from services.ingest.api.service import IngestService
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.readers.csv_rows import CsvReader

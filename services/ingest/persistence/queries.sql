@@ -1,7 +1,7 @@
 -- fragment: batch_columns
 batch_id, owner, workload, priority, name, labels, notify, terms, reuse, state, accepted_at, items, pages,
     next_sequence, idempotency_key, message_id, digest, traceparent, sent_items, sent_pages, sent_digest, sourced,
-    round, done
+    round, done, controlled_at
 
 -- name: insert_batch
 WITH header AS (

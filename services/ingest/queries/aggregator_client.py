@@ -1,5 +1,5 @@
-"""Client for queries: outcomes from the aggregator, payloads, workers and rates from the dispatcher, answers to
-questions from a worker."""
+"""Client for queries: outcomes from the aggregator, payloads, workers and rates from the dispatcher, deliveries from
+the notifier, answers to questions from a worker."""
 
 from http import HTTPStatus
 from typing import Protocol, TypeVar
@@ -12,6 +12,8 @@ from batchyard_contracts.v1.queries import (
     BatchesQuery,
     BatchesReply,
     BatchState,
+    DeliveriesQuery,
+    DeliveriesReply,
     FailuresQuery,
     FailuresReply,
     ItemsQuery,
@@ -36,6 +38,7 @@ from shared.runtime.errors import MessageRejected, PublishFailed, QueryRefused, 
 
 _TIMEOUT_S = 5.0
 _TIMEOUT_MARGIN_S = 1.0
+_DELIVERIES_TIMEOUT_S = 2.0
 ReplyT = TypeVar("ReplyT")
 
 
@@ -81,6 +84,10 @@ class AggregatorClient:
     async def waiting(self, query: WaitingQuery, timeout_s: float) -> WaitingReply:
         """Return the reasons why batches and workloads wait."""
         return await self._query(query, WaitingReply, timeout_s=timeout_s)
+
+    async def deliveries(self, query: DeliveriesQuery) -> DeliveriesReply:
+        """Return the deliveries of a batch's notifications."""
+        return await self._query(query, DeliveriesReply, timeout_s=_DELIVERIES_TIMEOUT_S)
 
     async def workers(self) -> WorkersReply:
         """Return the live workers."""

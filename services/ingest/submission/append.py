@@ -9,6 +9,7 @@ from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
 from services.ingest.domain.item import validate_items
 from services.ingest.domain.pager import EncodedPages, encode_pages, fingerprints_of
+from services.ingest.domain.precondition import NO_PRECONDITION, Precondition
 from services.ingest.domain.rejection import Rejection
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.persistence.workload_registry import WorkloadRegistry
@@ -52,7 +53,9 @@ class BatchAppender:
         self._dedup_index = dedup_index
         self._backpressure = backpressure
 
-    async def append(self, owner: str, command: BatchAppend) -> CommandAccepted:
+    async def append(
+        self, owner: str, command: BatchAppend, precondition: Precondition = NO_PRECONDITION
+    ) -> CommandAccepted:
         """Add items; raises `IngestError`. A sequence number that is repeated with the same items gives the same
         reply."""
         if self._outbox.is_full:
@@ -64,6 +67,7 @@ class BatchAppender:
                 raise IngestError(NOT_FOUND)
             if await self._is_replay(locked, command, digest):
                 return header.to_reply(replayed=True)
+            precondition.check(header)
             _check_append(header, command)
             self._backpressure.check(owner, len(command.items))
             encoded = await self._encode(locked, header, command)
@@ -76,7 +80,9 @@ class BatchAppender:
         await self._dedup_index.add(header.batch_id, encoded.new_fingerprints)
         return updated.to_reply()
 
-    async def seal(self, owner: str, command: BatchSeal) -> CommandAccepted:
+    async def seal(
+        self, owner: str, command: BatchSeal, precondition: Precondition = NO_PRECONDITION
+    ) -> CommandAccepted:
         """Close the batch to further items; raises `IngestError`."""
         async with self._store.lock(command.batch_id, owner) as locked:
             header = locked.header
@@ -84,6 +90,7 @@ class BatchAppender:
                 raise IngestError(NOT_FOUND)
             if header.state == "sealed":
                 return header.to_reply(replayed=True)
+            precondition.check(header)
             if not header.items:
                 raise IngestError(NO_ITEMS)
             if header.source_mode:

@@ -19,7 +19,7 @@ from services.ingest.domain.item import ValidatedItem, validate_item
 from services.ingest.domain.item_validator import ItemValidator
 from services.ingest.domain.pager import EncodedMessage, Pager, deduplicate, encode_page, fingerprints_of
 from services.ingest.domain.readers.rows import Row
-from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.rejection import Rejection, RejectionList
 from services.ingest.domain.upload_digest import UploadPosition, extend_digest
 from services.ingest.persistence.store import BatchStore, outbox_messages
 from services.ingest.submission.backpressure import Backpressure
@@ -72,6 +72,8 @@ class Upload:
         self._pager = Pager()
         self._pages: list[list[ValidatedItem]] = []
         self._row_count = 0
+        self.rejections = RejectionList()
+        """Rejections of the invalid rows so far."""
         self._position = UploadPosition(0, 0, seed)
         self._confirmed = header.confirmed or self._position
         self._assigned = header.assigned if header.confirmed else self._position
@@ -88,18 +90,29 @@ class Upload:
         return max(self._assigned.items, self._position.items)
 
     def add_rows(self, rows: Iterable[Row | Rejection]) -> None:
-        """Validate rows, and add them to pages; raises `IngestError` at the first invalid row."""
+        """Validate rows, and add them to pages, up to the first invalid one; the others are only validated. Raises
+        `IngestError` at a row after which none can be read."""
         for row in rows:
-            if isinstance(row, Rejection):
-                raise IngestError(row)
-            if rejection := self._validator.check_count(self._row_count + 1):
-                raise IngestError(rejection.at(row.line))
-            item = validate_item(self._validator, self._row_count, row.payload, row.raw, row.custom_id)
+            item = row if isinstance(row, Rejection) else self._validate(row)
             if isinstance(item, Rejection):
-                raise IngestError(item.at(row.line))
+                self.rejections.add(item)
+                if item.is_final:
+                    self.check_rows()
             self._row_count += 1
-            if page := self._pager.add(item):
+            if not self.rejections.count and not isinstance(item, Rejection) and (page := self._pager.add(item)):
                 self._pages.append(page)
+
+    def check_rows(self) -> None:
+        """Raise `IngestError`, which lists the invalid rows, when there are any."""
+        if rejection := self.rejections.summary():
+            raise IngestError(rejection)
+
+    def _validate(self, row: Row) -> ValidatedItem | Rejection:
+        if rejection := self._validator.check_count(self._row_count + 1):
+            return replace(rejection, line=row.line, is_final=True)
+        explain = self.rejections.has_room
+        item = validate_item(self._validator, self._row_count, row.payload, row.raw, row.custom_id, explain=explain)
+        return item.at(row.line) if isinstance(item, Rejection) else item
 
     async def flush(self) -> None:
         """Encode full pages, and publish them when the window is full or old; raises `IngestError`."""
@@ -117,6 +130,7 @@ class Upload:
     async def finish(self) -> BatchHeader | None:
         """Commit the end with the remaining pages; None when the idempotency key was taken meanwhile. Raises
         `IngestError`."""
+        self.check_rows()
         await self.flush()
         await self._finish_sending()
         if rest := self._pager.drain():

@@ -4,6 +4,8 @@ An interrupted upload is continued by sending the same items again under the sam
 are recognised, skipped, and not run twice.
 """
 
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -33,6 +35,8 @@ from shared.runtime.errors import PublishFailed
 from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
+_CHECKING_S = 60.0
+"""Longest time in seconds for which the rest of a file with an invalid row is read, to list its invalid rows."""
 
 
 class UploadService:
@@ -133,11 +137,17 @@ class UploadService:
             await self._store.renew_leases(list(self._active))
 
     async def _receive_rows(self, upload: Upload, reader: Reader, chunks: AsyncIterator[bytes]) -> CommandAccepted:
+        stop_at = math.inf
         async for rows in _read_rows(reader, chunks):
             try:
                 upload.add_rows(rows)
             finally:
                 await upload.flush()  # full pages before an invalid line are kept
+            if upload.rejections.count and stop_at == math.inf:
+                stop_at = time.monotonic() + _CHECKING_S
+            if time.monotonic() > stop_at:
+                upload.rejections.is_cut = True
+                break
         header = await upload.finish()
         if header is None:
             key, batch_id = upload.header.idempotency_key, upload.header.batch_id

@@ -1,10 +1,12 @@
 """Reads CSV: the header names the fields of the payload, and a column `custom_id` the item, unless it is a field."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from batchyard_contracts.pointer import pointer_to
 from services.ingest.domain.readers.csv_cells import UnfitCell
 from services.ingest.domain.readers.csv_header import Header, read_header
 from services.ingest.domain.readers.csv_records import MALFORMED, CsvRecords, MalformedCsv, Record
@@ -43,11 +45,13 @@ class CsvReader:
                     if header is None:
                         self._header = _header_of(cells, self._schema, line)
                         continue
-                    _check_length(cells, header, line)
+                    if rejection := _wrong_length(cells, header, line):
+                        yield rejection
+                        continue
                 if row := _row(header, line, cells):
                     yield row
         except MalformedCsv as malformed:
-            yield malformed.rejection
+            yield replace(malformed.rejection, is_final=True)
 
 
 def _row(header: Header, line: int, cells: Sequence[str]) -> Row | Rejection | None:
@@ -61,7 +65,8 @@ def _row(header: Header, line: int, cells: Sequence[str]) -> Row | Rejection | N
                 elif stripped := cell.strip():
                     payload[name] = convert(stripped)
     except UnfitCell as error:
-        return Rejection("invalid_item", f"Column {position + 1} (`{name}`) {error}", line=line)
+        detail = f"Column {position + 1} (`{name}`) {error}"
+        return Rejection("invalid_item", detail, line=line, pointer=pointer_to([name]), column=position + 1)
     custom_id = cells[header.custom_id] or None if header.custom_id is not None else None
     if custom_id is None:
         return Row(line, payload, _encode(payload), None) if payload else None
@@ -75,8 +80,9 @@ def _header_of(cells: Sequence[str], item_schema: Mapping[str, Any], line: int) 
     return header
 
 
-def _check_length(cells: Sequence[str], header: Header, line: int) -> None:
-    """Raise `MalformedCsv` unless a row has a cell for each column, and otherwise empty ones."""
-    if len(cells) < len(header.names) or "".join(cells[len(header.names) :]).strip():
-        detail = f"The row has {len(cells)} cells, the header has {len(header.names)}. {_CELLS_ADVICE}"
-        raise MalformedCsv(Rejection(MALFORMED, detail, 400, line))
+def _wrong_length(cells: Sequence[str], header: Header, line: int) -> Rejection | None:
+    """Return the rejection of a row, unless it has a cell for each column, and otherwise empty ones."""
+    if len(cells) >= len(header.names) and not "".join(cells[len(header.names) :]).strip():
+        return None
+    detail = f"The row has {len(cells)} cells, the header has {len(header.names)}. {_CELLS_ADVICE}"
+    return Rejection(MALFORMED, detail, 400, line)

@@ -24,6 +24,7 @@ class Utf8Stream:
         self._start = b""
         self._is_started = False
         self._decoder: codecs.IncrementalDecoder | None = None
+        self._encoding = "UTF-8"
         self.rejection: Rejection | None = None
         """Reason why the file cannot be read any further; None as long as it can."""
 
@@ -41,20 +42,20 @@ class Utf8Stream:
         try:
             return self._decoder.decode(chunk, final).encode()
         except UnicodeError as error:
-            self.rejection = Rejection(
-                self._code, f"The file is not what its byte-order mark says: {error}. {_SAVE_AS_UTF8}.", 400
-            )
+            why = error.reason if isinstance(error, UnicodeDecodeError) else "it has characters that do not exist"
+            detail = f"The file is not {self._encoding}, as its byte-order mark says: {why}. {_SAVE_AS_UTF8}."
+            self.rejection = Rejection(self._code, detail, 400, is_final=True)
             return b""
 
     def _begin(self, start: bytes) -> bytes:
         self._is_started = True
         for mark, encoding in _WIDE.items():
             if start.startswith(mark):
-                self._decoder = codecs.getincrementaldecoder(encoding)()
+                self._decoder, self._encoding = codecs.getincrementaldecoder(encoding)(), encoding.upper()
                 return start
         if b"\0" in start[:_MARK_BYTES]:
             detail = f"The file has no text: it seems to be UTF-16 without a byte-order mark. {_SAVE_AS_UTF8}."
-            self.rejection = Rejection(self._code, detail, 400)
+            self.rejection = Rejection(self._code, detail, 400, is_final=True)
         return start.removeprefix(_MARK)
 
 

@@ -51,10 +51,13 @@ class NdjsonReader:
             try:
                 value = _decode(text)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                yield _rejection_of(error, line, self._lines.line_number)
-                return
+                rejection = _rejection_of(error, line, self._lines.line_number)
+                yield rejection
+                if rejection.is_final:
+                    return
+                continue
             if isinstance(value, list):
-                yield Rejection("malformed_json", _LIST, 400, self._lines.line_number)
+                yield Rejection("malformed_json", _LIST, 400, self._lines.line_number, is_final=True)
                 return
             yield self._form.row(self._lines.line_number, value, text)
 
@@ -71,14 +74,16 @@ def _rejection_of(error: Exception, line: bytes, number: int) -> Rejection:
         )
     text = line.strip()
     if text.startswith(b"["):
-        return Rejection("malformed_json", _LIST, 400, number)
-    advice = _ONE_A_LINE
+        return Rejection("malformed_json", _LIST, 400, number, is_final=True)
+    advice, is_final = _ONE_A_LINE, False
     if text in {b"{", b"}"} or text.endswith((b"{", b"[")):
+        is_final = True
         advice = "An item has to stand on one line. Write it without line breaks, or send a JSON list."
     elif text.endswith(b"},"):
         advice = "A comma stands after the object. Write one object per line, without commas between them."
     try:
         orjson.loads(line)  # states the column, which the other parser does not
     except orjson.JSONDecodeError as place:
-        return Rejection("malformed_json", f"Column {place.colno}: {place.msg}. {advice}", 400, number)
-    return Rejection("malformed_json", f"{error}. {advice}", 400, number)
+        detail = f"Column {place.colno}: {place.msg}. {advice}"
+        return Rejection("malformed_json", detail, 400, number, column=place.colno, is_final=is_final)
+    return Rejection("malformed_json", f"{error}. {advice}", 400, number, is_final=is_final)

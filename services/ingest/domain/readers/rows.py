@@ -9,7 +9,10 @@ from services.ingest.domain.rejection import Rejection
 MAX_LINE_BYTES = MAX_ITEM_BYTES + 1024
 """Longest line: the largest payload with a custom id and some spaces."""
 LINE_TOO_LONG = Rejection(
-    "item_too_large", f"A line has more than {MAX_LINE_BYTES} bytes. Pass a reference to the data.", 413
+    "item_too_large",
+    f"A line has more than {MAX_LINE_BYTES} bytes. Pass a reference to the data.",
+    413,
+    is_final=True,
 )
 
 
@@ -23,8 +26,8 @@ class Row(NamedTuple):
 
 
 class Reader(Protocol):
-    """Parses the chunks of a body into rows. Holds no more than one unfinished line; yields nothing after a
-    rejection."""
+    """Parses the chunks of a body into rows, and rejections of those that are wrong. Holds no more than one unfinished
+    line; yields nothing after a rejection that is final."""
 
     def feed(self, chunk: bytes) -> Iterator[Row | Rejection]:
         """Yield the rows that a chunk completes."""
