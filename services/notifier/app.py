@@ -6,13 +6,16 @@ from datetime import UTC, datetime
 
 import structlog
 
-from batchyard_contracts.topology import FLOW, NOTIFIER_INBOX
+from batchyard_contracts.topology import FLOW, NOTIFIER_INBOX, NOTIFIER_QUERIES
 from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged
 from batchyard_contracts.v1.flow import BatchAccepted, NotifierAnnounced
+from batchyard_contracts.v1.queries import DeliveriesQuery
+from services.notifier.delivery.cause_reader import CauseReader
 from services.notifier.delivery.delivery_worker import POLL_S, DeliveryLimits, DeliveryWorker
 from services.notifier.delivery.email_body import sender_address
 from services.notifier.delivery.event_handlers import EventHandlers
 from services.notifier.delivery.mail_sender import NO_RELAY, MailSender
+from services.notifier.delivery.query_handler import QueryHandler
 from services.notifier.delivery.smtp_relay import parse_relay
 from services.notifier.delivery.webhook_sender import NO_SECRET, WebhookSender, open_session
 from services.notifier.delivery.webhook_signature import WebhookSigner
@@ -21,6 +24,7 @@ from services.notifier.persistence.store import DeliveryStore
 from services.notifier.settings import NotifierSettings
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher, outgoing
+from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.postgres.pool import open_pool
 from shared.runtime.background import BackgroundTask
@@ -30,6 +34,7 @@ from shared.runtime.transient import retry_transient
 log = structlog.get_logger()
 _INBOX_CONCURRENCY = 3
 """Messages handled at a time: less than the pool's size, so that delivery workers get connections."""
+_QUERY_CONCURRENCY = 2
 _CLEANUP_INTERVAL_S = 600.0
 _UNCLAIMED_ROUND_AGE_S = 86_400.0
 """Age in seconds at which a round without notification targets is deleted: its `batch.finished` may arrive before the
@@ -49,6 +54,8 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
 
         store = DeliveryStore(pool)
         schedule = BackoffSchedule(settings.delivery_schedule)
+        rpc_client = await RpcClient.open(settings.amqp_url, "notifier", wait=False)
+        stack.push_async_callback(rpc_client.close)
         session = open_session(settings.webhook_allowed_networks, settings.webhook_timeout_s)
         stack.push_async_callback(session.close)
         delivery_workers = {
@@ -64,7 +71,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
             "mail": DeliveryWorker(
                 "email",
                 store,
-                _mail_sender(settings).send,
+                _mail_sender(settings, CauseReader(rpc_client, store)).send,
                 schedule,
                 DeliveryLimits(settings.mail_concurrency, settings.mail_concurrency, settings.delivery_lease_s),
             ),
@@ -99,6 +106,8 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
             ],
             concurrency=_INBOX_CONCURRENCY,
         )
+        queries = [Route(DeliveriesQuery, QueryHandler(store).on_deliveries_query)]
+        control.subscribe(NOTIFIER_QUERIES, queries, concurrency=_QUERY_CONCURRENCY)
         runtime.health.add_readiness_check("messages", lambda: control.is_working)
         stack.push_async_callback(control.stop)
         await control.start()
@@ -119,8 +128,9 @@ def _signer(settings: NotifierSettings) -> WebhookSigner | None:
     return WebhookSigner(settings.webhook_secret.get_secret_value())
 
 
-def _mail_sender(settings: NotifierSettings) -> MailSender:
+def _mail_sender(settings: NotifierSettings, causes: CauseReader) -> MailSender:
     if settings.smtp_url is None:
         log.warning("e-mails are recorded as failed", reason=NO_RELAY)
     relay = parse_relay(settings.smtp_url.get_secret_value()) if settings.smtp_url else None
-    return MailSender(relay, sender_address(settings.mail_from), settings.smtp_timeout_s)
+    sender = sender_address(settings.mail_from)
+    return MailSender(relay, sender, settings.smtp_timeout_s, causes, settings.public_url)

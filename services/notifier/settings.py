@@ -1,6 +1,7 @@
 """The notifier's settings."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
@@ -41,6 +42,11 @@ class NotifierSettings(Settings):
         examples=["smtps://user:password@mail.example.com:465"],
     )
     mail_from: str = Field("Batchyard <batchyard@localhost>", description="sender of e-mails")
+    public_url: str | None = Field(
+        None,
+        description="address at which people reach the HTTP API, for links in e-mails; without it they have none",
+        examples=["https://batchyard.example.com"],
+    )
     operator_emails: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="operators to alert of a provider that refuses every call: addresses, comma-separated",
@@ -77,6 +83,20 @@ class NotifierSettings(Settings):
         if value is not None:
             parse_relay(value.get_secret_value())
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid or parts.username is not None or parts.query or parts.fragment or not value.isprintable():
+            raise ValueError("must look like https://batchyard.example.org, without user, query and fragment")
+        return value.rstrip("/")
 
     @field_validator("mail_from")
     @classmethod

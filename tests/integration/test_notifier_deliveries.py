@@ -240,7 +240,7 @@ async def test_the_last_failed_attempt_fails_the_delivery(harness: Harness, rece
         await harness.batch(webhooks=[receiver.url])
         (row,) = await harness.settled()
     assert (row["state"], row["attempts"], row["status"]) == ("failed", 3, 503)
-    assert row["reason"] == "http 503 (attempt 3, the last)"
+    assert row["reason"] == "HTTP 503 (attempt 3, the last)"
     assert row["reply"] == "full"
     assert len(receiver.calls) == 3
 
@@ -270,7 +270,7 @@ async def test_mail_is_retried_after_4xx_but_not_after_5xx(harness: Harness) -> 
         await harness.batch(emails=["bob@a.example"])
         ann, bob = await harness.settled(2)
     assert (ann["state"], ann["attempts"]) == ("delivered", 2)
-    assert (bob["state"], bob["attempts"], bob["reason"]) == ("failed", 1, "smtp 550")
+    assert (bob["state"], bob["attempts"], bob["reason"]) == ("failed", 1, "SMTP 550")
     assert mailbox.recipients_asked == ["ann@a.example"] * 2 + ["bob@a.example"]
 
 

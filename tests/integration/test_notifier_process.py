@@ -6,21 +6,26 @@ import signal
 import statistics
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import aio_pika
 import asyncpg
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts.message import Message
-from batchyard_contracts.topology import EVENTS, FLOW, NOTIFIER_INBOX
+from batchyard_contracts.topology import AGGREGATOR_QUERIES, EVENTS, FLOW, NOTIFIER_INBOX
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchAccepted
+from batchyard_contracts.v1.queries import DeliveriesQuery, DeliveriesReply, FailureGroup, FailuresQuery, FailuresReply
 from devstack import Servers
 from services.notifier.delivery.delivery_worker import POLL_S
+from services.notifier.delivery.mail_sender import NO_RELAY
 from shared.messaging.dead_letters import REASON
 from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
+from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.runtime.exit_codes import CONFIGURATION
 from tests.support.finished_batches import SECRET, accepted, finished
@@ -113,6 +118,77 @@ async def test_one_trace_leads_to_the_webhook_and_the_log_contains_no_secrets(
     assert {(line["batch_id"], line["trace_id"]) for line in done} == {(str(batch_id), TRACE_ID)}
     for word in (SECRET, SECRET.removeprefix("whsec_"), "t0ken", "pa55word", "secret reply", NAME, "ann@a.example"):
         assert word not in notifier.output()
+
+
+async def test_the_deliveries_of_a_batch_are_told_to_its_owner_alone(
+    clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
+) -> None:
+    batch_id = uuid4()
+    receiver.answer(Answer(500))
+    url = receiver.url + "/0123456789abcdef?token=t0ken"
+    async with NotifierProcess(tmp_path / "log", **environment | {"BATCHYARD_DELIVERY_SCHEDULE": "0,600"}):
+        await send(publisher, accepted(batch_id, webhooks=[url], emails=["ann@a.example"]))
+        await send(publisher, finished(batch_id))
+        await deliveries(clean, ended=1)
+        client = await RpcClient.open(clean.amqp_url, "tests")
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    query = DeliveriesQuery(owner="default", batch_id=batch_id)
+                    hook, mail = (await client.query(query, DeliveriesReply)).deliveries
+                    if hook.error:
+                        break
+                    await asyncio.sleep(0.02)
+            others = await client.query(DeliveriesQuery(owner="other", batch_id=batch_id), DeliveriesReply)
+        finally:
+            await client.close()
+    assert (mail.target, mail.state, mail.attempts, mail.error) == ("ann@a.example", "failed", 1, NO_RELAY)
+    assert mail.ended_at is not None
+    assert hook.target == receiver.url + "/…?…"
+    assert (hook.state, hook.attempts, hook.status, hook.error) == ("pending", 1, 500, "HTTP 500")
+    assert hook.next_attempt_at is not None
+    assert hook.next_attempt_at > datetime.now(UTC)
+    assert others.deliveries == []
+
+
+async def test_every_email_about_a_round_names_the_same_causes(
+    clean: Servers, publisher: Publisher, environment: dict[str, str], tmp_path: Path
+) -> None:
+    batch_id, asked = uuid4(), 0
+    connection = await aio_pika.connect(clean.amqp_url)
+    async with connection, connection.channel() as channel, Mailbox() as mailbox:
+
+        async def answer(message: AbstractIncomingMessage) -> None:
+            nonlocal asked
+            asked += 1
+            query = FailuresQuery.decode(message.body)
+            assert (query.owner, query.batch_id) == ("default", batch_id)
+            group = FailureGroup(code="not_found", count=asked, message="HTTP 404", ordinals=[0])
+            reply = FailuresReply(groups=[group])
+            await channel.default_exchange.publish(
+                aio_pika.Message(reply.encode(), type=reply.type, correlation_id=message.correlation_id),
+                message.reply_to or "",
+            )
+
+        await (await channel.get_queue(AGGREGATOR_QUERIES.name)).consume(answer, no_ack=True)
+        mailbox.answer("451 come back")
+        environment |= {
+            "BATCHYARD_SMTP_URL": mailbox.url,
+            "BATCHYARD_PUBLIC_URL": "https://b.example",
+            "BATCHYARD_SMTP_TIMEOUT_S": "20",
+            "BATCHYARD_DELIVERY_LEASE_S": "60",
+        }
+        async with NotifierProcess(tmp_path / "log", **environment):
+            await send(publisher, accepted(batch_id, emails=["ann@a.example"]))
+            await send(publisher, finished(batch_id))
+            (letter,) = await mailbox.wait_for(1)
+            await deliveries(clean, ended=1)
+    part = letter.message.get_body(("plain",))
+    assert part is not None
+    text = part.get_content()
+    assert "1 item, not_found: HTTP 404" in text
+    assert f"https://b.example/api/v1/batches/{batch_id}" in text
+    assert asked == 1, "the second attempt uses what was stored"
 
 
 async def test_a_kill_between_post_and_record_repeats_the_webhook_with_the_same_id(

@@ -4,7 +4,7 @@ from email.headerregistry import Address
 from uuid import UUID
 
 from batchyard_contracts.v1.events import BatchStuck, CircuitChanged
-from services.notifier.delivery.email_body import build_email
+from services.notifier.delivery.email_body import LINK, build_email
 from services.notifier.domain.one_line import header_safe, one_line
 
 
@@ -27,7 +27,7 @@ def compose_alert(event: CircuitChanged, to: str, sender: Address, delivery_id: 
     )
 
 
-def compose_stuck(event: BatchStuck, to: str, sender: Address, delivery_id: UUID) -> bytes:
+def compose_stuck(event: BatchStuck, to: str, sender: Address, delivery_id: UUID, link: str | None = None) -> bytes:
     """Return the encoded message, the same for every attempt; raise `ValueError` if it cannot be written safely."""
     rows = [("Batch", str(event.batch_id)), ("Workload", event.workload), ("Owner", event.owner)]
     if event.name:
@@ -35,5 +35,7 @@ def compose_stuck(event: BatchStuck, to: str, sender: Address, delivery_id: UUID
     rows += [("Round", str(event.round)), ("Remaining", str(event.counts.remaining))]
     rows += [("Since", event.since.isoformat(sep=" ", timespec="seconds"))]
     rows += [("Inspect", f"batchyard show {event.batch_id}")]
+    if link:
+        rows.append((LINK, link))
     subject = f"{event.workload}: batch {event.batch_id} is stuck"
     return build_email(subject, one_line(event.reason.detail), rows, event.at, to, sender, delivery_id)

@@ -17,12 +17,17 @@ from uuid import UUID
 import idna
 
 from batchyard_contracts.v1.events import BatchFinished
+from batchyard_contracts.v1.queries import FailureGroup
 from batchyard_contracts.v1.values import TERMINAL_STATUSES
 from services.notifier.domain.one_line import header_safe, one_line
 from shared.json.summary import summary_lines
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _LONG = 2000
+_CAUSES = 5
+"""Largest number of causes that an e-mail names."""
+LINK = "Link"
+"""Name of the row with the address of the batch."""
 _POLICY = SMTP.clone(cte_type="7bit", max_line_length=78)
 _PLAIN_SUBJECT = 65
 """Longest subject that stands on one line as it is."""
@@ -51,13 +56,21 @@ def with_ascii_domain(address: str) -> str:
     return box + at + idna.encode(domain, uts46=True).decode()
 
 
-def compose_finished(event: BatchFinished, name: str | None, to: str, sender: Address, delivery_id: UUID) -> bytes:
-    """Return the encoded message, the same for every attempt; raise `ValueError` if it cannot be written safely."""
+def compose_finished(
+    event: BatchFinished,
+    name: str | None,
+    to: str,
+    sender: Address,
+    delivery_id: UUID,
+    causes: Sequence[FailureGroup] = (),
+    link: str | None = None,
+) -> bytes:
+    """Return the encoded message; raise `ValueError` if it cannot be written safely. `causes` of the failures, the most
+    frequent first; `link` to the batch."""
     title = event.name or name
     headline = f"{_display_name(event, title)} has finished: {event.result}."
-    return build_email(
-        finished_subject(event, title), headline, _table_rows(event, title), event.finished_at, to, sender, delivery_id
-    )
+    rows = _table_rows(event, title, causes, link)
+    return build_email(finished_subject(event, title), headline, rows, event.finished_at, to, sender, delivery_id)
 
 
 def build_email(
@@ -77,8 +90,9 @@ def build_email(
     message["Date"] = at
     message["Message-ID"] = f"<{delivery_id.hex}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(headline + "\n\n" + "".join(f"{key + ':':<12}{value}\n" for key, value in table))
-    rows = "".join(f"<tr><th align=left>{escape(key)}</th><td>{escape(value)}</td></tr>\n" for key, value in table)
+    width = max((len(key) for key, _ in table), default=0) + 3
+    message.set_content(headline + "\n\n" + "".join(f"{key + ':':<{width}}{value}\n" for key, value in table))
+    rows = "".join(f"<tr><th align=left>{escape(key)}</th><td>{_cell(key, value)}</td></tr>\n" for key, value in table)
     page = f"<!doctype html>\n<html><body><p>{escape(headline)}</p>\n<table>\n{rows}</table></body></html>\n"
     message.add_alternative(page, subtype="html")
     encoded = b"Subject: " + encoded_subject(subject) + b"\r\n" + message.as_bytes()
@@ -111,7 +125,15 @@ def _display_name(event: BatchFinished, name: str | None) -> str:
     return f"Batch '{one_line(name)}'" if name else f"Batch {event.batch_id}"
 
 
-def _table_rows(event: BatchFinished, name: str | None) -> list[tuple[str, str]]:
+def _cell(key: str, value: str) -> str:
+    """Return a value as HTML. Only the link that an operator's setting makes becomes one, never text of users."""
+    shown = escape(value)
+    return f'<a href="{shown}">{shown}</a>' if key == LINK else shown
+
+
+def _table_rows(
+    event: BatchFinished, name: str | None, causes: Sequence[FailureGroup], link: str | None
+) -> list[tuple[str, str]]:
     counts = event.counts
     rows = [("Batch", str(event.batch_id)), ("Workload", event.workload)]
     if name:
@@ -124,9 +146,12 @@ def _table_rows(event: BatchFinished, name: str | None) -> list[tuple[str, str]]
     rows += [("Accepted", _time(event.accepted_at)), ("Finished", _time(event.finished_at))]
     if event.stop_reason:
         rows.append(("Stopped by", event.stop_reason.replace("_", " ")))
+    rows += [("Cause", _cause(group)) for group in causes[:_CAUSES]]
     if event.result != "completed":
-        rows.append(("Causes", f"batchyard failures {event.batch_id}"))
+        others = f"{len(causes) - _CAUSES} more, " if len(causes) > _CAUSES else ""
+        rows.append(("Causes", f"{others}batchyard failures {event.batch_id}"))
         rows.append(("Run again", f"batchyard retry {event.batch_id}"))
+    rows.append((LINK, link) if link else ("Show", f"batchyard show {event.batch_id}"))
     rows += [(f"[{one_line(key)}]", one_line(value)) for key, value in event.labels.items()]
     if event.summary_error:
         return [*rows, ("No summary", one_line(event.summary_error, _LONG))]
@@ -135,6 +160,13 @@ def _table_rows(event: BatchFinished, name: str | None) -> list[tuple[str, str]]
     return rows + [
         (one_line(name).capitalize() or "Summary", one_line(text)) for name, text in summary_lines(event.summary)
     ]
+
+
+def _cause(group: FailureGroup) -> str:
+    items = f"{group.count} item{'' if group.count == 1 else 's'}"
+    where = f" at {one_line(group.partition)}" if group.partition else ""
+    message = f": {one_line(group.message)}" if group.message else ""
+    return f"{items}, {group.code}{where}{message}"
 
 
 def _time(at: datetime) -> str:

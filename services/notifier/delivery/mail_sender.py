@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from email.headerregistry import Address
+from uuid import UUID
 
 from aiosmtplib import (
     SMTP,
@@ -15,13 +16,17 @@ from aiosmtplib import (
 
 from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged
 from services.notifier.delivery.alert_email import compose_alert, compose_stuck
+from services.notifier.delivery.cause_reader import CauseReader
 from services.notifier.delivery.email_body import compose_finished, with_ascii_domain
 from services.notifier.delivery.smtp_relay import SmtpRelay
 from services.notifier.domain.attempt import Attempt, smtp_attempt
 from services.notifier.persistence.store import ClaimedDelivery
+from shared.http.failure_words import failure_words
 
 MAX_REPLY_CHARACTERS = 1024
 _QUIT_TIMEOUT_S = 1.0
+_SHARE_OF_CAUSES = 0.25
+"""Part of the time of an attempt that the question for the causes of failures may take."""
 NO_STARTTLS = "the mail server offers no STARTTLS, and a password is not sent without: use smtps:// or another server"
 NO_RELAY = "no mail server: set BATCHYARD_SMTP_URL"
 
@@ -29,7 +34,17 @@ NO_RELAY = "no mail server: set BATCHYARD_SMTP_URL"
 class MailSender:
     """Sender of e-mails through one SMTP relay; without a relay every attempt fails."""
 
-    def __init__(self, relay: SmtpRelay | None, sender: Address, timeout_s: float) -> None:
+    def __init__(
+        self,
+        relay: SmtpRelay | None,
+        sender: Address,
+        timeout_s: float,
+        causes: CauseReader | None = None,
+        public_url: str | None = None,
+    ) -> None:
+        """`public_url`: address at which people reach the HTTP API; None: e-mails have no links."""
+        self._causes = causes
+        self._public_url = public_url
         self._relay = relay
         self._sender = sender
         self._timeout_s = timeout_s
@@ -40,7 +55,7 @@ class MailSender:
             return Attempt("give_up", NO_RELAY)
         delivery = claimed.delivery
         try:
-            email = self._compose(claimed)
+            email = await self._compose(claimed)
         except ValueError:
             return _INVALID
         try:
@@ -50,7 +65,7 @@ class MailSender:
         except SMTPRecipientsRefused as error:
             return _refusal(error.recipients[0])
         except SMTPAuthenticationError as error:  # an error of the configuration, not of this message
-            return Attempt("retry", f"smtp {error.code}: login refused", error.code, _excerpt(error.message))
+            return Attempt("retry", f"SMTP {error.code}: the login was refused", error.code, _excerpt(error.message))
         except SMTPResponseException as error:
             return _refusal(error)
         except SMTPNotSupported:
@@ -60,13 +75,20 @@ class MailSender:
         except ValueError:  # last, because certificate errors are ValueErrors too
             return _INVALID
 
-    def _compose(self, claimed: ClaimedDelivery) -> bytes:
+    async def _compose(self, claimed: ClaimedDelivery) -> bytes:
         to, delivery_id, body = claimed.delivery.target.address, claimed.delivery.id, claimed.event.encode()
         if claimed.type == CircuitChanged.type:
             return compose_alert(CircuitChanged.decode(body), to, self._sender, delivery_id)
         if claimed.type == BatchStuck.type:
-            return compose_stuck(BatchStuck.decode(body), to, self._sender, delivery_id)
-        return compose_finished(BatchFinished.decode(body), claimed.name, to, self._sender, delivery_id)
+            stuck = BatchStuck.decode(body)
+            return compose_stuck(stuck, to, self._sender, delivery_id, self._link_to(stuck.batch_id))
+        event = BatchFinished.decode(body)
+        causes = await self._causes.causes(claimed, event, self._timeout_s * _SHARE_OF_CAUSES) if self._causes else []
+        link = self._link_to(event.batch_id)
+        return compose_finished(event, claimed.name, to, self._sender, delivery_id, causes, link)
+
+    def _link_to(self, batch_id: UUID) -> str | None:
+        return f"{self._public_url}/api/v1/batches/{batch_id}" if self._public_url else None
 
     async def _submit(self, relay: SmtpRelay, to: str, email: bytes) -> Attempt:
         client = SMTP(
@@ -82,7 +104,7 @@ class MailSender:
         to = with_ascii_domain(to)
         options = [] if to.isascii() else ["SMTPUTF8"]
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s * (1 - _SHARE_OF_CAUSES)):
                 await client.connect()
                 _, answer = await client.sendmail(self._sender.addr_spec, [to], email, mail_options=options)
             with contextlib.suppress(SMTPException, OSError):  # the mail was accepted; a failed QUIT changes nothing
@@ -98,7 +120,7 @@ _INVALID = Attempt("give_up", "not a valid address")
 def _no_connection(relay: SmtpRelay, error: Exception) -> Attempt:
     if relay.requires_starttls and "STARTTLS" in str(error):
         return Attempt("retry", NO_STARTTLS)
-    return Attempt("retry", f"not connected: {type(error).__name__}")
+    return Attempt("retry", f"not sent: {failure_words(error)}")
 
 
 def _refusal(error: SMTPResponseException) -> Attempt:

@@ -15,6 +15,7 @@ from services.notifier.domain.attempt import Attempt, http_attempt
 from services.notifier.domain.delivery import webhook_id
 from services.notifier.persistence.store import ClaimedDelivery
 from shared.http import session as http
+from shared.http.failure_words import failure_words
 from shared.http.response_head import HEAD_TOO_LARGE
 from shared.observability.telemetry import traceparent
 from shared.runtime.egress_guard import AddressRefused, Network, guarded_connector, read_at_most
@@ -59,8 +60,8 @@ class WebhookSender:
         except aiohttp.ClientConnectorError as error:
             return _connection_failure(error)
         except (aiohttp.ClientError, OSError) as error:
-            what = HEAD_TOO_LARGE if http.is_head_too_large(error) else type(error).__name__
-            return Attempt("retry", f"invalid response: {what}")
+            what = HEAD_TOO_LARGE if http.is_head_too_large(error) else failure_words(error)
+            return Attempt("retry", f"no valid answer: {what}")
         except ValueError:  # last, because certificate errors are ValueErrors too
             return _INVALID
 
@@ -92,8 +93,8 @@ def _connection_failure(error: aiohttp.ClientConnectorError) -> Attempt:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Attempt("retry", "host name not resolved")
     if isinstance(error, aiohttp.ClientSSLError):
-        return Attempt("retry", f"no secure connection: {type(error.os_error).__name__}")
-    return Attempt("retry", f"not connected: {type(error.os_error).__name__}")
+        return Attempt("retry", f"no secure connection: {failure_words(error)}")
+    return Attempt("retry", f"not connected: {failure_words(error)}")
 
 
 def _excerpt(reply: bytes) -> str:

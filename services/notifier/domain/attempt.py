@@ -42,14 +42,14 @@ def http_attempt(status: int, reply: str = "", retry_after_s: float | None = Non
     if 200 <= status < 300:
         return Attempt("delivered", "", status, reply)
     if status == GONE:
-        return Attempt("give_up", "http 410: the endpoint is gone", status, reply)
-    reason = f"http {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
+        return Attempt("give_up", "HTTP 410: the address is gone", status, reply)
+    reason = f"HTTP {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
     return Attempt("retry", reason, status, reply, retry_after_s if status in RETRY_AFTER_STATUSES else None)
 
 
 def smtp_attempt(code: int, reply: str = "") -> Attempt:
     """Classify an SMTP refusal: 5xx is final, anything else is retried (greylisting, a full disk)."""
-    return Attempt("give_up" if 500 <= code < 600 else "retry", f"smtp {code}", code, reply)
+    return Attempt("give_up" if 500 <= code < 600 else "retry", f"SMTP {code}", code, reply)
 
 
 def decide(number: int, attempt: Attempt, schedule: BackoffSchedule, jitter: float) -> DeliveryDecision:

@@ -55,6 +55,7 @@ SET attempts = d.attempts + 1, claimed_until = now() + $3::float8 * interval '1 
 FROM picked, rounds r
 WHERE d.id = picked.id AND r.batch_id = d.batch_id AND r.round = d.round
 RETURNING d.id, d.batch_id, d.round, d.kind, d.address, d.destination, d.traceparent, d.attempts, r.event, r.type,
+    r.causes,
     (SELECT b.name FROM batches b WHERE b.batch_id = d.batch_id) AS name
 
 -- name: next_due
@@ -78,6 +79,18 @@ WHERE id = $1 AND attempts = $2 AND state = 'pending'
 UPDATE deliveries
 SET state = 'failed', ended_at = now(), claimed_until = NULL, status = $3, reason = $4, reply = $5
 WHERE id = $1 AND attempts = $2 AND state = 'pending'
+
+-- name: save_causes
+-- The causes that were saved first stay.
+UPDATE rounds SET causes = coalesce(causes, $3) WHERE batch_id = $1 AND round = $2 RETURNING causes
+
+-- name: deliveries
+-- Deliveries of a batch whose events name this owner, those of the newest round first.
+SELECT d.round, d.kind, d.address, d.state, d.attempts, d.status, d.reason, d.ended_at,
+    CASE WHEN d.state = 'pending' THEN d.due_at END AS due_at
+FROM deliveries d JOIN rounds r USING (batch_id, round)
+WHERE d.batch_id = $1 AND r.type = 'batch.finished.v1' AND r.event::jsonb ->> 'owner' = $2
+ORDER BY d.round DESC, d.kind DESC, d.address LIMIT $3
 
 -- name: delete_unclaimed_rounds
 -- Deletes finished rounds without a subscription.

@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
 from batchyard_contracts.v1.events import BatchFinished
-from services.notifier.domain.attempt import Attempt, DeliveryDecision
+from services.notifier.domain.attempt import Attempt, DeliveryDecision, State
 from services.notifier.domain.delivery import Delivery, Kind, Target, targets_of
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
@@ -39,6 +40,25 @@ class ClaimedDelivery:
     traceparent: str | None
     type: str = BatchFinished.type
     """Type of the event."""
+    causes: str | None = None
+    """Causes of the round's failures, as JSON; None until they are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """Stored state of one delivery."""
+
+    round: int
+    target: Target
+    state: State
+    attempts: int
+    status: int | None
+    """HTTP status or SMTP code of the newest answer."""
+    reason: str | None
+    """Reason why the newest attempt failed."""
+    due_at: datetime | None
+    """Time of the next attempt; None unless the delivery is pending."""
+    ended_at: datetime | None
 
 
 class BatchTransaction:
@@ -127,6 +147,7 @@ class DeliveryStore:
                 row["name"],
                 row["traceparent"],
                 row["type"],
+                row["causes"],
             )
             for row in rows
         ]
@@ -156,6 +177,28 @@ class DeliveryStore:
                     decision.reason,
                     attempt.reply,
                 )
+
+    async def save_causes(self, batch_id: UUID, round_: int, causes: str) -> str:
+        """Save the causes of a round's failures, and return those that were saved first."""
+        saved: str | None = await self._pool.fetchval(_SQL["save_causes"], batch_id, round_, causes)
+        return causes if saved is None else saved
+
+    async def deliveries(self, batch_id: UUID, owner: str, limit: int) -> Sequence[DeliveryRecord]:
+        """Return the deliveries of an owner's batch, those of the newest round first."""
+        rows = await self._pool.fetch(_SQL["deliveries"], batch_id, owner, limit)
+        return [
+            DeliveryRecord(
+                row["round"],
+                Target(row["kind"], row["address"]),
+                row["state"],
+                row["attempts"],
+                row["status"],
+                row["reason"],
+                row["due_at"],
+                row["ended_at"],
+            )
+            for row in rows
+        ]
 
     async def delete_unclaimed_rounds(self, age_s: float) -> None:
         """Delete rounds without a subscription that are older than `age_s`."""

@@ -34,4 +34,4 @@ def test_http_status_decides_the_outcome(status: int, outcome: AttemptOutcome) -
 )
 def test_smtp_code_decides_the_outcome(code: int, outcome: AttemptOutcome) -> None:
     attempt = smtp_attempt(code, "text")
-    assert (attempt.outcome, attempt.status, attempt.reason) == (outcome, code, f"smtp {code}")
+    assert (attempt.outcome, attempt.status, attempt.reason) == (outcome, code, f"SMTP {code}")

@@ -9,7 +9,7 @@ from services.notifier.domain.attempt import Attempt, decide, has_exhausted_atte
 from services.notifier.domain.backoff_schedule import DEFAULT_DELAYS_S, JITTER, MAX_RETRY_AFTER_S, BackoffSchedule
 
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
-REFUSED = Attempt("retry", "http 500", 500)
+REFUSED = Attempt("retry", "HTTP 500", 500)
 
 
 def test_an_endpoint_that_never_recovers_is_tried_eight_times_over_28_hours() -> None:
@@ -23,7 +23,7 @@ def test_an_endpoint_that_never_recovers_is_tried_eight_times_over_28_hours() ->
         clock += timedelta(seconds=decision.delay_s)
     assert tried == [0, 5, 305, 2105, 9305, 27305, 63305, 99305]
     assert decision.state == "failed"
-    assert decision.reason == "http 500 (attempt 8, the last)"
+    assert decision.reason == "HTTP 500 (attempt 8, the last)"
 
 
 @given(number=st.integers(1, 7), jitter=st.floats(0, 1, exclude_max=True))
@@ -34,7 +34,7 @@ def test_jitter_only_extends_the_delay(number: int, jitter: float) -> None:
 
 @given(number=st.integers(1, 7), asked=st.floats(0, 1e9), jitter=st.floats(0, 1, exclude_max=True))
 def test_delay_is_at_least_retry_after_and_schedule_and_at_most_a_day(number: int, asked: float, jitter: float) -> None:
-    decision = decide(number, Attempt("retry", "http 429", 429, retry_after_s=asked), BackoffSchedule(), jitter)
+    decision = decide(number, Attempt("retry", "HTTP 429", 429, retry_after_s=asked), BackoffSchedule(), jitter)
     assert decision.state == "pending"
     assert decision.delay_s >= DEFAULT_DELAYS_S[number]
     assert decision.delay_s >= min(asked, MAX_RETRY_AFTER_S)

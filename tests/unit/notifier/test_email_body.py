@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard_contracts.v1.events import BatchStuck
+from batchyard_contracts.v1.queries import FailureGroup
 from batchyard_contracts.v1.values import Counts, WaitReason
 from services.notifier.delivery.alert_email import compose_stuck
 from services.notifier.delivery.email_body import build_email, compose_finished, finished_subject, sender_address
@@ -73,7 +74,46 @@ def test_the_email_contains_the_summary_or_its_error() -> None:
     assert set(message.keys()) == HEADERS
     assert "\nBcc" not in text_of(message, "plain")
     lacking = parsed(compose_finished(finished(summary_error="No worker made it."), None, "ann@a.example", SENDER, ID))
-    assert "No summary: No worker made it." in text_of(lacking, "plain")
+    assert "No summary:  No worker made it." in text_of(lacking, "plain")
+
+
+CAUSES = [
+    FailureGroup(code="not_found", count=3, message="HTTP 404", ordinals=[1], partition="example.org"),
+    FailureGroup(code="timeout", count=1, message="No answer\nwithin 30 s.", ordinals=[2]),
+    *(FailureGroup(code=f"other_{number}", count=1, message="", ordinals=[3]) for number in range(5)),
+]
+
+
+def test_the_email_names_the_most_frequent_causes_and_counts_the_others() -> None:
+    event = finished()
+    message = parsed(compose_finished(event, None, "ann@a.example", SENDER, ID, CAUSES))
+    lines = text_of(message, "plain").splitlines()
+    assert [" ".join(line.split()) for line in lines if line.startswith("Cause")] == [
+        "Cause: 3 items, not_found at example.org: HTTP 404",
+        "Cause: 1 item, timeout: No answer within 30 s.",
+        "Cause: 1 item, other_0",
+        "Cause: 1 item, other_1",
+        "Cause: 1 item, other_2",
+        f"Causes: 2 more, batchyard failures {event.batch_id}",
+    ]
+
+
+def test_the_email_has_a_link_to_the_batch_or_the_command_that_shows_it() -> None:
+    event = finished(name="https://evil.example/")
+    link = f"https://b.example/api/v1/batches/{event.batch_id}"
+    linked = parsed(compose_finished(event, None, "ann@a.example", SENDER, ID, (), link))
+    assert link in text_of(linked, "plain").split()
+    assert text_of(linked, "html").count("<a href=") == 1
+    assert f'<a href="{link}">' in text_of(linked, "html")
+    plain = parsed(compose_finished(event, None, "ann@a.example", SENDER, ID))
+    assert f"batchyard show {event.batch_id}" in text_of(plain, "plain")
+    assert "<a href" not in text_of(plain, "html")
+
+
+def test_no_name_of_a_row_runs_into_its_value() -> None:
+    table = [("Unreachable", "0"), ("Best of all places", "1")]
+    message = parsed(build_email("A", "Done.", table, AT, "ann@a.example", SENDER, ID))
+    assert text_of(message, "plain").splitlines()[2:] == ["Unreachable:         0", "Best of all places:  1"]
 
 
 def test_repeated_attempts_compose_the_same_email() -> None:

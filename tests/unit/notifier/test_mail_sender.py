@@ -66,7 +66,7 @@ async def test_the_smtp_code_decides_the_outcome(mailbox: Mailbox, reply: str, o
         attempt = await send(mailbox.url)
         assert (attempt.outcome, attempt.status) == (outcome, int(reply[:3]))
         assert reply[4:] in attempt.reply
-        assert attempt.reason == f"smtp {reply[:3]}"
+        assert attempt.reason == f"SMTP {reply[:3]}"
     assert (await send(mailbox.url)).outcome == "delivered"
     assert len(mailbox.letters) == 1
 
@@ -76,7 +76,7 @@ async def test_an_unreachable_server_is_retried(mailbox: Mailbox) -> None:
         url = other.url
     attempt = await send(url)
     assert (attempt.outcome, attempt.status) == ("retry", None)
-    assert attempt.reason.startswith("not connected")
+    assert attempt.reason.startswith("not sent: ")
 
 
 async def test_a_silent_server_times_out() -> None:

@@ -42,6 +42,10 @@ def test_the_default_schedule_has_eight_attempts() -> None:
         ("SMTP_URL", "smtp://host:99999", "must look like smtp://"),
         ("SMTP_URL", "smtp://:25", "must look like smtp://"),
         ("MAIL_FROM", "nobody", "must be an address"),
+        ("PUBLIC_URL", "batchyard.example.org", "must look like https://"),
+        ("PUBLIC_URL", "https://ann:secretish@b.example", "must look like https://"),
+        ("PUBLIC_URL", "https://b.example/?token=secretish", "must look like https://"),
+        ("PUBLIC_URL", "https://b.example:99999", "must look like https://"),
         ("DELIVERY_SCHEDULE", "0,-1", "0 to 604800"),
         ("DELIVERY_SCHEDULE", ",", "could not convert"),
         ("DELIVERY_SCHEDULE", "soon", "could not convert"),
@@ -57,6 +61,11 @@ def test_invalid_settings_are_refused_without_showing_secrets(
     assert error["loc"] == (variable.lower(),)
     assert complaint in error["msg"]
     assert "secretish" not in error["msg"]
+
+
+def test_the_public_address_has_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, PUBLIC_URL="https://b.example/yard/").public_url == "https://b.example/yard"
+    assert load(monkeypatch, PUBLIC_URL="").public_url is None
 
 
 @pytest.mark.parametrize(
