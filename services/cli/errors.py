@@ -8,9 +8,18 @@ CliError
  +- NotStarted      the local servers or services could not be started
 """
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from services.cli.exit_codes import Exit
+
+
+@dataclass(frozen=True, slots=True)
+class WrongRow:
+    """Row, or field, that is at fault. `number` counts rows from 1; None: a field of the request."""
+
+    number: int | None
+    detail: str
 
 
 class CliError(Exception):
@@ -37,6 +46,7 @@ class Refused(CliError):
     """The server refused the request. `line` is the first item at fault, counted from 1 within the request.
 
     `batch_id` and `items` tell of an upload that stopped midway: the batch that stays open, and how much it has.
+    `wrong_rows` are the rows at fault, if there are several, of `wrong_count` in all.
     """
 
     code = Exit.REFUSED
@@ -46,6 +56,8 @@ class Refused(CliError):
         self.line = line
         self.batch_id: str | None = None
         self.items = 0
+        self.wrong_rows: list[WrongRow] = []
+        self.wrong_count = 0
 
 
 class NotFound(CliError):

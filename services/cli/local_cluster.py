@@ -25,6 +25,7 @@ from shared.runtime import exit_codes
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
 _USUAL_PORT = 8000
 _READY_WITHIN = 60.0
+_PUBLIC_URL_VARIABLE = "BATCHYARD_PUBLIC_URL"
 _SECRET_VARIABLE = "BATCHYARD_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable
 _PORT_ATTEMPTS = 3
 _FINAL_CODES = frozenset({exit_codes.CONFIGURATION, exit_codes.PORT_TAKEN})
@@ -114,7 +115,9 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
     names = [name for name in SERVICES if name != "worker"]
     names += [f"worker-{number}" if plan.workers > 1 else "worker" for number in range(1, plan.workers + 1)]
     files = {HOME.name: str(plan.home.absolute())}
-    common = {**servers.environment(), _SECRET_VARIABLE: webhook_secret(plan.home), **files, **plan.environment}
+    public_url = {_PUBLIC_URL_VARIABLE: os.environ.get(_PUBLIC_URL_VARIABLE) or f"http://127.0.0.1:{http_port}"}
+    secret = {_SECRET_VARIABLE: webhook_secret(plan.home)}
+    common = {**servers.environment(), **secret, **public_url, **files, **plan.environment}
     ports = [port for port in free_ports(len(names) + 1) if port != http_port]  # that one is taken, if not yet bound
     return [_program(name, port, common, http_port) for name, port in zip(names, ports, strict=False)]
 

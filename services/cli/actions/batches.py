@@ -6,8 +6,9 @@ import msgspec
 import typer
 
 from services.cli.actions.session import connect, resolve
-from services.cli.client.api import Query
-from services.cli.client.documents import Batch, Batches, Failures
+from services.cli.client.api import Api, Query
+from services.cli.client.documents import Batch, Batches, Deliveries, Failures
+from services.cli.errors import NotFound, NotReachable
 from services.cli.rendering.output import say, show, terminal_width, write_json
 from services.cli.rendering.tables import batch_block, batches_table, failures_table
 
@@ -29,10 +30,24 @@ def show_batch(ctx: typer.Context, batch: str, *, json: bool) -> None:
     """Print one batch."""
     api = connect(ctx)
     body = api.get(f"/batches/{resolve(api, batch)}")
+    found = msgspec.json.decode(body, type=Batch)
+    deliveries = _deliveries(api, found)
     if json:
-        write_json(body)
+        write_json(msgspec.json.decode(body) | {"deliveries": deliveries.deliveries if deliveries else None})
     else:
-        show(batch_block(msgspec.json.decode(body, type=Batch)))
+        show(batch_block(found, deliveries))
+
+
+def _deliveries(api: Api, batch: Batch) -> Deliveries | None:
+    """Return the notifications of a batch; None if they are not known at present. There are none before its end."""
+    if batch.finished_at is None and batch.round == 1:
+        return Deliveries()
+    try:
+        return msgspec.json.decode(api.get(f"/batches/{batch.batch_id}/deliveries"), type=Deliveries)
+    except NotReachable:
+        return None
+    except NotFound:  # a server of a version that does not tell them
+        return Deliveries()
 
 
 def show_failures(ctx: typer.Context, batch: str, *, json: bool) -> None:

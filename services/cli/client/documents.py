@@ -142,6 +142,26 @@ class Failures(msgspec.Struct, frozen=True):
     groups: list[FailureGroup] = []
 
 
+class Delivery(msgspec.Struct, frozen=True):
+    """Delivery of the end of one round to one receiver."""
+
+    round: int
+    kind: str
+    target: str
+    state: str
+    attempts: int = 0
+    status: int | None = None
+    error: str | None = None
+    next_attempt_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Deliveries(msgspec.Struct, frozen=True):
+    """Notifications of a batch."""
+
+    deliveries: list[Delivery] = []
+
+
 class SlotCount(msgspec.Struct, frozen=True):
     """Slots of one workload at a worker."""
 

@@ -73,8 +73,10 @@ class HttpClient:
 
     async def _refuse_problem(self, response: aiohttp.ClientResponse) -> None:
         if response.status >= 300:
-            body = await response.content.read(MAX_PROBLEM_BYTES)
-            raise error_of(self._address, response.status, response.reason or "", response.headers, body)
+            body = bytearray()
+            while len(body) < MAX_PROBLEM_BYTES and (part := await response.content.read(MAX_PROBLEM_BYTES)):
+                body += part
+            raise error_of(self._address, response.status, response.reason or "", response.headers, bytes(body))
 
     @asynccontextmanager
     async def _reached(self) -> AsyncIterator[None]:

@@ -1,14 +1,16 @@
 """Turns a problem document (RFC 9457) that the server answered into the error of a command."""
 
+import re
 from typing import Any, Protocol
 
 import orjson
 
 from services.cli.client.address import Address
-from services.cli.errors import CliError, NotFound, NotReachable, Refused
+from services.cli.client.wrong_rows import wrong_rows_text
+from services.cli.errors import CliError, NotFound, NotReachable, Refused, WrongRow
 from services.cli.exit_codes import Exit
 
-MAX_PROBLEM_BYTES = 64 * 1024
+MAX_PROBLEM_BYTES = 1024 * 1024
 _UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
 """A service behind the API did not answer."""
 _RETRY_LATER_STATUSES = frozenset({408, 429})
@@ -19,6 +21,30 @@ _NEXT_STEPS = {
     "dead_letter_not_found": "List them with `batchyard dead-letters list`.",
 }
 """Advice when something does not exist, by error code."""
+
+
+_OPTIONS = {
+    "dry_run": "--dry-run",
+    "skip_invalid": "--skip-invalid",
+    "failure_threshold": "--failure-threshold",
+    "idempotency_key": "--idempotency-key",
+    "notify.webhooks": "--notify-webhook",
+    "notify.emails": "--notify-email",
+    "retry": "--retry",
+    "dedup": "--dedup",
+    "dedup.ttl_s": "--dedup-ttl",
+    "cache": "--cache",
+    "priority": "--priority",
+    "labels": "--label",
+    "name": "--name",
+    "weight": "--weight",
+    "rate": "--rate",
+    "rate.per_second": "--rate",
+    "concurrency": "--concurrency",
+    "deadline": "--deadline",
+}
+"""Options of the command line, by the fields of the API that they set."""
+_FIELD = re.compile(r"`([a-z_]+(?:\.[a-z_]+)*)(?:\.[0-9]+)?`|\b(dry_run|skip_invalid)\b")
 
 
 class Headers(Protocol):
@@ -33,7 +59,7 @@ def error_of(address: Address, status: int, reason: str, headers: Headers, body:
         moved = headers.get("Location", "another address")
         return Refused(f"{address.url} leads to {moved}.", "Give that address in BATCHYARD_URL or --url.")
     problem = _problem(body)
-    what = str(problem.get("detail") or problem.get("title") or f"HTTP {status} {reason}")
+    what = _in_options(problem.get("detail") or problem.get("title") or f"HTTP {status} {reason}")
     if status == 404:
         return NotFound(what, _NEXT_STEPS.get(str(problem.get("code")), ""))
     if status == 401:
@@ -56,9 +82,29 @@ def _refused(what: str, problem: dict[str, Any]) -> Refused:
     refused = Refused(what, line=line if isinstance(line, int) else None)
     refused.batch_id = problem.get("batch_id")
     refused.items = items if isinstance(items, int) else 0
+    refused.wrong_rows, refused.wrong_count = _wrong_rows(problem)
+    if len(refused.wrong_rows) > 1:
+        refused.what = wrong_rows_text(refused.wrong_rows, refused.wrong_count, "item")
     if refused.line is not None:  # the input is wrong, wherever that was noticed
         refused.exit = Exit.USAGE
     return refused
+
+
+def _wrong_rows(problem: dict[str, Any]) -> tuple[list[WrongRow], int]:
+    """Return the rows at fault, and the number of all of them."""
+    errors = problem.get("errors")
+    found = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    rows = [
+        WrongRow(each["line"] if isinstance(each.get("line"), int) else None, _in_options(each.get("detail", "")))
+        for each in found
+    ]
+    count = problem.get("error_count")
+    return rows, max(count if isinstance(count, int) else 0, len(rows))
+
+
+def _in_options(detail: object) -> str:
+    """Return a detail with the options of the command line in place of fields of the API."""
+    return _FIELD.sub(lambda found: _OPTIONS.get(found[1] or found[2], found[0]), str(detail))
 
 
 def _token_advice(address: Address) -> str:

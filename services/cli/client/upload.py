@@ -15,6 +15,7 @@ import orjson
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import CommandAccepted
 from services.cli.client.http_client import HttpClient
+from services.cli.client.wrong_rows import wrong_rows_text
 from services.cli.errors import BadInput, CliError, NotReachable, Refused
 from services.cli.parsing.items import MEDIA_TYPES, Format
 
@@ -116,12 +117,7 @@ class Submission:
             return CommandAccepted.decode(await self._client.post("/batches", body, headers, query))
         except Refused as error:
             if error.line is not None and f"{noun.lower()} {error.line}" not in error.what.lower():
-                error.what = f"{noun} {error.line}: {error.what}"
-                error.next_step = (
-                    "Correct it, then submit again: nothing runs."
-                    if error.batch_id is None
-                    else f"Correct it, then submit again with --idempotency-key {self.key}: what was taken is skipped."
-                )
+                _explain_rows(error, noun, self.key)
             raise
         except NotReachable as error:
             error.next_step += f" With --idempotency-key {self.key} it goes on where it stopped, and is taken once."
@@ -137,6 +133,24 @@ class Submission:
         terms = {name: self._options[name] for name in _TERMS if name in self._options}
         options = [("options", orjson.dumps(terms).decode())] if terms else []
         return named + labels + webhooks + emails + options
+
+
+def _explain_rows(error: Refused, noun: str, key: str) -> None:
+    """Let an error about wrong rows name each of them, and what to do."""
+    several = len(error.wrong_rows) > 1
+    error.what = (
+        wrong_rows_text(error.wrong_rows, error.wrong_count, noun.lower())
+        if several
+        else f"{noun} {error.line}: {error.what}"
+    )
+    them = "them" if several else "it"
+    if error.batch_id is None:
+        error.next_step = f"Correct {them}, then submit again: nothing was stored, and nothing runs."
+    else:
+        held = f"The batch {error.batch_id} has the first {error.items:,} items."
+        error.next_step = (
+            f"{held} Correct {them}, then submit again with --idempotency-key {key}: what was taken is skipped."
+        )
 
 
 async def _pieces(parts: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.client.documents import Batch, Counts, FailureGroup, Worker
+from services.cli.client.documents import Batch, Counts, Deliveries, FailureGroup, Worker
+from services.cli.rendering.delivery_rows import delivery_rows
 from services.cli.rendering.spans import age
 from services.cli.rendering.term_rows import term_rows
 from services.cli.rendering.waiting import waiting_text
@@ -55,8 +56,8 @@ def batches_table(batches: Iterable[Batch], now: datetime, width: int) -> Table:
     return table
 
 
-def batch_block(batch: Batch) -> Table:
-    """Return everything about one batch, with a line for each fact."""
+def batch_block(batch: Batch, deliveries: Deliveries | None) -> Table:
+    """Return everything about one batch, with a line for each fact; `deliveries` is None if they are not known."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bright_black", no_wrap=True)
     table.add_column(overflow="fold")
@@ -84,6 +85,8 @@ def batch_block(batch: Batch) -> Table:
         table.add_row(Text(name), Text(words))
     for key, value in sorted(batch.labels.items()):
         table.add_row(Text(f"label {key}"), Text(value))
+    for name, words in delivery_rows(deliveries):
+        table.add_row(Text(name), Text(words))
     return table
 
 

@@ -466,3 +466,20 @@ async def test_ask_refuses_a_request_that_is_no_json_object(
     assert ended.code == Exit.USAGE
     assert said in ended.err
     assert cluster.requests == []
+
+
+@pytest.mark.parametrize(
+    ("detail", "said"),
+    [
+        ("Preview it with dry_run; skip_invalid leaves these items out.", "--dry-run; --skip-invalid leaves"),
+        ("`notify.emails.0` takes one e-mail address.", "--notify-email takes one e-mail address."),
+        ("`rate.per_second` takes at most 1,000,000.", "--rate takes at most 1,000,000."),
+        ("`items.1.payload` is missing.", "`items.1.payload` is missing."),
+        ("Column 1 (`n`) takes a number.", "Column 1 (`n`) takes a number."),
+    ],
+)
+async def test_a_refusal_names_options_in_place_of_fields(
+    run: Run, cluster: FakeCluster, detail: str, said: str
+) -> None:
+    cluster.answer(f"POST /batches/{BATCH}/pause", {"title": "x", "status": 422, "detail": detail}, status=422)
+    assert said in (await run("pause", BATCH)).err

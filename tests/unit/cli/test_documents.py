@@ -20,6 +20,8 @@ MODELS: dict[type[msgspec.Struct], tuple[type[BaseModel], ...]] = {
     documents.ProgressFrame: (events.BatchProgressed, events.BatchFinished),
     documents.FailureGroup: (queries.FailureGroup,),
     documents.Failures: (queries.FailuresReply,),
+    documents.Delivery: (queries.DeliveryState,),
+    documents.Deliveries: (queries.DeliveriesReply,),
     documents.SlotCount: (values.SlotCount,),
     documents.Worker: (queries.WorkerState,),
     documents.Workers: (queries.WorkersReply,),

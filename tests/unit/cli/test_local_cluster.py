@@ -29,6 +29,7 @@ def test_every_service_is_a_process_with_its_own_health_port(tmp_path: Path) -> 
         assert program.env["X"] == "y"
         assert program.ready_url == f"http://127.0.0.1:{program.env['BATCHYARD_HEALTH_PORT']}/readyz"
     assert started[0].env["BATCHYARD_HTTP_PORT"] == "8123"
+    assert started[3].env["BATCHYARD_PUBLIC_URL"] == "http://127.0.0.1:8123"
 
 
 def test_a_webhook_secret_is_made_once_and_kept_to_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
