@@ -8,7 +8,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -18,13 +18,15 @@ _PAUSE_S = 2.0
 
 
 class RedisClient:
-    """Redis client behind a circuit breaker: for 2 seconds after a failure, callers get their fallback at once."""
+    """Redis client behind a circuit breaker: for 2 seconds after a failure, callers get their fallback at once. A call
+    that Redis refuses, for example because its memory is full, says nothing about others."""
 
     def __init__(self, url: str, deadline_s: float = DEADLINE_S) -> None:
         self.client: Redis = Redis.from_url(
             url, socket_timeout=deadline_s, socket_connect_timeout=deadline_s, retry=Retry(NoBackoff(), 0)
         )
         self._unavailable_until = 0.0
+        self._refusal_logged_at = -_PAUSE_S
 
     @property
     def is_unavailable(self) -> bool:
@@ -32,12 +34,18 @@ class RedisClient:
         return time.monotonic() < self._unavailable_until
 
     async def attempt(self, operation: Awaitable[T], fallback: T) -> T:
-        """Return the operation's value, or `fallback` if Redis fails, misses the deadline or is unavailable."""
+        """Return the operation's value, or `fallback` if Redis fails, refuses it, misses the deadline or is
+        unavailable."""
         if self.is_unavailable:
             _discard(operation)
             return fallback
         try:
             return await operation
+        except ResponseError as error:
+            if time.monotonic() >= self._refusal_logged_at + _PAUSE_S:
+                self._refusal_logged_at = time.monotonic()
+                log.error("Redis has refused a call", error=f"{type(error).__name__}: {error}"[:300])
+            return fallback
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("continuing without Redis", error=f"{type(error).__name__}: {error}", pause_s=_PAUSE_S)
             self._unavailable_until = time.monotonic() + _PAUSE_S

@@ -238,11 +238,16 @@ def fingerprint(dedup: str | None, payload: Any) -> str:
 
 
 def _key_prefix(workload: str, version: str) -> str:
-    return f"cache:{workload}:{version}"
+    return f"{_slot(workload)}:{version}"
 
 
 def _invalidated_key(workload: str) -> str:
-    return f"cache:{workload}:forgotten"
+    return f"{_slot(workload)}:forgotten"
+
+
+def _slot(workload: str) -> str:
+    """Return the first part of the keys of a workload. In braces: they share a slot of a Redis cluster."""
+    return f"cache:{{{workload}}}"
 
 
 def _parse_entry(found: bytes | int) -> CachedResult | InFlightItem | None:

@@ -17,7 +17,7 @@ class KnownWays:
         """`source`: text that differs where other ways may be found, such as the address of the server."""
         self._memory = memory
         where = hashlib.sha256(source.encode()).hexdigest()[:12]
-        self._space = f"distances:{provider}:{where}:{decimals}"
+        self._space = f"{{distances}}:{provider}:{where}:{decimals}"  # in braces: one slot of a Redis cluster
         self._ttl_s = ttl_s
 
     async def find(self, legs: Sequence[Leg]) -> dict[Leg, Way]:

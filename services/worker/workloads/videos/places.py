@@ -28,7 +28,8 @@ if owner == false then
 end
 return owner == ARGV[1] and 1 or 0
 """
-_JOB = "batchyard:videos:job:"
+_JOB = "batchyard:{videos}:job:"
+"""Start of the keys of jobs. In braces: they share a slot of a Redis cluster."""
 _JOB_S = 2 * 24 * 3600
 _NO_BOUND = 1_000_000_000
 
