@@ -1,6 +1,8 @@
 """Reopened items are found, patched once, and run with the stored payload."""
 
+import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +15,7 @@ from batchyard_contracts.v1.queries import ItemsQuery
 from devstack import Servers
 from services.dispatcher.intake.item_lookup import StoredItem, find_items
 from services.dispatcher.intake.payload_query import PayloadQuery
+from shared.json.patch import Patch
 from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts, header, once, received
 
 HOST = {"pointer": "/url", "by": "host"}
@@ -100,6 +103,34 @@ async def test_a_payload_is_patched_once_and_stays_patched(
         ItemsQuery(owner="eve", batch_id=batch, ordinals=[7]), ENVELOPE
     )
     assert (stranger.items, stranger.gone) == ([], [7])
+
+
+async def test_other_tasks_get_a_turn_after_each_patched_item(
+    make: Callable[[], Parts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = make()
+    batch = await begun(parts, {0: range(30)})
+    await run_out(parts, batch, 30)
+    await parts.finish(batch, 1)
+    apply, turns, most_at_once, patched = Patch.apply, 0, 0, Counter[int]()
+
+    def counted(self: Patch, document: Any) -> Any:
+        nonlocal most_at_once
+        patched[turns] += 1
+        most_at_once = max(most_at_once, patched[turns])
+        return apply(self, document)
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    monkeypatch.setattr(Patch, "apply", counted)
+    task = asyncio.create_task(other())
+    await parts.reopen(batch, 2, range(30), patch=[{"op": "add", "path": "/tags", "value": []}])
+    task.cancel()
+    assert (sum(patched.values()), most_at_once) == (30, 1)
 
 
 async def test_items_that_are_deleted_or_do_not_fit_the_patch_fail(make: Callable[[], Parts]) -> None:

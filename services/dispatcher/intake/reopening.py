@@ -25,8 +25,7 @@ from shared.json.patch import Patch, PatchError
 
 log = structlog.get_logger()
 ITEM_DELETED = ItemError(code="item_deleted", message="The item is no longer stored; submit it again in a new batch.")
-_PATCHES_PER_TURN = 100
-"""Items that are patched before other tasks get a turn."""
+_ITEMS_PER_SAVE = 100
 
 
 class ItemReopener:
@@ -42,11 +41,10 @@ class ItemReopener:
         patch = Patch(message.patch, MAX_MESSAGE_BYTES) if message.patch else None
         partitions = Partitioner(self._state.workload_queue(batch.workload).window.manifest)
         async for found in find_items(self._stores, batch.batch_id, message.ordinals):
-            for start in range(0, len(found), _PATCHES_PER_TURN):
-                items = found[start : start + _PATCHES_PER_TURN]
+            for start in range(0, len(found), _ITEMS_PER_SAVE):
+                items = found[start : start + _ITEMS_PER_SAVE]
                 if patch is not None:
                     items = await self._apply_patch(message, items, patch, partitions)
-                    await asyncio.sleep(0)
                 changed = [
                     PatchedItem(batch.batch_id, x.ordinal, x.round, x.partition, x.line)
                     for x in items
@@ -72,6 +70,7 @@ class ItemReopener:
         the patch."""
         patched: list[StoredItem] = []
         for item in items:
+            await asyncio.sleep(0)  # an item may be large: other tasks get a turn after each
             if item.round == message.round:
                 patched.append(item)
                 continue

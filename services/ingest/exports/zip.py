@@ -16,6 +16,8 @@ MAX_ARCHIVE_ITEMS = 100_000
 """Largest number of items in one archive, whose directory is kept in memory until the end."""
 _UNSAFE = re.compile(r"[^\w .,()'&+-]+")
 _MAX_NAME_LENGTH = 100
+_LONG_TEXT_BYTES = 64 * 1024
+"""Size above which a text is compressed in a thread, so that other requests go on."""
 
 
 async def texts_zip(pages: AsyncIterator[ResultPage], export: TextExport, at: datetime) -> AsyncIterator[bytes]:
@@ -29,8 +31,12 @@ async def texts_zip(pages: AsyncIterator[ResultPage], export: TextExport, at: da
                     info = zipfile.ZipInfo(name, at.timetuple()[:6])
                     info.compress_type = zipfile.ZIP_DEFLATED
                     info.external_attr = 0o644 << 16
-                    archive.writestr(info, text.encode())
-                    await asyncio.sleep(0)  # a text may be long: other requests get a turn after each
+                    content_bytes = text.encode()
+                    if len(content_bytes) > _LONG_TEXT_BYTES:
+                        await asyncio.to_thread(archive.writestr, info, content_bytes)
+                    else:
+                        archive.writestr(info, content_bytes)
+                        await asyncio.sleep(0)  # other requests get a turn after each
             if piece := buffer.drain():
                 yield piece
     yield buffer.drain()

@@ -311,6 +311,24 @@ async def test_an_archive_is_streamed_page_by_page() -> None:
     assert requested == [0, 1]
 
 
+async def test_other_requests_go_on_while_a_long_text_is_compressed() -> None:
+    long = " ".join(map(str, range(700_000)))
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    request = asyncio.create_task(other())
+    found = await joined(texts_zip(pages([item(0, {"name": "x", "texts": long})]), CUE, AT))
+    request.cancel()
+    assert turns > 100, "one for each text, if it was compressed on the event loop"
+    with zipfile.ZipFile(io.BytesIO(found)) as archive:
+        assert archive.read(archive.namelist()[0]).decode() == long
+
+
 @pytest.mark.parametrize(
     "body", [b"{", b'{"items":[{"ordinal":0,"result":"\\ud800 "}]}', b'{"items":7}', b"[" * 100_000]
 )
