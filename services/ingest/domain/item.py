@@ -36,11 +36,14 @@ def validate_item(
 
 
 def validate_source(validator: ItemValidator, source: Any) -> ValidatedItem | Rejection:
-    """Validate the source of a batch."""
+    """Validate the source of a batch. It belongs to the partition that an item with the same fields would have, so that
+    it keeps the same limits."""
     raw = to_json(source, inf_nan_mode="constants")
     if (b"NaN" in raw or b"Infinity" in raw) and has_non_finite_number(source):
         return _NOT_JSON
-    return validator.check_source(source, raw) or ValidatedItem(0, raw, None, "", None, source=True)
+    if (rejection := validator.check_source(source, raw)) is not None:
+        return rejection
+    return ValidatedItem(0, raw, None, validator.partition(source), None, source=True)
 
 
 def validate_items(validator: ItemValidator, items: Sequence[NewItem], first: int) -> list[ValidatedItem] | Rejection:

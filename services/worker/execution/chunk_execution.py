@@ -222,7 +222,8 @@ class ChunkExecution:
 
     async def _run_call(self, items: Sequence[ChunkItem], call_task: "_CallTask") -> None:
         """Run items with one call, in one slot."""
-        if not await self._acquire_slot(items) or not await self._request_permit(items):
+        items = [item for item in items if not self._gate.skip(item)]
+        if not items or not await self._acquire_slot(items) or not await self._request_permit(items):
             return
         call_task.items = items
         try:

@@ -174,7 +174,9 @@ SOURCED = {"source_schema": {"required": ["area"]}, "item_schema": {"required": 
 def test_a_source_is_item_zero_and_is_validated_by_its_own_schema() -> None:
     subject = validator(**SOURCED, dedup="/id", partition=Partition(pointer="/area"))
     assert subject.has_source_schema
-    assert validate_source(subject, {"area": "x"}) == ValidatedItem(0, b'{"area":"x"}', None, "", None, source=True)
+    assert validate_source(subject, {"area": "x"}) == ValidatedItem(0, b'{"area":"x"}', None, "x", None, source=True), (
+        "it keeps the limits of its destination"
+    )
     found = validate_source(subject, {"id": 1})
     assert isinstance(found, Rejection)
     assert found.code == "invalid_item"

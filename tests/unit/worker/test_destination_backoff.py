@@ -6,7 +6,10 @@ from typing import Any, cast
 import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome
-from batchyard_contracts.workload import Context, Limits, RateLimited
+from batchyard_contracts.v1.manifest import CircuitRule
+from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.work import ChunkItem
+from batchyard_contracts.workload import Context, Expansion, Limits, RateLimited, Retry
 from services.worker.caching.result_cache import ResultCache
 from services.worker.domain.outcome import RATE_LIMIT_PAUSE_S
 from services.worker.execution.chunk_execution import ChunkExecution
@@ -140,3 +143,42 @@ async def test_reports_of_a_chunk_handler_and_of_a_thread_count_too() -> None:
         await run.run()
         assert recorder.outcomes[0].status == "succeeded"
         assert runner.backoff.remaining_s("") > 50
+
+
+@pytest.mark.parametrize("reason", ["pause", "refusal", "rate"])
+async def test_a_source_passes_the_limits_of_items(reason: str) -> None:
+    """It starts neither during a pause or after a refusal of its destination, nor before its reserved time."""
+    work, found = workload(retry=Retry(circuit=CircuitRule())), list[int]()
+
+    @work.source(Number)
+    async def expand(source: Number, _: Context) -> Expansion:
+        found.append(source.n)
+        return Expansion([])
+
+    @work.handler
+    async def run(item: Number, _: Context) -> Number:
+        return item
+
+    _, recorder, runner = run_of(work, [7])
+    given = chunk(7).model_copy(update={"items": [ChunkItem(ordinal=0, payload={"n": 7}, source=True)]})
+    if reason == "rate":
+        runner.rate_gates = RateGates("squares", cast("RateReservations", Closed()))
+        given = paced(given)
+    execution = ChunkExecution(runner, given, None, 0.01)
+    if reason == "pause":
+        runner.backoff.back_off("", 60.0)
+    elif reason == "refusal":
+        runner.backoff.record_refusal("", ItemError(code="captcha", scope="provider"))
+    await execution.run()
+    assert found == []
+    outcome = recorder.outcomes[0]
+    assert outcome.status == "retry"
+    assert outcome.error is not None
+    assert (outcome.error.code, runner.slots.busy) == ("captcha" if reason == "refusal" else "held_back", 0)
+
+
+class Closed:
+    """Reservations that allow nothing for a minute."""
+
+    async def reserve(self, *_: object, **__: object) -> list[ReservedStarts]:
+        return [ReservedStarts(-60.0, 0)]
