@@ -68,6 +68,13 @@ def wait_at_destination(limiters: tuple[Limiter, ...], now: float) -> Wait | Non
     return None
 
 
+def concurrency_wait(limiters: tuple[Limiter, ...]) -> Wait:
+    """Return the reason for which a destination takes no further call beside those in flight."""
+    full = (t for t in limiters if t.terms.concurrency is not None and t.in_flight >= t.terms.concurrency)
+    name = next((limiter.value for limiter in full), "") or "the workload"
+    return Wait("concurrency_limit", f"As many items as {name} allows at a time are in flight.")
+
+
 def _wait_of_partition(window: InFlightWindow, partition: str, now: float) -> Wait | None:
     limiters = window.limits.limiters_of(partition)
     if wait := wait_at_destination(limiters, now):
@@ -75,9 +82,9 @@ def _wait_of_partition(window: InFlightWindow, partition: str, now: float) -> Wa
     for limiter in limiters:
         room, at = limiter.room(1, now)
         if room <= 0:
-            name = limiter.value or "the workload"
             if limiter.terms.concurrency is not None and limiter.in_flight >= limiter.terms.concurrency:
-                return Wait("concurrency_limit", f"As many items as {name} allows at a time are in flight.")
+                return concurrency_wait((limiter,))
+            name = limiter.value or "the workload"
             return Wait("rate_limit", f"The rate of {name} allows no further item yet.", at)
     return None
 

@@ -9,6 +9,7 @@ from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.queries import (
     MAX_PAGE,
+    CallResult,
     LimitsQuery,
     LimitsReply,
     QueryFailed,
@@ -17,11 +18,12 @@ from batchyard_contracts.v1.queries import (
     RateState,
 )
 from services.dispatcher.dispatching.waiting_query import reason_of
+from services.dispatcher.domain.rate_limiting.bounds import MAX_SECONDS
 from services.dispatcher.domain.rate_limiting.limiter import Limiter
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
 from services.dispatcher.domain.scheduling.chunk_sizer import ChunkSizer
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.waiting import wait_at_destination
+from services.dispatcher.domain.waiting import concurrency_wait, wait_at_destination
 from services.dispatcher.persistence.rate_store import RateStore
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.state.state import DispatcherState
@@ -47,10 +49,35 @@ class RateApi:
         return RatesReply(rates=shown, truncated=len(found) > len(shown))
 
     async def on_limits_query(self, query: LimitsQuery, _: Envelope) -> LimitsReply:
-        """Return the limits of a call that belongs to no batch."""
+        """Return the limits of a call that belongs to no batch, and give it a place if it wants one; or take note of
+        its end."""
         window, now = self._state.workload_queue(query.workload).window, time.monotonic()
-        wait = wait_at_destination(window.limits.limiters_of(query.partition), now)
+        if query.ended is not None:
+            self._end_call(query, query.ended, window, now)
+            return LimitsReply()
+        limiters = window.limits.limiters_of(query.partition)
+        wait = wait_at_destination(limiters, now)
+        if wait is None and query.call_id is not None:
+            seconds = min(query.seconds, MAX_SECONDS)
+            if not window.calls.request(query.call_id, query.partition, seconds, now):
+                wait = concurrency_wait(limiters)
         return LimitsReply(rates=window.chunk_rates(query.partition), waiting=reason_of(wait, now) if wait else None)
+
+    def _end_call(self, query: LimitsQuery, ended: CallResult, window: InFlightWindow, now: float) -> None:
+        """Free the place of a call, and let items keep to what its provider said."""
+        if query.call_id is not None:
+            window.end_call(query.call_id)
+        error = ended.error
+        if ended.delay_s:
+            reason = (error.message or error.code) if error else ""
+            window.back_off(query.partition, now + min(ended.delay_s, MAX_SECONDS), reason)
+        elif (
+            error is not None
+            and error.scope == "provider"
+            and (limiter := window.record_refusal(query.partition, error, now))
+        ):
+            self._rate_events.record_circuit_change(query.workload, limiter, "open")
+        self._state.changed.set()
 
     async def on_rates_control(self, command: RatesControl, _: Envelope) -> Message:
         """Apply an operator's change and return the rates in force."""

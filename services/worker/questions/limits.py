@@ -1,26 +1,37 @@
-"""Lets questions pass the limits of the items of their workload: rates, pauses of destinations, circuit breakers.
+"""Lets questions pass the limits of the items of their workload: rates, concurrency, pauses and circuit breakers.
 
-The dispatcher tells the limits. The start of a question is reserved in Redis like that of an item, so that both
-together keep the rate.
+The dispatcher tells the limits, and gives a question its place among the concurrent calls. The start of a question is
+reserved in Redis like that of an item, so that both together keep the rate. The error of a question pauses a
+destination, or opens its circuit, for items too.
 """
 
 import asyncio
 import time
 from typing import Protocol
+from uuid import UUID, uuid4
 
-from batchyard_contracts.partition import Partitioner
+import structlog
+
+from batchyard_contracts.partition import Partitioner, has_circuit
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.queries import LimitsQuery, LimitsReply, QuestionError
-from batchyard_contracts.v1.values import WaitReason
+from batchyard_contracts.v1.queries import CallResult, LimitsQuery, LimitsReply, QuestionError
+from batchyard_contracts.v1.values import MAX_SECONDS, ItemError, WaitReason
+from batchyard_contracts.workload import RateLimited, WorkloadError
+from services.worker.domain.outcome import writable
 from services.worker.limits.destination_backoff import DestinationBackoff
 from services.worker.limits.rate_gate import RateGate, RateGates, WaitTooLong
 from shared.messaging.rpc_client import RpcClient
 from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
 
+log = structlog.get_logger()
 _KEPT_S = 1.0
 """Seconds for which the limits of a partition serve all its questions."""
 _TIMEOUT_S = 2.0
 _MAX_PARTITIONS = 1000
+_ASK_AGAIN_S = 0.1
+"""Seconds between two requests of a question for a place."""
+_SPARE_S = 10.0
+"""Seconds beyond the time limit of a question after which its place is free in any case."""
 
 
 class QuestionRefused(Exception):
@@ -34,15 +45,15 @@ class QuestionRefused(Exception):
 class Admission(Protocol):
     """Admission of the questions to one workload."""
 
-    async def admit(self, request: object, within_s: float) -> "Pause":
+    async def admit(self, request: object, within_s: float) -> "AdmittedCall":
         """Wait until a call may be made; raises `QuestionRefused` if none may be made in time."""
 
 
-class Pause(Protocol):
-    """Way to stop further calls to the destination of an admitted question."""
+class AdmittedCall(Protocol):
+    """A call that may be made, and has to be ended."""
 
-    async def back_off(self, seconds: float) -> None:
-        """Stop calls for some seconds, as the destination asked."""
+    async def end(self, error: WorkloadError | None) -> None:
+        """End the call; its error may concern other calls to the same destination."""
 
 
 class QuestionLimits:
@@ -51,26 +62,74 @@ class QuestionLimits:
     def __init__(
         self, manifest: Manifest, gates: RateGates | None, backoff: DestinationBackoff, rpc_client: RpcClient
     ) -> None:
-        self._workload, self._partitioner = manifest.name, Partitioner(manifest)
-        self._is_limited = manifest.circuit is not None or any(
-            limit.rate or limit.rates or limit.adaptive for limit in manifest.all_limits()
+        self._manifest, self._workload, self._partitioner = manifest, manifest.name, Partitioner(manifest)
+        limits = manifest.all_limits()
+        self._takes_places = any(limit.concurrency is not None for limit in limits)
+        self._is_limited = (
+            self._takes_places
+            or manifest.circuit is not None
+            or any(limit.rate or limit.rates or limit.adaptive for limit in limits)
         )
         self._gates, self._backoff, self._rpc_client = gates, backoff, rpc_client
         self._known: dict[str, tuple[float, LimitsReply]] = {}
 
-    async def admit(self, request: object, within_s: float) -> Pause:
+    async def admit(self, request: object, within_s: float) -> AdmittedCall:
         """Wait until a call may be made; raises `QuestionRefused` if none may be made within so many seconds."""
         partition = self._partitioner.partition_of(request)
-        limits = await self._limits_of(partition)
-        if limits.waiting is not None:
-            raise _refusal(limits.waiting)
-        if self._gates is not None and limits.rates is not None:
-            gate = self._gates.gate(partition, limits.rates)
-            await self._reserve(gate, within_s)
-            return gate
-        if (wait_s := self._backoff.remaining_s(partition)) > 0:
-            raise _too_long(self._workload, wait_s)
-        return _DestinationPause(self._backoff, partition)
+        call = _Call(self, partition, uuid4() if self._takes_places else None)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + within_s
+        try:
+            limits = await self._limits_of(call, within_s)
+            while limits.waiting is not None:
+                if limits.waiting.code != "concurrency_limit" or clock() + _ASK_AGAIN_S >= deadline:
+                    raise _refusal(limits.waiting)
+                await asyncio.sleep(_ASK_AGAIN_S)
+                limits = await self._limits_of(call, within_s)
+            if self._gates is not None and limits.rates is not None:
+                call.gate = self._gates.gate(partition, limits.rates)
+                await self._reserve(call.gate, deadline - clock())
+            elif (wait_s := self._backoff.remaining_s(partition)) > 0:
+                raise _too_long(self._workload, wait_s)
+        except QuestionRefused:
+            await call.end(None)
+            raise
+        return call
+
+    async def end(self, call: "_Call", error: WorkloadError | None) -> None:
+        """Apply the error of a call to the next ones, of questions and items, and free its place."""
+        delay_s = error.delay_s if isinstance(error, RateLimited) and error.delay_s and error.delay_s > 0 else None
+        is_refusal = (
+            error is not None
+            and error.scope == "provider"
+            and not isinstance(error, RateLimited)
+            and has_circuit(self._manifest, call.partition)
+        )
+        if delay_s is not None:
+            if call.gate is not None:
+                await call.gate.back_off(delay_s)
+            else:
+                self._backoff.back_off(call.partition, delay_s)
+        item_error = None
+        if error is not None:
+            item_error = ItemError(code=error.code, message=writable(error.message)[:2000], scope=error.scope)
+            if is_refusal:
+                self._backoff.record_refusal(call.partition, item_error)
+        if call.call_id is None and not (self._is_limited and (is_refusal or delay_s)):
+            return
+        self._known.pop(call.partition, None)
+        concerns_others = item_error if is_refusal or delay_s else None
+        delay_s = None if delay_s is None else min(delay_s, MAX_SECONDS)
+        query = LimitsQuery(
+            workload=self._workload,
+            partition=call.partition,
+            call_id=call.call_id,
+            ended=CallResult(error=concerns_others, delay_s=delay_s),
+        )
+        try:
+            await self._rpc_client.query(query, LimitsReply, timeout_s=_TIMEOUT_S)
+        except (QueryTimeout, QueryRefused, PublishFailed) as failure:
+            log.warning("end of a question not reported", workload=self._workload, error=str(failure)[:300])
 
     async def _reserve(self, gate: RateGate, within_s: float) -> None:
         clock = asyncio.get_running_loop().time
@@ -83,34 +142,40 @@ class QuestionLimits:
             raise _too_long(self._workload, wait_s)
         await asyncio.sleep(max(0.0, wait_s))
 
-    async def _limits_of(self, partition: str) -> LimitsReply:
+    async def _limits_of(self, call: "_Call", within_s: float) -> LimitsReply:
+        """Return the limits of a call. A call that needs no place may use those that were told a moment ago."""
         if not self._is_limited:
             return LimitsReply()
-        asked_at, known = self._known.get(partition, (0.0, None))
-        if known is not None and time.monotonic() - asked_at < _KEPT_S:
+        asked_at, known = self._known.get(call.partition, (0.0, None))
+        if call.call_id is None and known is not None and time.monotonic() - asked_at < _KEPT_S:
             return known
-        query = LimitsQuery(workload=self._workload, partition=partition)
+        query = LimitsQuery(
+            workload=self._workload, partition=call.partition, call_id=call.call_id, seconds=within_s + _SPARE_S
+        )
         try:
             reply = await self._rpc_client.query(query, LimitsReply, timeout_s=_TIMEOUT_S)
         except (QueryTimeout, QueryRefused, PublishFailed) as error:
             what = f"The limits of {self._workload} are not known, because the dispatcher does not answer."
             raise QuestionRefused("limits_unknown", f"{what} Ask again in a moment.") from error
-        self._known.pop(partition, None)
-        self._known[partition] = (time.monotonic(), reply)
+        self._known.pop(call.partition, None)
+        self._known[call.partition] = (time.monotonic(), reply)
         if len(self._known) > _MAX_PARTITIONS:
             del self._known[next(iter(self._known))]
         return reply
 
 
-class _DestinationPause:
-    """Pause of a destination without a rate, which this worker observes by itself."""
+class _Call:
+    """A call to one destination; `call_id` is None where concurrency is not limited."""
 
-    def __init__(self, backoff: DestinationBackoff, partition: str) -> None:
-        self._backoff, self._partition = backoff, partition
+    def __init__(self, limits: QuestionLimits, partition: str, call_id: UUID | None) -> None:
+        self._limits = limits
+        self.partition, self.call_id = partition, call_id
+        self.gate: RateGate | None = None
+        """Gate through which the call went; None without a rate."""
 
-    async def back_off(self, seconds: float) -> None:
-        """Stop calls of this worker for some seconds."""
-        self._backoff.back_off(self._partition, seconds)
+    async def end(self, error: WorkloadError | None) -> None:
+        """End the call."""
+        await self._limits.end(self, error)
 
 
 def _refusal(reason: WaitReason) -> QuestionRefused:

@@ -10,9 +10,9 @@ from pydantic_core import from_json, to_json
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES, QuestionError, WorkloadQuery, WorkloadReply
 from batchyard_contracts.validation_words import sentence
-from batchyard_contracts.workload import Permanent, QuestionContext, QuestionDefinition, RateLimited, WorkloadError
+from batchyard_contracts.workload import Permanent, QuestionContext, QuestionDefinition, WorkloadError
 from services.worker.domain.outcome import writable
-from services.worker.questions.limits import Admission, Pause, QuestionRefused
+from services.worker.questions.limits import Admission, AdmittedCall, QuestionRefused
 
 log = structlog.get_logger()
 
@@ -41,17 +41,17 @@ class QuestionResponder:
             request = self._definition.request.model_validate_json(to_json(query.request, inf_nan_mode="null"))
         except ValidationError as error:
             return _error("invalid_question", _first_fault(error), "request")
-        pause: Pause | None = None
+        call: AdmittedCall | None = None
+        ended_by: WorkloadError | None = None
         try:
             async with asyncio.timeout(self._definition.timeout_s) as limit:
                 if self._limits is not None:
-                    pause = await self._limits.admit(query.request, self._definition.timeout_s)
+                    call = await self._limits.admit(query.request, self._definition.timeout_s)
                 answer = await self._definition.function(request, self._context)
         except QuestionRefused as error:
             return WorkloadReply(error=error.error)
         except WorkloadError as error:
-            if pause is not None and isinstance(error, RateLimited) and error.delay_s:
-                await pause.back_off(error.delay_s)
+            ended_by = error
             at_fault = isinstance(error, Permanent) and error.scope == "item"
             return _error(error.code, error.message, "request" if at_fault else "workload")
         except Exception as error:
@@ -60,6 +60,9 @@ class QuestionResponder:
                 return _error("timeout", f"The question {self._name} {took}. Ask again, or ask for less.")
             log.exception("question failed", question=self._name)
             return _error("internal_error", f"The question {self._name} failed: {type(error).__name__}: {error}")
+        finally:
+            if call is not None:
+                await call.end(ended_by)
         return self._reply(answer)
 
     def _reply(self, answer: BaseModel) -> WorkloadReply:

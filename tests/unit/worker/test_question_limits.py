@@ -9,15 +9,17 @@ import pytest
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.manifest import CircuitRule, Manifest, Partition
-from batchyard_contracts.v1.queries import LimitsQuery, LimitsReply
-from batchyard_contracts.v1.values import Rate, WaitReason
+from batchyard_contracts.v1.queries import CallResult, LimitsQuery, LimitsReply
+from batchyard_contracts.v1.values import ItemError, Rate, WaitReason
 from batchyard_contracts.v1.work import ChunkRates, SharedRate
+from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
 from services.worker.limits.destination_backoff import DestinationBackoff
 from services.worker.limits.rate_gate import RateGates
 from services.worker.questions.limits import QuestionLimits, QuestionRefused
 from shared.messaging.rpc_client import RpcClient
 from shared.redis.rate_reservations import RateReservations, ReservedStarts
 from shared.runtime.errors import QueryTimeout
+from tests.support.patience import PATIENCE_S
 
 RATES = ChunkRates(keys=[SharedRate(key="partition:a", per_second=2.0)])
 OPEN = WaitReason(code="circuit_open", detail="a refuses every call.", until=datetime(2026, 1, 1, 10, tzinfo=UTC))
@@ -30,6 +32,7 @@ class Desk:
         described = {"name": "w", "version": "1", "item_schema": {}, "result_schema": {}}
         given = described | {"partition": Partition(pointer="/a"), "rate": Rate(per_second=2)} | manifest
         self.reply, self.asked = reply, list[str]()
+        self.ended: list[LimitsQuery] = []
         self.starts = [ReservedStarts(0.0, 1)]
         self.reserved: list[tuple[list[str], int]] = []
         self.pauses: list[tuple[str, float]] = []
@@ -39,6 +42,9 @@ class Desk:
 
     async def query(self, message: Message, _: object, *, timeout_s: float) -> LimitsReply:
         assert isinstance(message, LimitsQuery)
+        if message.ended is not None:
+            self.ended.append(message)
+            return LimitsReply()
         self.asked.append(message.partition)
         if self.reply is None:
             raise QueryTimeout
@@ -61,12 +67,21 @@ async def refusal(desk: Desk, within_s: float = 5.0) -> tuple[str, str]:
 
 async def test_a_question_takes_a_start_of_its_partition() -> None:
     desk = Desk(LimitsReply(rates=RATES))
-    pause = await desk.limits.admit({"a": "a", "b": 1}, 5.0)
+    call = await desk.limits.admit({"a": "a", "b": 1}, 5.0)
     await desk.limits.admit({"a": "a"}, 5.0)
     assert desk.asked == ["a"], "an answer serves for a moment"
     assert desk.reserved == [(["pace:{w}:partition:a"], 1)] * 2
-    await pause.back_off(3.0)
+    await call.end(None)
+    assert desk.ended == [], "nobody has to know"
+    await call.end(RateLimited(3.0, "slow down"))
     assert desk.pauses == [("pace:{w}:partition:a", 3.0)]
+    assert [(query.partition, query.call_id, query.ended) for query in desk.ended] == [
+        (
+            "a",
+            None,
+            CallResult(error=ItemError(code="rate_limited", message="slow down", scope="provider"), delay_s=3.0),
+        )
+    ]
 
 
 async def test_an_open_circuit_refuses_a_question_at_once() -> None:
@@ -95,12 +110,58 @@ async def test_a_question_waits_for_its_start() -> None:
 
 async def test_without_a_rate_the_pause_of_a_destination_is_kept_by_the_worker() -> None:
     desk = Desk(rate=None)
-    pause = await desk.limits.admit({"a": "a"}, 5.0)
+    call = await desk.limits.admit({"a": "a"}, 5.0)
     assert desk.asked == [], "nothing limits this workload"
-    await pause.back_off(60.0)
+    await call.end(RateLimited(60.0))
+    assert desk.ended == []
     assert (await refusal(desk))[0] == "rate_limited"
     await desk.limits.admit({"a": "b"}, 5.0)
 
 
 async def test_without_the_dispatcher_a_limited_workload_is_not_asked() -> None:
     assert (await refusal(Desk()))[0] == "limits_unknown"
+
+
+@pytest.mark.parametrize(
+    ("error", "opens"),
+    [
+        (Permanent("http_401", "bad key", scope="provider"), True),
+        (Transient("captcha", scope="provider"), True),
+        (Transient("unreachable"), False),
+        (RateLimited(), False),
+        (None, False),
+    ],
+)
+async def test_an_error_of_the_provider_is_told_to_the_dispatcher_and_to_the_items_here(
+    error: WorkloadError | None, opens: bool
+) -> None:
+    desk = Desk(LimitsReply(), rate=None, circuit=CircuitRule())
+    await (await desk.limits.admit({"a": "a"}, 5.0)).end(error)
+    assert [query.ended.error for query in desk.ended if query.ended] == (
+        [ItemError(code=error.code, message=error.message, scope="provider")] if error and opens else []
+    )
+    assert (desk.backoff.refusal_since("a", 0.1) is not None) is opens
+    await desk.limits.admit({"a": "a"}, 5.0)
+    assert len(desk.asked) == 1 + opens, "the limits are asked for anew"
+
+
+async def test_a_question_waits_for_its_place_and_gives_it_back() -> None:
+    full = WaitReason(code="concurrency_limit", detail="a is full.")
+    desk = Desk(LimitsReply(waiting=full), rate=None, partition_concurrency=1)
+    asking = asyncio.create_task(desk.limits.admit({"a": "a"}, 5.0))
+    async with asyncio.timeout(PATIENCE_S):
+        while len(desk.asked) < 3:  # noqa: ASYNC110  a fake has no event
+            await asyncio.sleep(0.01)
+    desk.reply = LimitsReply()
+    call = await asking
+    assert desk.ended == []
+    await call.end(None)
+    assert [query.ended for query in desk.ended] == [CallResult()]
+
+
+async def test_a_question_that_gets_no_place_in_time_is_refused_and_wants_none_any_more() -> None:
+    desk = Desk(LimitsReply(waiting=WaitReason(code="concurrency_limit", detail="a is full.")), rate=None)
+    desk.limits._takes_places = desk.limits._is_limited = True
+    assert (await refusal(desk, within_s=0.3))[0] == "concurrency_limit"
+    assert len(desk.asked) > 1
+    assert [query.ended for query in desk.ended] == [CallResult()]

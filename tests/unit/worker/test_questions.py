@@ -9,7 +9,15 @@ from pydantic import BaseModel, Field, ValidationError
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import MAX_QUESTION_BYTES, WorkloadQuery, WorkloadReply
-from batchyard_contracts.workload import Context, Permanent, QuestionContext, RateLimited, Transient, Workload
+from batchyard_contracts.workload import (
+    Context,
+    Permanent,
+    QuestionContext,
+    RateLimited,
+    Transient,
+    Workload,
+    WorkloadError,
+)
 from services.worker.questions.limits import QuestionRefused
 from services.worker.questions.responder import QuestionResponder
 
@@ -149,10 +157,10 @@ def test_a_question_needs_a_name_of_its_own_and_an_async_function() -> None:
 
 
 class Gate:
-    """Limits that admit or refuse, and remember pauses."""
+    """Limits that admit or refuse, and remember how calls ended."""
 
     def __init__(self, refused: QuestionRefused | None = None) -> None:
-        self.refused, self.pauses, self.requests = refused, list[float](), list[object]()
+        self.refused, self.ends, self.requests = refused, list[WorkloadError | None](), list[object]()
 
     async def admit(self, request: object, within_s: float) -> "Gate":
         self.requests.append(request)
@@ -160,18 +168,28 @@ class Gate:
             raise self.refused
         return self
 
-    async def back_off(self, seconds: float) -> None:
-        self.pauses.append(seconds)
+    async def end(self, error: WorkloadError | None) -> None:
+        self.ends.append(error)
 
 
-async def test_a_refused_question_is_not_run_and_a_requested_pause_is_kept() -> None:
-    async def root(_: Root, __: QuestionContext) -> Rooted:
-        raise RateLimited(3.0)
+async def test_a_refused_question_is_not_run_and_an_admitted_one_is_ended_with_its_error() -> None:
+    limited = RateLimited(3.0)
+
+    async def root(request: Root, __: QuestionContext) -> Rooted:
+        if request.n == 1:
+            raise limited
+        if request.n == 2:
+            raise OSError("a defect")
+        return Rooted(n=request.n)
 
     refused, admitted = Gate(QuestionRefused("circuit_open", "It is open.")), Gate()
     error = (await ask(root, {"n": 1}, limits=refused)).error
     assert error
     assert (error.code, error.message, error.scope) == ("circuit_open", "It is open.", "workload")
+    assert refused.ends == []
     error = (await ask(root, {"n": 1}, limits=admitted)).error
     assert error
-    assert (error.code, admitted.pauses, admitted.requests) == ("rate_limited", [3.0], [{"n": 1}])
+    assert (error.code, admitted.requests) == ("rate_limited", [{"n": 1}])
+    for n in (2, 3):
+        await ask(root, {"n": n}, limits=admitted)
+    assert admitted.ends == [limited, None, None]

@@ -27,6 +27,7 @@ from batchyard_contracts.v1.queries.outcomes import (
 from batchyard_contracts.v1.queries.paging import MAX_ORDINALS, MAX_PAGE, Cursor
 from batchyard_contracts.v1.queries.questions import MAX_QUESTION_BYTES, QuestionError, WorkloadQuery, WorkloadReply
 from batchyard_contracts.v1.queries.rates import (
+    CallResult,
     LimitsQuery,
     LimitsReply,
     RateHistoryEntry,
@@ -49,6 +50,7 @@ __all__ = [
     "BatchState",
     "BatchesQuery",
     "BatchesReply",
+    "CallResult",
     "Cursor",
     "DeliveriesQuery",
     "DeliveriesReply",

@@ -1,6 +1,7 @@
 """Queries for the rates of destinations, and of a worker for the limits of one call."""
 
 from typing import Annotated, ClassVar
+from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
@@ -15,6 +16,7 @@ from batchyard_contracts.v1.values import (
     LimitName,
     MeasuredPerSecond,
     PartitionName,
+    Seconds,
     Time,
     WaitReason,
     WorkloadName,
@@ -85,12 +87,31 @@ class RatesReply(Message):
     """True: more rates are in use than fit into a reply; name a workload, or a partition."""
 
 
+class CallResult(Value):
+    """Result of a call outside of any batch, as far as it concerns other calls to the same destination."""
+
+    error: ItemError | None = None
+    """Error of the call. One of the provider opens its circuit breaker, unless it asked for a pause."""
+    delay_s: Seconds | None = None
+    """Pause that the destination asked for."""
+
+
 class LimitsQuery(Message):
-    """Query of a worker for the limits that a call outside of any batch has to keep, for example for a question."""
+    """Query of a worker for the limits that a call outside of any batch has to keep, for example for a question.
+
+    With a `call_id` the call takes a place among the concurrent calls of the partition, once one is free; the worker
+    repeats the query until then, and sends it once more with `ended` after the call.
+    """
 
     type: ClassVar[str] = "limits.query.v1"
     workload: WorkloadName
     partition: PartitionName
+    call_id: UUID | None = None
+    """Call that takes a place, one for each id; None: the limits are told only."""
+    seconds: Seconds = 60.0
+    """Time after which the place is free although the worker did not report the end of the call."""
+    ended: CallResult | None = None
+    """Result of the call; None: it has not ended."""
 
 
 class LimitsReply(Message):

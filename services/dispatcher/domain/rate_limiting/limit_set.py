@@ -1,5 +1,6 @@
 """All limits of one workload: how many items a partition may get now."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from batchyard_contracts.partition import split
@@ -33,6 +34,8 @@ class LimitSet:
         """Rates of destinations without a limiter: those stored, and those of removed limiters."""
         self._limiters: dict[tuple[str, str], Limiter] = {}
         self._by_partition: dict[str, tuple[Limiter, ...]] = {}
+        self._in_flight: Counter[str] = Counter()
+        """Items and other calls in flight, by partition."""
         self._longer_backoffs: dict[str, Limiter] = {}
         """Limiters whose pause has become longer, by key."""
         self._cleanup_size = _MIN_CLEANUP_SIZE
@@ -49,7 +52,11 @@ class LimitSet:
             self._parts += limit.partition is not None
         self._by_partition.clear()
         for limiter in self._limiters.values():
+            limiter.in_flight = 0
             self._apply_terms(limiter, now)
+        for partition, count in self._in_flight.items():
+            for limiter in self.limiters_of(partition):
+                limiter.in_flight += count
 
     def limiters_of(self, partition: str) -> tuple[Limiter, ...]:
         """Return the limiters of a partition in the order of the limits."""
@@ -170,11 +177,21 @@ class LimitSet:
 
     def record_dispatched(self, partition: str, count: int, now: float) -> None:
         """Count dispatched items in all limiters of a partition."""
+        self._in_flight[partition] += count
         for limiter in self.limiters_of(partition):
             limiter.record_dispatched(count, now)
 
+    def record_called(self, partition: str) -> None:
+        """Count a call that is no item in all limiters of a partition. Its start is reserved elsewhere."""
+        self._in_flight[partition] += 1
+        for limiter in self.limiters_of(partition):
+            limiter.in_flight += 1
+
     def record_returned(self, partition: str, count: int) -> None:
-        """Count items of a partition as no longer in flight."""
+        """Count items, or other calls, of a partition as no longer in flight."""
+        self._in_flight[partition] -= count
+        if self._in_flight[partition] <= 0:
+            del self._in_flight[partition]
         for limiter in self.limiters_of(partition):
             limiter.record_returned(count)
 

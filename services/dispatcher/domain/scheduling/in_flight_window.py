@@ -17,6 +17,7 @@ from batchyard_contracts.v1.values import PRIORITIES, ItemError, Priority
 from batchyard_contracts.v1.work import ChunkRates
 from services.dispatcher.domain.rate_limiting.adaptive_rate import RateChange
 from services.dispatcher.domain.rate_limiting.bounds import MAX_SECONDS, clamp
+from services.dispatcher.domain.rate_limiting.call_places import CallPlaces
 from services.dispatcher.domain.rate_limiting.limit_set import LimitSet
 from services.dispatcher.domain.rate_limiting.limiter import NEVER, Limiter
 from services.dispatcher.domain.scheduling.chunk_sizer import INITIAL_SIZE, ChunkOutcomes, ChunkSizer
@@ -71,6 +72,7 @@ class InFlightWindow:
     wall_clock_offset_s: float = 0.0
     """Difference between the caller's clock and the Unix time; rate versions are shared with other processes."""
     limits: LimitSet = field(init=False)
+    calls: CallPlaces = field(init=False)
     _streams: dict[_Stream, tuple[int, float]] = field(default_factory=dict)
     """Items in flight and the number of workers that they supply."""
     _supplied: dict[Priority, float] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0.0))
@@ -78,6 +80,7 @@ class InFlightWindow:
 
     def __post_init__(self) -> None:
         self.limits = LimitSet(self.manifest)
+        self.calls = CallPlaces(self.limits)
 
     def set_manifest(self, manifest: Manifest) -> None:
         """Apply a new or changed manifest."""
@@ -139,6 +142,11 @@ class InFlightWindow:
         self.limits.record_returned(chunk.partition, chunk.source.count)
         if self.parked.awaited:
             self.parked.record_return(t.key for t in self.limits.limiters_of(chunk.partition))
+
+    def end_call(self, call_id: UUID) -> None:
+        """End a call that belongs to no batch; partitions that wait for its place get their turn."""
+        if (partition := self.calls.end(call_id)) is not None:
+            self.parked.record_return(t.key for t in self.limits.limiters_of(partition))
 
     def _add(self, chunk: PartitionChunk, count: int) -> None:
         self.in_flight += count
@@ -243,6 +251,8 @@ class InFlightWindow:
         """End the backoffs that are over; returns the time at which the next one ends, or a limit of the whole workload
         allows an item again; None if there is neither."""
         self.now = now
+        for partition in self.calls.end_expired(now):
+            self.parked.record_return(t.key for t in self.limits.limiters_of(partition))
         self.limits.drop_idle(now)
         times = (self.parked.end_due(now), self.limits.opens_at(now))
         return min((at for at in times if at is not None), default=None)
