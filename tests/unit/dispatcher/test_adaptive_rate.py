@@ -1,5 +1,6 @@
 """Adaptive rates against a simulated destination with a hidden and changing capacity."""
 
+import heapq
 import random
 from dataclasses import dataclass
 
@@ -181,3 +182,30 @@ def test_too_few_timed_answers_do_not_change_the_rate(answered: int) -> None:
     assert adaptive.record_feedback(DestinationFeedback(answered=answered, median_ms=5000.0), 9.0) is None
     assert adaptive.record_feedback(DestinationFeedback(answered=50), 20.0) is None, "none of them was timed"
     assert adaptive.rate == 100.0
+
+
+@pytest.mark.parametrize(("sigma", "low", "high"), [(0.05, 0.85, 1.0), (1.0, 0.0, 0.33)])
+def test_an_adaptive_rate_is_right_only_for_calls_that_are_alike(sigma: float, low: float, high: float) -> None:
+    """The destination bears any number of calls, 20 at a time. Docs: why the workload `http` has no adaptive rate."""
+    answered = {}
+    for is_adaptive in (True, False):
+        rnd, adaptive = random.Random(1), AdaptiveRate(Adaptive(floor=1, ceiling=1000, start=20), 0.0)
+        now, next_call, next_report, total = 0.0, 0.0, 0.05, 0
+        running, done = list[tuple[float, float]](), list[float]()
+        while now < 40:
+            now = min([next_report, *([running[0][0]] if running else []), *([next_call] if len(running) < 20 else [])])
+            while running and running[0][0] <= now:
+                done.append(heapq.heappop(running)[1])
+            if now >= next_report:
+                next_report, total = next_report + 0.05, total + len(done)
+                if done:
+                    median_ms = sorted(done)[len(done) // 2] * 1000
+                    adaptive.record_feedback(DestinationFeedback(median_ms=median_ms, answered=len(done)), now)
+                done = []
+            if len(running) < 20 and next_call <= now:
+                took = 0.1 * rnd.lognormvariate(0, sigma)
+                heapq.heappush(running, (now + took, took))
+                next_call = now + (1 / adaptive.rate if is_adaptive else 0.0)
+            next_call = max(next_call, now)
+        answered[is_adaptive] = total
+    assert low <= answered[True] / answered[False] <= high
