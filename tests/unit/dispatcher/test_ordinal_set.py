@@ -11,7 +11,7 @@ ORDINALS = st.lists(st.integers(0, 99_999_999) | st.integers(0, 40))
 
 
 @given(added=st.lists(ORDINALS), others=ORDINALS)
-def test_it_contains_what_was_added_and_nothing_else(added: list[list[int]], others: list[int]) -> None:
+def test_the_set_contains_what_was_added_and_nothing_else(added: list[list[int]], others: list[int]) -> None:
     ordinals, expected = OrdinalSet(), set[int]()
     for group in added:
         ordinals.update(group)

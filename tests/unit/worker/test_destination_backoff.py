@@ -147,7 +147,7 @@ async def test_reports_of_a_chunk_handler_and_of_a_thread_count_too() -> None:
 
 @pytest.mark.parametrize("reason", ["pause", "refusal", "rate"])
 async def test_a_source_passes_the_limits_of_items(reason: str) -> None:
-    """It starts neither during a pause or after a refusal of its destination, nor before its reserved time."""
+    """A source starts neither in a pause or after a refusal of its destination, nor before its reserved time."""
     work, found = workload(retry=Retry(circuit=CircuitRule())), list[int]()
 
     @work.source(Number)
