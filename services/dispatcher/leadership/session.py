@@ -109,7 +109,7 @@ class Session:
             )
             for queue, kinds, handler in hot
         ]
-        _, self._reports = self._consumers
+        *_, self._reports = self._consumers
         self._control = Consumer(
             resources.settings.amqp_url, publisher, "dispatcher", heartbeat_s=HEARTBEAT_S, priority=lease.number
         )
