@@ -17,6 +17,7 @@ from examples.demo.files import write_files
 from examples.demo.others import check_others, run_others, samples
 from examples.demo.report import print_checks, print_failures, print_files, print_others, print_quality
 from examples.demo.stand_ins import HOSTS, World, world
+from services.cli.client.address import Address
 from services.cli.local_cluster import SERVICES, LocalCluster, Plan, local_cluster, webhook_secret
 from tests.support.tracklist_kinds import urls
 
@@ -65,7 +66,8 @@ async def _batch(console: Console, running: LocalCluster, around: World, folder:
     print_failures(console, outcome.failures)
     console.print(Text("Quality of the tracklists", "bold"))
     print_quality(console, outcome.results)
-    written, complete = await write_files(running.url, outcome.batch_id, folder, outcome.results)
+    address = Address(running.url, running.token)
+    written, complete = await write_files(address, outcome.batch_id, folder, outcome.results)
     console.print(Text("Results", "bold"))
     print_files(console, written)
     console.print(Text("Other workloads", "bold"))

@@ -23,10 +23,10 @@ class Written:
 
 
 async def write_files(
-    url: str, batch_id: object, folder: Path, results: Sequence[ItemResult]
+    address: Address, batch_id: object, folder: Path, results: Sequence[ItemResult]
 ) -> tuple[list[Written], Check]:
     """Write `results.json`, `results.csv` and the folder `cue`; say what is there and whether it is all."""
-    async with open_client(Address(url)) as http:
+    async with open_client(address) as http:
         document, table, archive = [await _fetch(http, batch_id, kind) for kind in ("json", "csv", "cue")]
     return _write(document, table, archive, folder, results)
 

@@ -80,7 +80,7 @@ async def run_others(running: LocalCluster, wanted: Sequence[Sample]) -> list[Sa
     """Hand all of them in, and wait for their ends."""
     async with (
         asyncio.timeout(WITHIN_S),
-        open_client(Address(running.url)) as http,
+        open_client(Address(running.url, running.token)) as http,
         Client.connect(running.servers.amqp_url) as client,
     ):
         return list(await asyncio.gather(*(_run(http, client, sample) for sample in wanted)))

@@ -9,6 +9,7 @@ from services.cli.commands import (
     batches,
     control,
     dead_letters,
+    keys,
     machine,
     platform,
     rates,
@@ -54,8 +55,9 @@ def batchyard(
       batchyard results last --format csv        fetch the outcome of each item
       batchyard down                             stop the local cluster
 
-    BATCHYARD_URL is the address of a running Batchyard, BATCHYARD_TOKEN its bearer
-    token. The token is sent to no other address.
+    BATCHYARD_URL is the address of a running Batchyard, BATCHYARD_TOKEN an API key
+    for it, BATCHYARD_OPERATOR_KEY one for the commands of operators. A key is sent
+    to no other address. The local cluster has keys of its own, which are found.
     """
 
 
@@ -80,6 +82,7 @@ _PANELS = {
     ),
 }
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Platform")
+app.add_typer(keys.app, name="keys", rich_help_panel="Platform")
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(_command.__name__.rstrip("_").replace("_", "-"), cls=HelpCommand, rich_help_panel=_panel)(_command)

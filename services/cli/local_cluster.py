@@ -8,7 +8,7 @@ import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import orjson
@@ -18,8 +18,9 @@ from devstack.ports import is_free
 from services.cli.client.address import Address
 from services.cli.client.cluster_file import RunningCluster, published
 from services.cli.client.http_client import open_client
-from services.cli.client.variables import HOME, LOCAL_SERVERS, TOKEN, URL
-from services.cli.errors import BadInput, Refused
+from services.cli.client.local_keys import operator_key, owner_key, write_secret
+from services.cli.client.variables import HOME, LOCAL_SERVERS, OPERATOR_KEY, TOKEN, URL
+from services.cli.errors import BadInput
 from shared.runtime import exit_codes
 
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
@@ -27,6 +28,7 @@ _USUAL_PORT = 8000
 _READY_WITHIN = 60.0
 _PUBLIC_URL_VARIABLE = "BATCHYARD_PUBLIC_URL"
 _SECRET_VARIABLE = "BATCHYARD_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable
+_KEY_ENVIRONMENT_VARIABLE = "BATCHYARD_KEY_ENVIRONMENT"
 _PORT_ATTEMPTS = 3
 _FINAL_CODES = frozenset({exit_codes.CONFIGURATION, exit_codes.PORT_TAKEN})
 
@@ -50,6 +52,8 @@ class LocalCluster:
 
     url: str
     servers: Servers
+    token: str = field(repr=False)
+    """API key of the owner `default`, whose batches those are that are submitted over AMQP."""
 
 
 @asynccontextmanager
@@ -66,10 +70,15 @@ async def local_cluster(plan: Plan, echo: Callable[[str], None]) -> AsyncIterato
         if plan.http_port is not None and not is_free(plan.http_port):
             raise StackError(f"Port {plan.http_port} is taken. Give another --port, or leave it out.")
         servers = await stack.start()
+        keys = {OPERATOR_KEY.name: operator_key(plan.home, echo)}
+        plan = replace(plan, environment={**keys, _KEY_ENVIRONMENT_VARIABLE: "local", **plan.environment})
         url = f"http://127.0.0.1:{await _start_services(supervisor, plan, servers)}"
-        await _wait_for_workloads(url)
-        with published(plan.home, RunningCluster(url, _client_environment(plan.home, url, servers, environment))):
-            yield LocalCluster(url, servers)
+        operator = Address(url, keys[OPERATOR_KEY.name])
+        keys[TOKEN.name] = await owner_key(plan.home, operator, echo)
+        await _wait_for_workloads(operator)
+        clients = _client_environment(plan.home, url, servers, environment) | keys
+        with published(plan.home, RunningCluster(url, clients)):
+            yield LocalCluster(url, servers, keys[TOKEN.name])
     finally:
         try:
             await supervisor.stop()
@@ -128,15 +137,12 @@ def webhook_secret(home: Path) -> str:
         return secret
     file = home / "webhook-secret"
     if not file.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as target:
-            target.write(f"whsec_{b64encode(secrets.token_bytes(32)).decode()}\n")
+        write_secret(file, f"whsec_{b64encode(secrets.token_bytes(32)).decode()}")
     return file.read_text("ascii").strip()
 
 
-async def _wait_for_workloads(url: str) -> None:
+async def _wait_for_workloads(address: Address) -> None:
     """Wait until ingest knows the workloads: the message of a worker reaches it a moment after both are ready."""
-    address = Address(url, os.environ.get(TOKEN.name))
     try:
         async with asyncio.timeout(_READY_WITHIN), open_client(address) as client:
             while True:
@@ -145,8 +151,6 @@ async def _wait_for_workloads(url: str) -> None:
                 await asyncio.sleep(0.05)  # HTTP has no way to be told
     except TimeoutError as error:
         raise StackError(f"No worker announced a workload within {_READY_WITHIN:.0f} s. Look into its log.") from error
-    except Refused:  # tokens are asked for and we have none: whoever has one will see
-        return
 
 
 def _program(name: str, health_port: int, common: Mapping[str, str], http_port: int) -> Program:

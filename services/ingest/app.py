@@ -16,8 +16,8 @@ from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.control.retry_preview import RetryPreviewer
 from services.ingest.http.api import build_app
+from services.ingest.http.identity import open_identity
 from services.ingest.http.server import HttpServer
-from services.ingest.http.tokens import Tokens
 from services.ingest.maintenance.batch_resender import BatchResender
 from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
@@ -70,8 +70,9 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         redis = RedisClient(settings.redis_url)
         stack.push_async_callback(redis.close)
 
-        store, registry, dedup_index = BatchStore(pool), WorkloadRegistry(pool), DedupIndex(redis)
-        notifier = NotifierRegistry(pool)
+        identity, identity_tasks = await open_identity(pool, settings, runtime.health, _now)
+        store, dedup_index = BatchStore(pool), DedupIndex(redis)
+        registry, notifier = WorkloadRegistry(pool), NotifierRegistry(pool)
         await retry_transient(registry.reload, "PostgreSQL")
         await retry_transient(notifier.reload, "PostgreSQL")
         outbox = Outbox(pool, publisher, max_backlog=settings.max_backlog)
@@ -84,8 +85,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         control_handler = BatchControlHandler(
             store, outbox, aggregator, RetryPreviewer(aggregator, registry), dedup_index, backpressure, _now
         )
-        cache_invalidator = CacheInvalidator(registry, publisher, _now)
-        waiting_reasons = WaitingReasons(aggregator)
+        cache_invalidator, waiting_reasons = CacheInvalidator(registry, publisher, _now), WaitingReasons(aggregator)
         service = IngestService(
             submitter,
             uploads,
@@ -112,7 +112,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         idle_batch_stopper = IdleBatchStopper(
             store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)
         )
-        housekeeping = Housekeeping(uploads, idle_batch_stopper, registry, notifier, store)
+        housekeeping = Housekeeping(uploads, idle_batch_stopper, registry, notifier, store, identity.keys)
         progress_reconciler = ProgressReconciler(pool, aggregator, backpressure)
         event_subscriber = EventSubscriber(settings.amqp_url, progress_hub, backpressure, service.catch_up_all)
         background_tasks = (
@@ -132,7 +132,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 tolerates_outages=True,
             ),
         )
-        await stack.enter_async_context(runtime.running(*background_tasks))
+        await stack.enter_async_context(runtime.running(*background_tasks, *identity_tasks))
 
         handlers = CommandHandlers(
             submitter,
@@ -183,10 +183,10 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         server = HttpServer(
             build_app(
                 service,
-                Tokens(settings.api_tokens),
+                identity,
                 max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,
-                operators=settings.operators,
+                clock=_now,
             ),
             settings.http_host,
             settings.http_port,

@@ -2,28 +2,54 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
+from batchyard_contracts.api_keys import is_api_key
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Owner
 from shared.runtime.settings import Settings
 
 
+def _with_form(key: SecretStr) -> SecretStr:
+    if not is_api_key(key.get_secret_value()):
+        raise ValueError("this is no API key; `batchyard keys generate` makes one")
+    return key
+
+
 class IngestSettings(Settings):
-    """Settings for the HTTP API, its tokens, and backpressure."""
+    """Settings for the HTTP API, its keys, and backpressure."""
 
     http_host: str = Field("127.0.0.1", description="address on which the HTTP API is served")
     http_port: int = Field(
         8000, ge=0, le=65535, description="port of the HTTP API; 0: a free port, which the log names"
     )
+    public_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = Field(
+        None,
+        description="address by which browsers reach the HTTP API, if a proxy stands in front of it",
+        examples=["https://batchyard.example.com"],
+    )
+    allowed_hosts: set[str] = Field(
+        set(),
+        description="further names of this server in the header Host, as a JSON list; where the API listens on the "
+        "machine itself only, no other names than those of that, of public_url and of this list are answered",
+        examples=['["batchyard.example.com"]'],
+    )
+    operator_key: Annotated[SecretStr, AfterValidator(_with_form)] | None = Field(
+        None,
+        description='API key of the owner "operator" with all scopes, entered at the start; `batchyard keys generate` '
+        "makes one",
+        examples=["by_live_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx2Ugh85"],
+    )
+    key_environment: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,12}$")] = Field(
+        "live", description="part of each new API key that tells one installation from another"
+    )
     api_tokens: dict[Owner, Annotated[SecretStr, Field(min_length=16)]] = Field(
         {},
-        description="bearer tokens by owner, as a JSON object; empty: none is required, and everybody is the owner "
-        '"default"',
+        description="out of date: tokens by owner, as a JSON object, which are entered as API keys once",
         examples=['{"ann": "a-token-of-16-characters-or-more"}'],
     )
     operators: set[Owner] = Field(
         set(),
-        description="owners with operator rights, as a JSON list; without tokens every client has them",
+        description="out of date: owners whose tokens are entered with operators' scopes, as a JSON list",
         examples=['["ann"]'],
     )
     max_websockets: int = Field(1000, ge=1, le=100_000, description="largest number of open WebSockets")

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from opentelemetry import trace
 
+from batchyard_contracts.api_keys import mask_keys
 from shared.runtime.settings import Settings
 
 _SECRET_KEYS = re.compile(r"authorization|secret|token|password|api_key|_url$", re.IGNORECASE)
@@ -95,4 +96,4 @@ def _clean(key: object, value: Any, depth: int = 0) -> Any:
     if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
         return [_clean(None, v, depth + 1) for v in value]
     text = value if isinstance(value, str) else repr(value)
-    return _SECRETS.sub("[redacted]", _SERVER.sub(r"\1[redacted]", text))
+    return mask_keys(_SECRETS.sub("[redacted]", _SERVER.sub(r"\1[redacted]", text)))

@@ -56,6 +56,11 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/rates": {"get"},
             "/api/v1/rates/{workload}": {"get", "put", "delete"},
             "/api/v1/rates/{workload}/close": {"post"},
+            "/api/v1/keys": {"get", "post"},
+            "/api/v1/keys/{key_id}": {"delete"},
+            "/api/v1/keys/{key_id}/rotate": {"post"},
+            "/api/v1/session": {"get", "post", "delete"},
+            "/api/v1/meta": {"get"},
         }
         for path, item in document["paths"].items():
             for method, operation in item.items():
@@ -73,7 +78,8 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
         assert "example" in submit["requestBody"]["content"]["application/json"]
         assert "BatchSubmit" in document["components"]["schemas"]
         assert "HTTPValidationError" not in document["components"]["schemas"]
-        assert "security" not in document
+        assert document["security"] == [{"bearer": []}]
+        assert document["paths"]["/api/v1/keys"]["post"]["security"] == [{"bearer": ["keys:write"]}]
 
 
 async def test_a_wrong_method_names_all_methods_of_its_path(clean: Servers) -> None:

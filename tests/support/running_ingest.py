@@ -250,8 +250,10 @@ async def connect_harness(servers: Servers, port: int) -> AsyncIterator[IngestHa
 
 @asynccontextmanager
 async def running_ingest(servers: Servers, **settings: Any) -> AsyncIterator[IngestHarness]:
-    """Run one ingest that knows the workload `squares`, with its stand-ins."""
+    """Run one ingest with its stand-ins; unless it needs keys or it is not `announced`, it knows the workload
+    `squares`."""
+    announced = settings.pop("announced", True)
     async with start_ingest(servers, **settings) as port, connect_harness(servers, port) as harness:
-        if not settings.get("api_tokens"):
+        if announced and not settings.get("api_tokens"):
             await harness.announce()
         yield harness

@@ -24,14 +24,15 @@ T = TypeVar("T")
 LAST = "last"
 
 
-def address_of(ctx: typer.Context) -> Address:
+def address_of(ctx: typer.Context, *, as_operator: bool = False) -> Address:
     """Return the address that the command line or the environment names, else that of the local cluster."""
-    return find_address(os.environ, home(os.environ), ctx.find_root().params.get("url"))
+    option = ctx.find_root().params.get("url")
+    return find_address(os.environ, home(os.environ), option, as_operator=as_operator)
 
 
-def connect(ctx: typer.Context) -> Api:
-    """Return the HTTP API at that address."""
-    return Api(address_of(ctx))
+def connect(ctx: typer.Context, *, as_operator: bool = False) -> Api:
+    """Return the HTTP API at that address; `as_operator`: with the operator's key, if there is one."""
+    return Api(address_of(ctx, as_operator=as_operator))
 
 
 def use_api(ctx: typer.Context, use: "Callable[[HttpClient], Awaitable[T]]") -> T:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from services.cli.client.cluster_file import read_cluster
-from services.cli.client.variables import HOME, TOKEN, URL
+from services.cli.client.variables import HOME, OPERATOR_KEY, TOKEN, URL
 from services.cli.errors import BadInput, NotReachable
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
@@ -15,7 +15,7 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address of the HTTP API, without a slash at its end, and the bearer token that belongs to it."""
+    """The address of the HTTP API, without a slash at its end, and the API key that belongs to it."""
 
     url: str
     token: str | None = field(default=None, repr=False)
@@ -23,12 +23,18 @@ class Address:
     """Address that BATCHYARD_TOKEN belongs to, if it is another one, so that the token is not sent."""
 
 
-def find_address(environment: Mapping[str, str], home: Path, option: str | None = None) -> Address:
-    """Take the first of: the option, BATCHYARD_URL, the local cluster that runs in `home`. Raises CliError."""
+def find_address(
+    environment: Mapping[str, str], home: Path, option: str | None = None, *, as_operator: bool = False
+) -> Address:
+    """Take the first of: the option, BATCHYARD_URL, the local cluster that runs in `home`. Raises CliError.
+
+    The key is BATCHYARD_TOKEN, else that of the local cluster if it is the one. `as_operator`: the operator's key, if
+    there is one.
+    """
     named = environment.get(URL.name) or None
     url = option or named
+    running = read_cluster(home)
     if url is None:
-        running = read_cluster(home)
         if running is None:
             raise NotReachable(
                 f"No address of Batchyard is given, and no local cluster runs in {home}.",
@@ -36,15 +42,22 @@ def find_address(environment: Mapping[str, str], home: Path, option: str | None 
             )
         url = running.url
     parts = _split(url)
-    token = environment.get(TOKEN.name) or None
-    if token and named and _origin(_split(named)) != _origin(parts):
-        return Address(url.rstrip("/"), token_is_of=named)
+    if token := _key(environment, as_operator=as_operator):
+        if named and _origin(_split(named)) != _origin(parts):
+            return Address(url.rstrip("/"), token_is_of=named)
+    elif running is not None and _origin(_split(running.url)) == _origin(parts):
+        token = _key(running.environment, as_operator=as_operator)
     return Address(url.rstrip("/"), token)
 
 
 def home(environment: Mapping[str, str]) -> Path:
     """The folder of the local stack: BATCHYARD_HOME, or `.batchyard` in the checkout."""
     return Path(environment.get(HOME.name) or _CHECKOUT / ".batchyard")
+
+
+def _key(environment: Mapping[str, str], *, as_operator: bool) -> str | None:
+    operator_key = environment.get(OPERATOR_KEY.name) if as_operator else None
+    return operator_key or environment.get(TOKEN.name) or None
 
 
 def _split(url: str) -> SplitResult:

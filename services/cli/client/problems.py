@@ -16,6 +16,7 @@ _UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
 _RETRY_LATER_STATUSES = frozenset({408, 429})
 _IN_PROGRESS = "idempotency_in_progress"
 _NEXT_STEPS = {
+    "key_not_found": "List them with `batchyard keys list`.",
     "batch_not_found": "List them with `batchyard list`.",
     "unknown_workload": "List them with `batchyard workloads`.",
     "dead_letter_not_found": "List them with `batchyard dead-letters list`.",
@@ -110,7 +111,7 @@ def _in_options(detail: object) -> str:
 def _token_advice(address: Address) -> str:
     if address.token_is_of is not None:
         return f"BATCHYARD_TOKEN belongs to {address.token_is_of} and was not sent. Set both variables to one server."
-    return "Put your token into BATCHYARD_TOKEN."
+    return "Put your API key into BATCHYARD_TOKEN."
 
 
 def _problem(body: bytes) -> dict[str, Any]:

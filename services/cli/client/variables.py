@@ -22,9 +22,16 @@ URL = Variable(
 )
 TOKEN = Variable(
     "BATCHYARD_TOKEN",
-    "bearer token for BATCHYARD_URL, or for the local cluster; it is sent to no other address",
-    "none",
-    "a-token-of-16-characters-or-more",
+    "API key for BATCHYARD_URL, or for the local cluster; it is sent to no other address",
+    "that of the local cluster",
+    "by_live_0aB1cD2e…",
+    is_secret=True,
+)
+OPERATOR_KEY = Variable(
+    "BATCHYARD_OPERATOR_KEY",
+    "API key that the commands of operators use; `batchyard up` makes it the key of the operator",
+    "that of the local cluster, else BATCHYARD_TOKEN",
+    "by_live_0aB1cD2e…",
     is_secret=True,
 )
 HOME = Variable(
@@ -48,4 +55,4 @@ STATE_HOME = Variable(
     "~/.local/state",
     "/home/ann/.local/state",
 )
-VARIABLES = (URL, TOKEN, HOME, LOCAL_SERVERS, STATE_HOME)
+VARIABLES = (URL, TOKEN, OPERATOR_KEY, HOME, LOCAL_SERVERS, STATE_HOME)

@@ -37,7 +37,7 @@ def list_(
     from services.cli.actions.session import connect
     from services.cli.rendering.output import say, show, write_json
 
-    body = connect(ctx).get("/dead-letters", {"queue": queue, "limit": limit})
+    body = connect(ctx, as_operator=True).get("/dead-letters", {"queue": queue, "limit": limit})
     if json:
         write_json(body)
         return
@@ -67,7 +67,7 @@ def show_(
     from services.cli.actions.session import connect
     from services.cli.rendering.output import write_json
 
-    write_json(connect(ctx).get(f"/dead-letters/{quote(queue, safe='')}/{quote(letter, safe='')}"))
+    write_json(connect(ctx, as_operator=True).get(f"/dead-letters/{quote(queue, safe='')}/{quote(letter, safe='')}"))
 
 
 @app.command(cls=HelpCommand)
@@ -117,7 +117,7 @@ def _work(ctx: typer.Context, queue: str, action: str, words: str, document: dic
     if not document["all"] and not document["ids"]:
         raise BadInput("No dead letters are named.", "Name them with --id, or use --all.")
     path = f"/dead-letters/{quote(queue, safe='')}/{action}"
-    body = connect(ctx).send("POST", path, document, answer_s=LONG_ANSWER_S)
+    body = connect(ctx, as_operator=True).send("POST", path, document, answer_s=LONG_ANSWER_S)
     if json:
         write_json(body)
     else:

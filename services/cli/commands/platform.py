@@ -17,7 +17,7 @@ def workers(ctx: typer.Context, json: JsonFlag = False) -> None:
     from services.cli.rendering.output import show, write_json
     from services.cli.rendering.tables import workers_table
 
-    body = connect(ctx).get("/workers")
+    body = connect(ctx, as_operator=True).get("/workers")
     if json:
         write_json(body)
     else:
@@ -83,7 +83,9 @@ def invalidate_cache(
 
     advice = "Write it like '{\"n\": 7}'."
     document = {} if item is None else {"payload": read_json(item.encode(), "--item", advice)}
-    body = connect(ctx).send("POST", f"/workloads/{quote(workload, safe='')}/invalidate-cache", document)
+    body = connect(ctx, as_operator=item is None).send(
+        "POST", f"/workloads/{quote(workload, safe='')}/invalidate-cache", document
+    )
     if json:
         write_json(body)
     else:

@@ -57,7 +57,7 @@ def rates(
     _check(action, arguments, _named(partition, limit), _overrides(rate, concurrency, adaptive), history=history)
     path = f"/rates/{quote(workload, safe='')}" if workload else "/rates"
     query: dict[str, str | int | list[str] | None] = {"partition": partition, "limit": limit} if workload else {}
-    api = connect(ctx)
+    api = connect(ctx, as_operator=action is not None)
     if action is None:
         body = api.get(path, {**query, "history": _HISTORY if history else None})
     elif action is Action.SET:

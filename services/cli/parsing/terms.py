@@ -38,7 +38,7 @@ class TermOptions:
             "weight": self.weight,
             "rate": self.rate and rate_of(self.rate),
             "concurrency": self.concurrency,
-            "deadline": self.deadline and _deadline(self.deadline, now),
+            "deadline": self.deadline and time_of(self.deadline, now, "a deadline"),
             "failure_threshold": _threshold(self.failure_threshold) if self.failure_threshold else None,
             "retry": dict(map(_rule, self.retry)) or None,
             "cache": self.cache,
@@ -67,25 +67,27 @@ def _rule(text: str) -> tuple[str, dict[str, Any]]:
         )
     for name, span in (("base_s", match[3]), ("cap_s", match[4])):
         if span is not None:
-            rule[name] = _seconds(span)
+            rule[name] = seconds_of(span)
     return match[1], rule
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
+    """Return a span of time in seconds; raises `BadInput`."""
     match = _SPAN.fullmatch(text)
     if match is None:
         raise BadInput(f"{text!r} is not a span of time.", "Write 90s, 30min, 2h or 1d.")
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def _deadline(text: str, now: datetime) -> str:
+def time_of(text: str, now: datetime, what: str) -> str:
+    """Return a time that is written as such, or as a span from now; raises `BadInput`, which says `what` it is not."""
     if match := _SPAN.fullmatch(text):
         return (now + timedelta(seconds=float(match[1]) * _SECONDS[match[2]])).isoformat()
     try:
         return datetime.fromisoformat(text).astimezone().isoformat()
     except ValueError as error:
         raise BadInput(
-            f"{text!r} is not a deadline.", "Write a span, 90s, 30min, 2h or 1d, or a time, 2026-12-24T18:00."
+            f"{text!r} is not {what}.", "Write a span, 90s, 30min, 2h or 1d, or a time, 2026-12-24T18:00."
         ) from error
 
 
@@ -96,7 +98,7 @@ def _dedup(mode: str | None, ttl: str | None) -> dict[str, Any] | None:
         return None
     if ttl is None:
         return {"mode": mode}
-    ttl_s = _seconds(ttl)
+    ttl_s = seconds_of(ttl)
     if ttl_s > _TTL_MAX_S:
         raise BadInput(f"--dedup-ttl {ttl} is too long.", "Give 30d or less.")
     return {"mode": mode, "ttl_s": max(1, round(ttl_s))}

@@ -1,8 +1,9 @@
 """Builds the ASGI application."""
 
-from collections.abc import Collection
+from collections.abc import Callable
+from datetime import datetime
 
-from fastapi import FastAPI, Request, WebSocket
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from services.ingest.api.service import IngestService
@@ -10,6 +11,8 @@ from services.ingest.http import (
     batches,
     dead_letters,
     docs,
+    keys,
+    meta,
     openapi,
     problem_types,
     problems,
@@ -18,11 +21,13 @@ from services.ingest.http import (
     rates,
     results,
     retry,
+    sessions,
     submit,
     workloads,
 )
+from services.ingest.http.identity import Identity
+from services.ingest.http.request_guard import RequestGuard
 from services.ingest.http.request_middleware import RequestMiddleware
-from services.ingest.http.tokens import Tokens
 
 PREFIX = "/api/v1"
 _DESCRIPTION = """Submit batches of work, follow their progress, control them, and read their results.
@@ -37,21 +42,17 @@ _TAGS = [
     {"name": "results", "description": "Outcomes of items."},
     {"name": "rates", "description": "Rates of destinations, and the reasons for them."},
     {"name": "workloads", "description": "Workloads that can be run, and the workers that run them."},
-    {"name": "operators", "description": "Dead letters. Only for owners in BATCHYARD_OPERATORS."},
+    {"name": "keys", "description": "API keys: the rights of clients."},
+    {"name": "session", "description": "Sign-in of browsers, and facts on this Batchyard."},
+    {"name": "operators", "description": "Dead letters. Only for keys with the scope `operate`."},
 ]
 
 
 def build_app(
-    service: IngestService, tokens: Tokens, *, max_websockets: int, amqp_url: str, operators: Collection[str]
+    service: IngestService, identity: Identity, *, max_websockets: int, amqp_url: str, clock: Callable[[], datetime]
 ) -> ASGIApp:
     """Return the application with all routes, error handlers and middleware."""
-
-    async def owner_of(request: Request) -> str:
-        return tokens.owner(request)
-
-    def websocket_owner_of(socket: WebSocket) -> str:
-        return tokens.owner(socket)
-
+    access = identity.access
     app = FastAPI(
         title="Batchyard",
         version="1",
@@ -62,15 +63,18 @@ def build_app(
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
-    for module in (submit, retry, batches, results, workloads, questions):
-        app.include_router(module.routes(service, owner_of), prefix=PREFIX)
-    allowed_operators = operators if tokens.required else None
-    app.include_router(rates.routes(service, owner_of, allowed_operators), prefix=PREFIX)
-    app.include_router(dead_letters.routes(service, owner_of, amqp_url, allowed_operators), prefix=PREFIX)
-    app.include_router(progress.routes(service, websocket_owner_of, max_websockets), prefix=PREFIX)
+    for module in (submit, retry, batches, results, workloads, questions, rates):
+        app.include_router(module.routes(service, access), prefix=PREFIX)
+    app.include_router(rates.changes(service, access), prefix=PREFIX)
+    app.include_router(keys.routes(identity.keys, access), prefix=PREFIX)
+    app.include_router(sessions.routes(identity.sessions, access), prefix=PREFIX)
+    app.include_router(meta.routes(access, clock), prefix=PREFIX)
+    app.include_router(dead_letters.routes(service, access, amqp_url), prefix=PREFIX)
+    app.include_router(progress.routes(service, access, max_websockets), prefix=PREFIX)
     app.include_router(docs.routes())
     app.include_router(problem_types.routes())
     problems.install(app)
-    openapi.install(app, tokens=tokens.required)
+    openapi.install(app)
+    app.add_middleware(RequestGuard, address=access.address)
     app.add_middleware(RequestMiddleware)
     return app

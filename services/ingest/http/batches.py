@@ -22,6 +22,7 @@ from batchyard_contracts.v1.values import BatchName, BatchStatus, Result, Worklo
 from services.ingest.api.service import IngestService
 from services.ingest.domain.precondition import entity_tag, is_unchanged
 from services.ingest.http import body
+from services.ingest.http.access import Access, OwnerCheck
 from services.ingest.http.conditions import ETAG, Condition, IfNoneMatch
 from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of
 from services.ingest.http.models import AppendRequest, BatchList, ChangeRequest
@@ -39,8 +40,9 @@ _CONTROLS: dict[_Action, tuple[str, str]] = {
 _ITEMS = {"sequence": 0, "items": [{"payload": {"url": "https://example.org/"}}]}
 
 
-def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """Return the routes; `owner_of` authenticates a request."""
+def routes(service: IngestService, access: Access) -> APIRouter:
+    """Return the routes."""
+    reader, writer = access.owner("batches:read"), access.owner("batches:write")
     router = APIRouter(tags=["batches"])
 
     @router.get(
@@ -50,7 +52,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         responses=problem_responses(401, 422, 502, 503, 504),
     )
     async def list_all(
-        owner: Annotated[str, Depends(owner_of)],
+        owner: Annotated[str, Depends(reader)],
         status: BatchStatus | None = None,
         result: Annotated[Result | None, Query(description="how a finished batch ended")] = None,
         workload: WorkloadName | None = None,
@@ -88,7 +90,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         },
     )
     async def show(
-        batch_id: UUID, owner: Annotated[str, Depends(owner_of)], if_none_match: IfNoneMatch = None
+        batch_id: UUID, owner: Annotated[str, Depends(reader)], if_none_match: IfNoneMatch = None
     ) -> Response:
         """State and progress of a batch, and the reason why it waits, if no item of it runs."""
         state = await service.explained_state(owner, batch_id)
@@ -105,7 +107,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         response_model=FailuresReply,
         responses=problem_responses(*_QUERY_STATUSES),
     )
-    async def failures(batch_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
+    async def failures(batch_id: UUID, owner: Annotated[str, Depends(reader)]) -> Response:
         """Failures of a batch, grouped by error code, the largest group first."""
         await service.header(owner, batch_id)
         reply = await service.aggregator.failures(FailuresQuery(owner=owner, batch_id=batch_id))
@@ -117,7 +119,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         response_model=DeliveriesReply,
         responses=problem_responses(*_QUERY_STATUSES),
     )
-    async def deliveries(batch_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
+    async def deliveries(batch_id: UUID, owner: Annotated[str, Depends(reader)]) -> Response:
         """Webhooks and e-mails about the end of each round, the newest first: whom they go to, whether they arrived,
         and when the next attempt is made. Parts of a URL that may be secret are shown as `…`."""
         await service.header(owner, batch_id)
@@ -132,7 +134,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         openapi_extra=request_body("AppendRequest", _ITEMS),
     )
     async def append(
-        batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)], condition: Condition
+        batch_id: UUID, request: Request, owner: Annotated[str, Depends(writer)], condition: Condition
     ) -> Response:
         """Add items to a batch that was submitted with `sealed` false. Each sequence number acts once."""
         data = cast("AppendRequest", await body.read_message(request, AppendRequest))
@@ -146,7 +148,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         response_model=CommandAccepted,
         responses=problem_responses(401, 404, 409, 412, 422, 503),
     )
-    async def seal(batch_id: UUID, owner: Annotated[str, Depends(owner_of)], condition: Condition) -> Response:
+    async def seal(batch_id: UUID, owner: Annotated[str, Depends(writer)], condition: Condition) -> Response:
         """Close the batch to further items."""
         return _json(await service.appender.seal(owner, BatchSeal(batch_id=batch_id), condition), 202)
 
@@ -162,7 +164,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
         },
     )
     async def change(
-        batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)], condition: Condition
+        batch_id: UUID, request: Request, owner: Annotated[str, Depends(writer)], condition: Condition
     ) -> Response:
         """Change the priority or the terms of a batch. Items that have not started follow them at once.
 
@@ -177,7 +179,7 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
     for action, (summary, description) in _CONTROLS.items():
         router.add_api_route(
             f"/batches/{{batch_id}}/{action}",
-            _control(service, owner_of, action),
+            _control(service, writer, action),
             methods=["POST"],
             name=action,
             status_code=202,
@@ -190,13 +192,11 @@ def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> A
     return router
 
 
-def _control(
-    service: IngestService, owner_of: Callable[..., Awaitable[str]], action: _Action
-) -> Callable[..., Awaitable[Response]]:
+def _control(service: IngestService, writer: OwnerCheck, action: _Action) -> Callable[..., Awaitable[Response]]:
     """Return the function of the route of one action."""
 
     async def control(
-        batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)], condition: Condition
+        batch_id: UUID, request: Request, owner: Annotated[str, Depends(writer)], condition: Condition
     ) -> Response:
         command = BatchControl(batch_id=batch_id, action=action)
         key = body.idempotency_key(request)

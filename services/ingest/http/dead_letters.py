@@ -1,7 +1,7 @@
 """/dead-letters: messages that could not be handled, for operators."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Literal, cast
@@ -14,13 +14,13 @@ from services.ingest.api.service import IngestService
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
+from services.ingest.http.access import Access
 from services.ingest.http.models import DeadLetterRequest
 from services.ingest.http.openapi import problem_responses, request_body
 from shared.messaging.dead_letter_message import DeadLetter
 from shared.messaging.dead_queue import MAX_LISTED, DeadQueue, NotReplayable, dead_queues
 
 _PREVIEW_CHARS = 300
-NOT_AN_OPERATOR = Rejection("forbidden", "Only operators may do this: the owners in BATCHYARD_OPERATORS.", 403)
 _Action = Literal["replay", "drop"]
 _ACTIONS: dict[_Action, tuple[str, str]] = {
     "replay": ("Replay dead letters", "Dead letters return to their original queue."),
@@ -126,17 +126,10 @@ class _DeadLetterOperations:
         return DeadLetterActionResult(queue=queue, count=len(done))
 
 
-def routes(
-    service: IngestService, owner_of: Callable[..., Awaitable[str]], url: str, operators: Collection[str] | None
-) -> APIRouter:
-    """Return the routes; with `operators` None every owner is one."""
+def routes(service: IngestService, access: Access, url: str) -> APIRouter:
+    """Return the routes."""
     operations = _DeadLetterOperations(service, url)
-
-    async def operator(owner: Annotated[str, Depends(owner_of)]) -> None:
-        if operators is not None and owner not in operators:
-            raise IngestError(NOT_AN_OPERATOR)
-
-    router = APIRouter(tags=["operators"], dependencies=[Depends(operator)])
+    router = APIRouter(tags=["operators"], dependencies=[Depends(access.caller("operate"))])
 
     @router.get("/dead-letters", summary="List dead letters", responses=problem_responses(*_STATUSES))
     async def list_all(queue: str | None = None, limit: Annotated[int, Query(ge=0, le=100)] = 20) -> DeadLetterList:

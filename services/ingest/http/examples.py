@@ -69,6 +69,24 @@ _DEAD_LETTER: dict[str, Any] = {
     "bytes": 13,
     "body": '{"items": []}',
 }
+_KEY: dict[str, Any] = {
+    "id": "0aB1cD2e",
+    "owner": "ann",
+    "name": "nightly import",
+    "hint": "by_live_0aB1cD2e…x7Qd",
+    "scopes": ["batches:write"],
+    "created_at": _TIME,
+    "created_by": "9zY8xW7v",
+    "last_used_at": "2026-11-30T06:00:09Z",
+    "last_used_from": "192.0.2.7",
+}
+_CREATED_KEY = {**_KEY, "key": "by_live_0aB1cD2e…"}
+_SESSION: dict[str, Any] = {
+    "owner": "ann",
+    "scopes": ["batches:read", "results:read"],
+    "key_id": "0aB1cD2e",
+    "by_session": False,
+}
 _RETRIED = {**_ACCEPTED, "retried": 1}
 _DONE = {"queue": "ingest.commands", "count": 1}
 
@@ -144,6 +162,24 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "rates_override": {"200": _RATES},
     "rates_clear": {"200": _RATES},
     "rates_close": {"200": _RATES},
+    "keys_list_all": {"200": {"keys": [_KEY]}},
+    "keys_create": {"201": _CREATED_KEY},
+    "keys_rotate": {"201": _CREATED_KEY},
+    "keys_revoke": {"200": {**_KEY, "revoked_at": _TIME}},
+    "session_start": {"201": {**_SESSION, "expires_at": "2026-11-30T18:00:00Z"}},
+    "session_show": {"200": _SESSION},
+    "session_end": {},
+    "session_show_meta": {
+        "200": {
+            "version": "0.1.0",
+            "time": _TIME,
+            "owner": "ann",
+            "scopes": ["batches:read", "results:read"],
+            "keys_required": True,
+            "limits": {"items_per_command": 10_000},
+            "features": ["keys", "sessions"],
+        }
+    },
     "operators_list_all": {
         "200": {"queues": [{"queue": "ingest.commands", "count": 1}], "dead_letters": [_DEAD_LETTER]}
     },

@@ -17,6 +17,7 @@ from batchyard_contracts.v1.values import (
     LimitName,
     MessageId,
     NewItem,
+    Owner,
     Patch,
     Payload,
     Priority,
@@ -24,7 +25,10 @@ from batchyard_contracts.v1.values import (
     Selection,
     Terms,
     Text,
+    Time,
 )
+from services.ingest.domain.api_key import DEFAULT_GRACE_S, MAX_GRACE_S
+from services.ingest.domain.scope import DEFAULT_SCOPES, Scopes
 from shared.messaging.dead_queue import MAX_LISTED
 
 
@@ -81,6 +85,28 @@ class DeadLetterRequest(Command):
     ids: Annotated[list[MessageId], Field(max_length=MAX_LISTED)] = Field(default=[])
     all: bool = False
     limit: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+
+
+class KeyRequest(Command):
+    """API key to create."""
+
+    type: ClassVar[str] = "api_key.create.v1"
+    name: Annotated[Text, Field(min_length=1, max_length=100, description="what the key is for, for people")]
+    scopes: Annotated[Scopes, Field(description="what the key may do: scopes of the key that creates it")] = (
+        DEFAULT_SCOPES
+    )
+    expires_at: Annotated[Time | None, Field(description="time from which the key is refused; absent: never")] = None
+    owner: Annotated[Owner | None, Field(description="for operators: another owner")] = None
+
+
+class RotateRequest(Command):
+    """Rotation of an API key."""
+
+    type: ClassVar[str] = "api_key.rotate.v1"
+    grace_s: Annotated[
+        int, Field(ge=0, le=MAX_GRACE_S, description="seconds for which the old key works yet, at most a week")
+    ] = DEFAULT_GRACE_S
+    force: Annotated[bool, Field(description="rotate a key again that was rotated before and works still")] = False
 
 
 class BatchList(BaseModel):

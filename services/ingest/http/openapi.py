@@ -1,22 +1,27 @@
 """OpenAPI description: request bodies that are parsed by hand, problem responses, and authentication."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.values import ItemResult
+from services.ingest.http.access import scopes_of
 from services.ingest.http.examples import RESPONSES
 from services.ingest.http.models import (
     AppendRequest,
     ChangeRequest,
     DeadLetterRequest,
     InvalidateCacheRequest,
+    KeyRequest,
     RatesRequest,
     RetryRequest,
+    RotateRequest,
 )
 from services.ingest.http.problems import MEDIA_TYPE, Problem
 
@@ -28,16 +33,18 @@ _MODELS = (
     ChangeRequest,
     DeadLetterRequest,
     InvalidateCacheRequest,
+    KeyRequest,
     RatesRequest,
     RetryRequest,
+    RotateRequest,
     ItemResult,
     BatchProgressed,
     BatchFinished,
 )
 _TITLES = {
     400: "Malformed body",
-    401: "Missing or unknown token",
-    403: "Not an operator",
+    401: "Missing or unknown API key",
+    403: "The API key lacks a scope",
     404: "Not found",
     408: "Timeout while the body was read",
     409: "Conflict with the current state",
@@ -96,18 +103,18 @@ def file_body(description: str, example: str) -> dict[str, Any]:
     return {"schema": {"type": "string", "description": description}, "example": example}
 
 
-def install(app: FastAPI, *, tokens: bool) -> None:
+def install(app: FastAPI) -> None:
     """Make the application serve this description."""
 
     def describe() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app, tokens=tokens)
+            app.openapi_schema = _document(app)
         return app.openapi_schema
 
     app.openapi = describe  # type: ignore[method-assign]  # the way that FastAPI documents
 
 
-def _document(app: FastAPI, *, tokens: bool) -> dict[str, Any]:
+def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -123,10 +130,24 @@ def _document(app: FastAPI, *, tokens: bool) -> dict[str, Any]:
         name: schemas[name] for name in sorted(schemas) if name not in {"HTTPValidationError", "ValidationError"}
     }
     _add_examples(document)
-    if tokens:
-        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"bearer": []}]
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "an API key; each operation names its scopes"}
+    }
+    document["security"] = [{"bearer": []}]
+    _add_scopes(document, app.routes)
     return document
+
+
+def _add_scopes(document: dict[str, Any], routes: Iterable[Any]) -> None:
+    """Add the scopes that each route asks for, and the answer to a key that lacks one of them."""
+    for route in iter_route_contexts(list(routes)):
+        is_described = isinstance(route.original_route, APIRoute) and route.include_in_schema
+        if is_described and (scopes := scopes_of(route.dependant)):
+            for method in route.methods or ():
+                operation = document["paths"][route.path_format][method.lower()]
+                operation["security"] = [{"bearer": scopes}]
+                forbidden = problem_responses(403)[403]
+                operation["responses"] = dict(sorted({**operation["responses"], "403": forbidden}.items()))
 
 
 def _add_examples(document: dict[str, Any]) -> None:

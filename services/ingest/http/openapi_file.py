@@ -8,18 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import SecretStr
-
+from services.ingest.http.access import Access
 from services.ingest.http.api import build_app
-from services.ingest.http.tokens import Tokens
+from services.ingest.http.identity import Identity
+from services.ingest.http.origin import PublicAddress
 
 FILE = Path(__file__).parents[3] / "contracts" / "openapi.json"
 
 
 def document() -> dict[str, Any]:
-    """Return the OpenAPI description of an API that asks for tokens."""
-    tokens = Tokens({"anybody": SecretStr("no real token")})
-    app = cast("Any", build_app(cast("Any", None), tokens, max_websockets=1, amqp_url="", operators=()))
+    """Return the OpenAPI description."""
+    nothing = cast("Any", None)
+    identity = Identity(Access(nothing, PublicAddress(None, None, is_encrypted=True)), nothing, nothing)
+    app = cast("Any", build_app(nothing, identity, max_websockets=1, amqp_url="", clock=nothing))
     return cast("dict[str, Any]", app.openapi())
 
 

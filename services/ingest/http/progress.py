@@ -1,9 +1,7 @@
 """WS /batches/{id}/progress: the current progress of a batch, each further step, and its end."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -12,7 +10,7 @@ from services.ingest.api.service import IngestService
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import problems
-from services.ingest.http.tokens import PROTOCOL
+from services.ingest.http.access import PROTOCOL, Access
 from services.ingest.progress.hub import Watcher
 
 _SEND_TIMEOUT_S = 20.0
@@ -20,16 +18,16 @@ _SEND_TIMEOUT_S = 20.0
 _TOO_MANY_WEBSOCKETS = Rejection(
     "too_many_websockets", "The limit of WebSockets is reached. Poll GET /batches/{id}, or try again.", 503
 )
-_FORBIDDEN_ORIGIN = Rejection("forbidden_origin", "Pages of other origins may not watch batches.", 403)
 _UPGRADE_REQUIRED = Rejection(
     "upgrade_required", "Progress is sent over a WebSocket. Open one at this address, or poll GET /batches/{id}.", 426
 )
 _TRY_AGAIN_LATER = 1013
 _GOING_AWAY = 1001
+_KEY_HAS_ENDED = 1008
 
 
-def routes(service: IngestService, owner_of: Callable[[WebSocket], str], max_websockets: int) -> APIRouter:
-    """Return the route; `owner_of` authenticates a connection."""
+def routes(service: IngestService, access: Access, max_websockets: int) -> APIRouter:
+    """Return the route."""
     router = APIRouter()
 
     @router.get("/batches/{batch_id}/progress", include_in_schema=False)
@@ -39,7 +37,9 @@ def routes(service: IngestService, owner_of: Callable[[WebSocket], str], max_web
     @router.websocket("/batches/{batch_id}/progress")
     async def progress(socket: WebSocket, batch_id: UUID) -> None:
         try:
-            owner = _authorize(socket, owner_of, service.progress_hub.watcher_count < max_websockets)
+            owner = (await access.authenticate(socket, ("batches:read",))).owner
+            if service.progress_hub.watcher_count >= max_websockets:
+                raise IngestError(_TOO_MANY_WEBSOCKETS)
             await service.header(owner, batch_id)
         except IngestError as error:
             await socket.send_denial_response(problems.problem_response(error.rejection, socket.url.path))
@@ -47,33 +47,29 @@ def routes(service: IngestService, owner_of: Callable[[WebSocket], str], max_web
         await socket.accept(PROTOCOL if PROTOCOL in socket.scope.get("subprotocols", []) else None)
         async with service.progress_hub.watch(owner, batch_id) as watcher:
             sending = asyncio.create_task(_send_progress(service, owner, batch_id, socket, watcher))
+            allowed = asyncio.create_task(access.wait_until_ended(socket))
             try:
-                await _wait_until_disconnected(socket, sending)
+                await _wait_until_disconnected(socket, sending, allowed)
             finally:
-                sending.cancel()
-                with suppress(asyncio.CancelledError, WebSocketDisconnect, IngestError, TimeoutError):
-                    await sending
+                for task in (sending, allowed):
+                    task.cancel()
+                    with suppress(asyncio.CancelledError, WebSocketDisconnect, IngestError, TimeoutError):
+                        await task
 
     return router
 
 
-def _authorize(socket: WebSocket, owner_of: Callable[[WebSocket], str], has_room: bool) -> str:
-    owner = owner_of(socket)
-    origin = socket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != socket.headers.get("host"):
-        raise IngestError(_FORBIDDEN_ORIGIN)
-    if not has_room:
-        raise IngestError(_TOO_MANY_WEBSOCKETS)
-    return owner
-
-
-async def _wait_until_disconnected(socket: WebSocket, sending: asyncio.Task[None]) -> None:
-    """Wait until the client has disconnected, or everything was sent. Messages of the client are ignored."""
+async def _wait_until_disconnected(socket: WebSocket, sending: asyncio.Task[None], allowed: asyncio.Task[None]) -> None:
+    """Wait until the client has disconnected, everything was sent, or its key has ended. Messages of the client are
+    ignored."""
     while not sending.done():
         receiving = asyncio.create_task(socket.receive())
-        await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({receiving, sending, allowed}, return_when=asyncio.FIRST_COMPLETED)
         if not receiving.done():
             receiving.cancel()
+            if not sending.done():
+                sending.cancel()
+                await socket.close(_KEY_HAS_ENDED, "unauthorized")
             return
         if receiving.result()["type"] == "websocket.disconnect":
             return

@@ -1,6 +1,5 @@
 """Route of questions to workloads, which a worker answers at once."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -13,6 +12,7 @@ from batchyard_contracts.v1.values import WorkloadName
 from services.ingest.api.service import IngestService
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
+from services.ingest.http.access import Access
 from services.ingest.http.openapi import problem_responses
 from services.ingest.http.workloads import get_workload
 
@@ -27,9 +27,9 @@ _BODIES: dict[str, Any] = {
 }
 
 
-def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """Return the route; `owner_of` authenticates a request."""
-    router = APIRouter(tags=["workloads"], dependencies=[Depends(owner_of)])
+def routes(service: IngestService, access: Access) -> APIRouter:
+    """Return the route."""
+    router = APIRouter(tags=["workloads"], dependencies=[Depends(access.caller("batches:write"))])
 
     @router.post(
         "/workloads/{name}/questions/{question}",

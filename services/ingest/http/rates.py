@@ -1,6 +1,5 @@
 """Routes that show the rates of destinations, and let operators override them."""
 
-from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -14,7 +13,7 @@ from services.ingest.api.service import IngestService
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
-from services.ingest.http.dead_letters import NOT_AN_OPERATOR
+from services.ingest.http.access import Access
 from services.ingest.http.models import RatesRequest
 from services.ingest.http.openapi import problem_responses, request_body
 
@@ -26,11 +25,9 @@ _LimitParam = Annotated[LimitName | None, Query(description="name of a limit of 
 _HistoryParam = Annotated[int, Query(ge=0, le=200, description="number of history entries for each rate")]
 
 
-def routes(
-    service: IngestService, owner_of: Callable[..., Awaitable[str]], operators: Collection[str] | None
-) -> APIRouter:
-    """Return the routes. They concern all owners; only `operators` may change rates, or everybody if it is None."""
-    router = APIRouter(tags=["rates"], dependencies=[Depends(owner_of)])
+def routes(service: IngestService, access: Access) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(tags=["rates"], dependencies=[Depends(access.caller("batches:read"))])
 
     @router.get(
         "/rates", summary="Show all rates", response_model=RatesReply, responses=problem_responses(*_QUERY_STATUSES)
@@ -53,18 +50,12 @@ def routes(
         query = RatesQuery(workload=workload, limit=limit, partition=partition, history=history)
         return _json(await service.aggregator.rates(query))
 
-    router.include_router(_changes(service, owner_of, operators))
     return router
 
 
-def _changes(
-    service: IngestService, owner_of: Callable[..., Awaitable[str]], operators: Collection[str] | None
-) -> APIRouter:
-    async def operator(owner: Annotated[str, Depends(owner_of)]) -> None:
-        if operators is not None and owner not in operators:
-            raise IngestError(NOT_AN_OPERATOR)
-
-    router = APIRouter(dependencies=[Depends(operator)])
+def changes(service: IngestService, access: Access) -> APIRouter:
+    """Return the routes that change rates, which concern all owners."""
+    router = APIRouter(tags=["rates"], dependencies=[Depends(access.caller("operate"))])
 
     @router.put(
         "/rates/{workload}",

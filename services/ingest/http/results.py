@@ -1,6 +1,6 @@
 """GET /batches/{id}/results: outcomes in all export formats, streamed."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from services.ingest.exports.ndjson import json_array, ndjson_lines
 from services.ingest.exports.records import records_csv, records_ndjson
 from services.ingest.exports.zip import MAX_ARCHIVE_ITEMS, texts_zip
 from services.ingest.http import body
+from services.ingest.http.access import Access
 from services.ingest.http.openapi import problem_responses
 from services.ingest.queries.result_page import ResultPage
 from services.ingest.queries.result_reader import ResultSelection, read_results
@@ -32,8 +33,9 @@ _DESCRIPTION = (
 )
 
 
-def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """Return the route; `owner_of` authenticates a request."""
+def routes(service: IngestService, access: Access) -> APIRouter:
+    """Return the route."""
+    owner_of = access.owner("results:read")
     router = APIRouter(tags=["results"])
 
     @router.get(

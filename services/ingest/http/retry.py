@@ -1,6 +1,5 @@
 """POST /batches/{id}/retry: runs items of a finished batch again, or previews it."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, cast
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
 from services.ingest.api.service import IngestService
 from services.ingest.control.retry_preview import RetryPreview
 from services.ingest.http import body
+from services.ingest.http.access import Access
 from services.ingest.http.conditions import Condition
 from services.ingest.http.models import RetryRequest
 from services.ingest.http.openapi import idempotency_key_header, json_body, problem_responses
@@ -22,8 +22,9 @@ _EXAMPLE = {
 }
 
 
-def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """Return the route; `owner_of` authenticates a request."""
+def routes(service: IngestService, access: Access) -> APIRouter:
+    """Return the route."""
+    owner_of = access.owner("batches:write")
     router = APIRouter(tags=["batches"])
 
     @router.post(

@@ -1,6 +1,6 @@
 """POST /batches: a command as JSON, or a file of items as NDJSON or CSV."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, cast
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from services.ingest.domain.readers.csv_rows import CsvReader
 from services.ingest.domain.readers.ndjson import NdjsonReader
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
+from services.ingest.http.access import Access
 from services.ingest.http.labels import labels_of
 from services.ingest.http.openapi import file_body, idempotency_key_header, json_body, problem_responses
 from services.ingest.persistence.workload_registry import RegisteredWorkload
@@ -37,8 +38,9 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
-def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """Return the route; `owner_of` authenticates a request."""
+def routes(service: IngestService, access: Access) -> APIRouter:
+    """Return the route."""
+    owner_of = access.owner("batches:write")
     router = APIRouter(tags=["batches"])
 
     @router.post(

@@ -1,6 +1,5 @@
 """Routes of workloads and workers."""
 
-from collections.abc import Awaitable, Callable
 from typing import cast
 
 from fastapi import APIRouter, Depends, Request
@@ -13,14 +12,15 @@ from services.ingest.api.service import IngestService
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
+from services.ingest.http.access import Access
 from services.ingest.http.models import InvalidateCacheRequest, WorkloadList, WorkloadView
 from services.ingest.http.openapi import problem_responses, request_body
 from services.ingest.persistence.workload_registry import RegisteredWorkload
 
 
-def routes(service: IngestService, owner_of: Callable[..., Awaitable[str]]) -> APIRouter:
-    """Return the routes; `owner_of` authenticates a request."""
-    router = APIRouter(tags=["workloads"], dependencies=[Depends(owner_of)])
+def routes(service: IngestService, access: Access) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(tags=["workloads"], dependencies=[Depends(access.caller())])
 
     @router.get(
         "/workloads", summary="List workloads", response_model=WorkloadList, responses=problem_responses(401, 503)

@@ -1,8 +1,9 @@
 """Does periodic maintenance: renews leases of uploads, stops idle batches, reloads the registries, deletes old
-commands."""
+commands and keys."""
 
 from typing import ClassVar
 
+from services.ingest.identity.key_manager import KeyManager
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
@@ -24,12 +25,14 @@ class Housekeeping:
         registry: WorkloadRegistry,
         notifier: NotifierRegistry,
         store: BatchStore,
+        keys: KeyManager,
     ) -> None:
         self._uploads = uploads
         self._idle_batch_stopper = idle_batch_stopper
         self._registry = registry
         self._notifier = notifier
         self._store = store
+        self._keys = keys
         self._rounds = 0
 
     async def tidy(self) -> None:
@@ -40,4 +43,5 @@ class Housekeeping:
         await self._notifier.reload()
         if self._rounds % _DELETE_CONTROLS_ROUNDS == 0:
             await self._store.delete_old_controls()
+            await self._keys.delete_ended()
         self._rounds += 1

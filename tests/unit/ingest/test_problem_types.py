@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from services.ingest.http.tokens import Tokens
 
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http.api import build_app
 from services.ingest.http.problem_types import PREFIX, PROBLEM_TYPES, ProblemType
 from services.ingest.http.problems import problem_response
-from services.ingest.http.tokens import Tokens
 
 
 @pytest.fixture

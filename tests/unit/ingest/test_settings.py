@@ -1,19 +1,12 @@
-"""Settings from the environment, authentication by tokens, and no secrets in printed settings."""
+"""Settings from the environment, and no secrets in printed settings."""
 
 import pytest
 from pydantic import ValidationError
-from starlette.requests import HTTPConnection
 
-from services.ingest.domain.ingest_error import IngestError
-from services.ingest.http.tokens import Tokens
+from batchyard_contracts.api_keys import new_api_key
 from services.ingest.settings import IngestSettings
 
 TOKEN = "a-token-for-the-tests"
-
-
-def connection(kind: str = "http", header: str | None = None, protocols: tuple[str, ...] = ()) -> HTTPConnection:
-    headers = [(b"authorization", header.encode())] if header is not None else []
-    return HTTPConnection({"type": kind, "headers": headers, "subprotocols": list(protocols)})
 
 
 def test_tokens_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,24 +24,20 @@ def test_invalid_tokens_are_rejected(monkeypatch: pytest.MonkeyPatch, value: str
         IngestSettings()
 
 
-def test_without_tokens_every_client_is_the_default_owner() -> None:
-    tokens = Tokens({})
-    assert not tokens.required
-    assert tokens.owner(connection(header="Bearer anything")) == "default"
+def test_an_operator_key_has_the_form_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = new_api_key("live")
+    monkeypatch.setenv("BATCHYARD_OPERATOR_KEY", key)
+    settings = IngestSettings()
+    assert settings.operator_key is not None
+    assert settings.operator_key.get_secret_value() == key
+    assert key not in repr(settings)
+    monkeypatch.setenv("BATCHYARD_OPERATOR_KEY", key[:-1] + "-")
+    with pytest.raises(ValidationError, match="batchyard keys generate"):
+        IngestSettings()
 
 
-def test_a_token_authenticates_its_owner() -> None:
-    tokens = Tokens(IngestSettings(api_tokens={"ann": TOKEN, "bob": TOKEN[::-1]}).api_tokens)
-    assert tokens.owner(connection(header=f"Bearer {TOKEN}")) == "ann"
-    assert tokens.owner(connection("websocket", protocols=("batchyard", f"bearer.{TOKEN[::-1]}"))) == "bob"
-    for wrong in (
-        connection(),
-        connection(header=f"Bearer {TOKEN}x"),
-        connection(header=f"Basic {TOKEN}"),
-        connection(header="Bearer é"),
-        connection("http", protocols=(f"bearer.{TOKEN}",)),
-        connection("websocket", protocols=("bearer.",)),
-    ):
-        with pytest.raises(IngestError) as error:
-            tokens.owner(wrong)
-        assert error.value.rejection.status == 401
+@pytest.mark.parametrize("value", ["jobs.example", "https://user@jobs.example", "ftp://jobs.example"])
+def test_a_public_address_is_one_of_http(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("BATCHYARD_PUBLIC_URL", value)
+    with pytest.raises(ValidationError):
+        IngestSettings()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
+from batchyard_contracts.api_keys import id_of, new_api_key
 from shared.observability import log
 from shared.runtime.settings import Settings
 
@@ -64,6 +65,16 @@ def test_secrets_are_redacted_wherever_they_stand(lines: Any, text: str) -> None
     assert len(written) == 4
     assert SECRET not in json.dumps(written)
     assert "[redacted]" in written[3]["exception"]
+
+
+def test_api_keys_are_masked_wherever_they_stand(lines: Any) -> None:
+    key = new_api_key("live")
+    logger = structlog.get_logger()
+    logger.info("x", event_text=f"the key {key} is unknown", value=f"/batches?name={key}", nested=[{"x": key[:40]}])
+    logging.getLogger("other").warning("foreign %s", key)
+    written = json.dumps(lines(), ensure_ascii=False)
+    assert key[16:36] not in written
+    assert written.count(f"by_live_{id_of(key)}…") == 4
 
 
 def test_values_under_secret_names_are_redacted_at_any_depth(lines: Any) -> None:

@@ -1,0 +1,75 @@
+"""Wires the parts that know who the clients are: their keys, their sessions, and the checks of routes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.ingest.http.access import Access
+from services.ingest.http.origin import PublicAddress
+from services.ingest.identity.authenticator import Authenticator
+from services.ingest.identity.key_manager import KeyManager
+from services.ingest.identity.session_manager import SessionManager
+from services.ingest.identity.settings_keys import enter_keys_of_settings
+from services.ingest.identity.usage_recorder import UsageRecorder
+from services.ingest.persistence.identity_store import IdentityStore
+from services.ingest.settings import IngestSettings
+from shared.postgres.pool import Pool
+from shared.runtime.background import BackgroundTask
+from shared.runtime.errors import ConfigurationError
+from shared.runtime.health import Health
+from shared.runtime.loopback import is_loopback
+from shared.runtime.transient import retry_transient
+
+_OPEN_DOOR = (
+    "No API key was ever made, so that everybody could use the HTTP API, and it listens on {}, beyond this machine. "
+    "Set BATCHYARD_OPERATOR_KEY to a key that `batchyard keys generate` prints, or BATCHYARD_HTTP_HOST to 127.0.0.1."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Parts of the application that know who its clients are."""
+
+    access: Access
+    keys: KeyManager
+    sessions: SessionManager
+
+
+async def open_identity(
+    pool: Pool, settings: IngestSettings, health: Health, clock: Callable[[], datetime]
+) -> tuple[Identity, Sequence[BackgroundTask]]:
+    """Enter the keys of the settings, and return the parts with the background tasks that they need.
+
+    Raises `ConfigurationError` when everybody could use the API from other machines.
+    """
+    store = IdentityStore(pool)
+    await retry_transient(
+        lambda: enter_keys_of_settings(store, settings.operator_key, settings.api_tokens, settings.operators),
+        "PostgreSQL",
+    )
+    usage = UsageRecorder(store)
+    authenticator = Authenticator(store, usage, clock)
+    await retry_transient(authenticator.refresh, "PostgreSQL")
+    if not authenticator.keys_are_required and not is_loopback(settings.http_host):
+        raise ConfigurationError(_OPEN_DOOR.format(settings.http_host))
+    address = PublicAddress.of(settings.http_host, settings.public_url, settings.allowed_hosts, has_tls=False)
+    identity = Identity(
+        Access(authenticator, address),
+        KeyManager(store, authenticator, settings.key_environment, clock),
+        SessionManager(store, authenticator, clock),
+    )
+    refresh = BackgroundTask(
+        health.pulse("authenticator"),
+        authenticator.refresh,
+        interval_s=Authenticator.INTERVAL_S,
+        tolerates_outages=True,
+    )
+    write = BackgroundTask(
+        health.pulse("key usage"),
+        usage.write,
+        interval_s=UsageRecorder.INTERVAL_S,
+        delay_s=UsageRecorder.INTERVAL_S,
+        on_stop=usage.write_last,
+        tolerates_outages=True,
+    )
+    return identity, (refresh, write)
