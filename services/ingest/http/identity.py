@@ -68,7 +68,6 @@ async def open_identity(
         health.pulse("key usage"),
         usage.write,
         interval_s=UsageRecorder.INTERVAL_S,
-        delay_s=UsageRecorder.INTERVAL_S,
         on_stop=usage.write_last,
         tolerates_outages=True,
     )
