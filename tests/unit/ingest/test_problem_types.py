@@ -2,23 +2,19 @@
 
 from collections.abc import AsyncIterator
 from html import unescape
-from typing import Any, cast
 
 import httpx
 import pytest
-from services.ingest.http.tokens import Tokens
 
 from services.ingest.domain.rejection import Rejection
-from services.ingest.http.api import build_app
+from services.ingest.http.openapi_file import described_app
 from services.ingest.http.problem_types import PREFIX, PROBLEM_TYPES, ProblemType
 from services.ingest.http.problems import problem_response
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    nothing = cast("Any", None)
-    app = cast("Any", build_app(nothing, Tokens({}), max_websockets=1, amqp_url="", operators=()))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(described_app()), base_url="http://test") as client:
         yield client
 
 
