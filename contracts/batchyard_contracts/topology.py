@@ -17,6 +17,9 @@ FLOW = "batchyard.flow"
 WORK = "batchyard.work"
 EVENTS = "batchyard.events"
 QUERIES = "batchyard.queries"
+"""Exchange of clients' questions, each about the data of its sender: the user that the broker has verified."""
+INQUIRIES = "batchyard.inquiries"
+"""Exchange of services' questions, about the data of any owner. Clients have no permission to publish here."""
 DEAD = "batchyard.dead"
 
 EXCHANGES: Mapping[str, str] = {
@@ -26,6 +29,7 @@ EXCHANGES: Mapping[str, str] = {
     WORK: "direct",
     EVENTS: "topic",
     QUERIES: "direct",
+    INQUIRIES: "direct",
     DEAD: "topic",
 }
 """Types of the exchanges, all of which are durable."""
@@ -121,6 +125,10 @@ class Queue:
         return Queue(self.dead_name, (Binding(DEAD, self.name),), delivery_limit=None)
 
 
+def _asked(exchange: str, *nouns: str) -> tuple[Binding, ...]:
+    return tuple(Binding(exchange, f"{noun}.query.v1") for noun in nouns)
+
+
 INGEST_COMMANDS = Queue(
     "ingest.commands",
     tuple(
@@ -156,9 +164,9 @@ DISPATCHER_HEARTBEATS = Queue(
 )
 DISPATCHER_QUERIES = Queue(
     "dispatcher.queries",
-    tuple(
-        Binding(QUERIES, f"{noun}.query.v1")
-        for noun in ("workers", "items", "rates", "permit", "waiting", "held", "limits")
+    (
+        *_asked(QUERIES, "items", "waiting"),
+        *_asked(INQUIRIES, "workers", "items", "rates", "permit", "waiting", "held", "limits"),
     ),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
@@ -179,7 +187,11 @@ AGGREGATOR_CONTROL = Queue(
 )
 AGGREGATOR_QUERIES = Queue(
     "aggregator.queries",
-    tuple(Binding(QUERIES, f"{noun}.query.v1") for noun in ("batches", "results", "failures", "selection")),
+    tuple(
+        binding
+        for exchange in (QUERIES, INQUIRIES)
+        for binding in _asked(exchange, "batches", "results", "failures", "selection")
+    ),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
 NOTIFIER_INBOX = Queue(
@@ -189,7 +201,9 @@ NOTIFIER_INBOX = Queue(
         *(Binding(EVENTS, f"{event}.#") for event in ("batch.finished", "batch.stuck", "circuit.changed")),
     ),
 )
-NOTIFIER_QUERIES = Queue("notifier.queries", (Binding(QUERIES, "deliveries.query.v1"),), lossy_ttl_ms=QUERY_TTL_MS)
+NOTIFIER_QUERIES = Queue(
+    "notifier.queries", (*_asked(QUERIES, "deliveries"), *_asked(INQUIRIES, "deliveries")), lossy_ttl_ms=QUERY_TTL_MS
+)
 
 QUEUES: tuple[Queue, ...] = (
     INGEST_COMMANDS,
@@ -236,4 +250,5 @@ def summary_queue(workload: str) -> Queue:
 def question_queue(workload: str, question: str) -> Queue:
     """Queue of one question to a workload. Workers that answer it declare it."""
     key = f"workload.query.v1.{workload}.{question}"
-    return Queue(f"work.{workload}.question.{question}", (Binding(QUERIES, key),), lossy_ttl_ms=QUERY_TTL_MS)
+    bindings = (Binding(QUERIES, key), Binding(INQUIRIES, key))
+    return Queue(f"work.{workload}.question.{question}", bindings, lossy_ttl_ms=QUERY_TTL_MS)

@@ -104,7 +104,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             health.pulse("aside"),
             max_messages=_ASIDE_MESSAGES_PER_TRANSACTION,
         )
-        consumer = Consumer(settings.amqp_url, publisher, NAME)
+        consumer = Consumer(settings.amqp_url, publisher, NAME, anonymous_owner=settings.anonymous_owner)
         consumer.subscribe(
             topology.AGGREGATOR_CONTROL,
             (

@@ -125,8 +125,8 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
     names += [f"worker-{number}" if plan.workers > 1 else "worker" for number in range(1, plan.workers + 1)]
     files = {HOME.name: str(plan.home.absolute())}
     public_url = {_PUBLIC_URL_VARIABLE: os.environ.get(_PUBLIC_URL_VARIABLE) or f"http://127.0.0.1:{http_port}"}
-    secret = {_SECRET_VARIABLE: webhook_secret(plan.home)}
-    common = {**servers.environment(), **secret, **public_url, **files, **plan.environment}
+    own = {_SECRET_VARIABLE: webhook_secret(plan.home), "BATCHYARD_ANONYMOUS_OWNER": "default"}
+    common = {**servers.environment(), **own, **public_url, **files, **plan.environment}
     ports = [port for port in free_ports(len(names) + 1) if port != http_port]  # that one is taken, if not yet bound
     return [_program(name, port, common, http_port) for name, port in zip(names, ports, strict=False)]
 

@@ -143,7 +143,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             registry,
             notifier,
         )
-        consumer = Consumer(settings.amqp_url, publisher, "ingest")
+        consumer = Consumer(settings.amqp_url, publisher, "ingest", anonymous_owner=settings.anonymous_owner)
         consumer.subscribe(
             topology.INGEST_COMMANDS,
             [

@@ -95,7 +95,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
                 worker.wake.set()
 
         handlers = EventHandlers(store, schedule, wake, settings.operator_emails)
-        control = Consumer(settings.amqp_url, publisher, "notifier")
+        control = Consumer(settings.amqp_url, publisher, "notifier", anonymous_owner=settings.anonymous_owner)
         control.subscribe(
             NOTIFIER_INBOX,
             [

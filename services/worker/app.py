@@ -104,7 +104,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         await stack.enter_async_context(runtime.running(invalidation))
         runners = [consumer.runner for consumer in consumers]
         await stack.enter_async_context(run_summaries(settings.amqp_url, runners, publisher, worker_id, runtime.health))
-        await stack.enter_async_context(answer_questions(settings.amqp_url, runners, publisher, rpc_client))
+        await stack.enter_async_context(answer_questions(settings, runners, publisher, rpc_client))
         async with runtime.running(heartbeats), runtime.running(*holders):
             try:
                 yield

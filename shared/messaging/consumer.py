@@ -19,6 +19,7 @@ from batchyard_contracts.broker_urls import broker_urls
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.topology import Queue
 from shared.messaging.bundles import deliveries
+from shared.messaging.client_messages import ClientMessages
 from shared.messaging.connection import HEARTBEAT_S, connect
 from shared.messaging.delivery import Delivery, decode, to_delivery
 from shared.messaging.handling import HandlerRunner
@@ -62,9 +63,20 @@ class Consumer:
     """FastStream broker that runs handlers for the messages of queues. A queue that is missing stops no other."""
 
     def __init__(
-        self, url: str, publisher: Publisher, name: str, *, heartbeat_s: int = HEARTBEAT_S, priority: int = 0
+        self,
+        url: str,
+        publisher: Publisher,
+        name: str,
+        *,
+        heartbeat_s: int = HEARTBEAT_S,
+        priority: int = 0,
+        anonymous_owner: str | None = None,
     ) -> None:
-        """`priority`: messages go to the consumers of a queue with the highest one, while they have room."""
+        """`priority`: messages go to the consumers of a queue with the highest one, while they have room.
+
+        `anonymous_owner`: see `ClientMessages`.
+        """
+        self._anonymous_owner = anonymous_owner
         self._publisher = publisher
         self._priority = priority
         self._in_progress: set[asyncio.Task[object]] = set()
@@ -96,6 +108,7 @@ class Consumer:
         handlers = {route.kind.type: route.handler for route in routes}
         decoders = {route.kind.type: route.kind for route in routes}
         runner = HandlerRunner(queue)
+        clients = ClientMessages(queue, self._anonymous_owner)
         refusals = Refusals(self._publisher, queue, on_invalid, throttles=throttles)
         self._runners.append(runner)
 
@@ -110,11 +123,14 @@ class Consumer:
                 with span(f"process {delivery.envelope.type}", delivery.envelope.traceparent):
                     await handle_one(delivery)
 
-        async def handle_one(delivery: Delivery) -> None:
+        async def handle_one(received: Delivery) -> None:
+            delivery = clients.identify(received)
             envelope = delivery.envelope
             try:
                 refusals.check(delivery)
+                clients.check_sender(delivery)
                 message = decode(delivery, decoders)
+                clients.check_owner(delivery, message)
                 reply = await runner.run(lambda: handlers[envelope.type](message, envelope), envelope.type)
             except MessageRejected as error:
                 await refusals.refuse(delivery, error)

@@ -17,6 +17,8 @@ from shared.runtime.errors import MessageRejected
 CHANNEL_LOST = (AMQPError, ChannelInvalidStateError)
 """Errors that the AMQP library raises for a closed channel."""
 _TEXT_PROPERTIES = ("type", "message_id", "correlation_id", "reply_to", "app_id", "user_id")
+_COPYING_HEADERS = {"CC", "BCC"}
+"""Headers that let the broker copy a message to routing keys for which older versions check no permission."""
 _MAX_REASON_LENGTH = 300
 log = structlog.get_logger()
 T_co = TypeVar("T_co", covariant=True)
@@ -44,6 +46,9 @@ class Delivery:
     fault: str | None = None
     """Reason why the properties or the bundle cannot be read, with which the message is rejected."""
     content_type: str = CONTENT_TYPE
+    exchange: str = ""
+    """Exchange to which its sender published it, as the broker says; "": directly to the queue."""
+    routing_key: str = ""
 
 
 def to_delivery(message: AbstractIncomingMessage) -> Delivery:
@@ -63,6 +68,8 @@ def to_delivery(message: AbstractIncomingMessage) -> Delivery:
             headers=dict(message.headers),
         ),
         fault if isinstance(fault, PropertyFault) else _fault_of(message),
+        exchange=message.exchange or "",
+        routing_key=message.routing_key or "",
     )
 
 
@@ -125,7 +132,9 @@ def explain(error: ValidationError, max_errors: int = 3) -> str:
 
 
 def _fault_of(message: AbstractIncomingMessage) -> str | None:
-    """Return the name of a text property with a character that PostgreSQL cannot store, as the reason; or None."""
+    """Return the reason why a message is rejected for a property; None: it has no such property."""
+    if copied := _COPYING_HEADERS & message.headers.keys():
+        return f"The AMQP header {copied.pop()} is not allowed: publish once under each routing key."
     for name in _TEXT_PROPERTIES:
         if "\x00" in (getattr(message, name) or ""):
             return f"The AMQP property `{name}` contains a NUL character."

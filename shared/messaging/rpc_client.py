@@ -1,4 +1,5 @@
-"""Sends queries to other services over AMQP and awaits the replies: concurrent, on one channel, by direct reply-to."""
+"""Sends the queries of a service to others over AMQP and awaits the replies: concurrent, on one channel, by direct
+reply-to."""
 
 import asyncio
 import uuid
@@ -10,7 +11,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 from pydantic import ValidationError
 
 from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
-from batchyard_contracts.topology import QUERIES
+from batchyard_contracts.topology import INQUIRIES
 from batchyard_contracts.v1.queries import QueryFailed
 from shared.messaging.connection import connect
 from shared.messaging.delivery import CHANNEL_LOST, MessageDecoder, explain
@@ -43,7 +44,12 @@ class RpcClient:
         return cls(await connect(url, f"{app_id}-questions", wait=wait))
 
     async def query(
-        self, message: Message, reply: MessageDecoder[ReplyT], *, timeout_s: float = _TIMEOUT_S, exchange: str = QUERIES
+        self,
+        message: Message,
+        reply: MessageDecoder[ReplyT],
+        *,
+        timeout_s: float = _TIMEOUT_S,
+        exchange: str = INQUIRIES,
     ) -> ReplyT:
         """Send a query and return the decoded reply.
 

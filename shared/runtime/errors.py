@@ -39,6 +39,10 @@ class HandlerFailed(MessageRejected):
     """The service failed on this message because of a defect. Its log has the details: report them."""
 
 
+class NotPermitted(MessageRejected):
+    """A client has no right to send this message, or to ask this question."""
+
+
 class SenderThrottled(MessageRejected):
     """The sender has sent too many invalid messages, so that this one was not read."""
 

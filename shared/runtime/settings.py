@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from batchyard_contracts.broker_urls import broker_urls
+from batchyard_contracts.v1.values import Owner
 
 
 def _with_hosts(url: str) -> str:
@@ -31,6 +32,11 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, 6 or later", repr=False)
     database_pool: int = Field(5, ge=1, le=100, description="largest number of PostgreSQL connections of a process")
+    anonymous_owner: Owner | None = Field(
+        None,
+        description="owner of AMQP messages without the property `user_id`; without it they are refused",
+        examples=["default"],
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least important messages that the log has"
     )

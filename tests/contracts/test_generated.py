@@ -91,7 +91,9 @@ def test_every_queue_and_exchange_is_described() -> None:
     bindings = [channel.get("bindings", {}).get("amqp", {}) for channel in asyncapi.document()["channels"].values()]
     queues = {binding["queue"]["name"]: binding["x-arguments"] for binding in bindings if binding.get("is") == "queue"}
     exchanges = {binding["exchange"]["name"] for binding in bindings if binding.get("is") == "routingKey"}
-    assert exchanges == {f"batchyard.{name}" for name in ("commands", "operators", "flow", "work", "events", "queries")}
+    assert exchanges == {
+        f"batchyard.{name}" for name in ("commands", "operators", "flow", "work", "events", "queries", "inquiries")
+    }
     assert "work.{workload}.{priority}" in queues
     assert queues["ingest.commands"]["x-queue-type"] == "quorum"
 

@@ -4,10 +4,12 @@ import re
 
 import pytest
 
-from batchyard_contracts import topology
+from batchyard_contracts import topology, v1
 from batchyard_contracts.schema.asyncapi import EXCHANGE_OF, SENDERS, address_of, routes_to
 from batchyard_contracts.schema.export import HOME
 from batchyard_contracts.topology import (
+    INQUIRIES,
+    QUERIES,
     QUEUES,
     Binding,
     Queue,
@@ -75,7 +77,15 @@ def test_a_wanted_summary_goes_to_its_workload() -> None:
 def test_a_question_goes_to_the_queue_of_its_workload_and_name() -> None:
     asked = WorkloadQuery.decode((HOME / "examples/workload.query.v1/longest-word.json").read_bytes())
     queue = question_queue("count-words", "longest-word")
-    assert queue.bindings == (Binding(topology.QUERIES, asked.routing_key()),)
+    assert queue.bindings == tuple(Binding(exchange, asked.routing_key()) for exchange in (QUERIES, INQUIRIES))
+
+
+def test_clients_can_only_ask_for_what_has_an_owner() -> None:
+    """A question without an owner would be answered about everybody; one to a workload is about nobody's data."""
+    asked = {b.routing_key for queue in QUEUES for b in queue.bindings if b.exchange == QUERIES}
+    assert asked == {
+        kind.type for kind in v1.QUERIES if "owner" in kind.model_fields and kind.type.endswith(".query.v1")
+    }
 
 
 def test_events_reach_a_service_whatever_the_workload_and_owner() -> None:

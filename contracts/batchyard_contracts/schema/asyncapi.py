@@ -24,6 +24,14 @@ _BUNDLE: Json = {
 
 FOR_OPERATORS = {"rates.control.v1"}
 """Commands that concern all owners, which operators send."""
+_ASKED = tuple(kind for kind in v1.QUERIES if kind.type.endswith(".query.v1"))
+FOR_CLIENTS = {"workload.query.v1"} | {
+    binding.routing_key
+    for queue in topology.QUEUES
+    for binding in queue.bindings
+    if binding.exchange == topology.QUERIES
+}
+"""Queries that clients may ask; services ask these, too, and all others, on an exchange of their own."""
 EXCHANGE_OF: Mapping[str, str] = {
     kind.type: exchange
     for exchange, kinds in (
@@ -32,7 +40,8 @@ EXCHANGE_OF: Mapping[str, str] = {
         (topology.FLOW, v1.FLOW),
         (topology.WORK, v1.WORK),
         (topology.EVENTS, v1.EVENTS),
-        (topology.QUERIES, tuple(kind for kind in v1.QUERIES if kind.type.endswith(".query.v1"))),
+        (topology.QUERIES, tuple(kind for kind in _ASKED if kind.type in FOR_CLIENTS)),
+        (topology.INQUIRIES, tuple(kind for kind in _ASKED if kind.type not in FOR_CLIENTS)),
     )
     for kind in kinds
 }
@@ -81,8 +90,8 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "waiting.query.v1": (CLIENT, "ingest"),
     "held.query.v1": ("aggregator",),
     "deliveries.query.v1": (CLIENT, "ingest"),
-    "workers.query.v1": (CLIENT, "ingest"),
-    "rates.query.v1": (CLIENT, "ingest"),
+    "workers.query.v1": ("ingest",),
+    "rates.query.v1": ("ingest",),
     "workload.query.v1": (CLIENT, "ingest"),
     "permit.query.v1": ("worker",),
     "limits.query.v1": ("worker",),
@@ -292,7 +301,7 @@ def _operations() -> Iterable[tuple[str, Json]]:
 
 def _operation(action: str, channel: str, message_types: list[str]) -> Json:
     replies = list(dict.fromkeys(reply for name in message_types for reply in REPLIES_TO.get(name, ())))
-    all_queries = all(EXCHANGE_OF[name] == topology.QUERIES for name in message_types)
+    all_queries = all(EXCHANGE_OF[name] in {topology.QUERIES, topology.INQUIRIES} for name in message_types)
     all_events = all(EXCHANGE_OF[name] == topology.EVENTS for name in message_types)
     sending = {"deliveryMode": 1 if all_queries else 2, "mandatory": not all_events, "timestamp": True}
     operation: Json = {

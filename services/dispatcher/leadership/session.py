@@ -111,7 +111,12 @@ class Session:
         ]
         *_, self._reports = self._consumers
         self._control = Consumer(
-            resources.settings.amqp_url, publisher, "dispatcher", heartbeat_s=HEARTBEAT_S, priority=lease.number
+            resources.settings.amqp_url,
+            publisher,
+            "dispatcher",
+            heartbeat_s=HEARTBEAT_S,
+            priority=lease.number,
+            anonymous_owner=resources.settings.anonymous_owner,
         )
         self._background_tasks = [
             *self._consumers,

@@ -30,7 +30,6 @@ from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.submit import BatchSubmitter
 from shared.messaging.sender_quota import SenderQuota
 
-DEFAULT_OWNER = "default"
 _OWNER: TypeAdapter[str] = TypeAdapter(Owner)
 _OUT_OF_ORDER_CODES = {"batch_not_found", "sequence_gap"}
 _RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.4)
@@ -133,10 +132,7 @@ class CommandHandlers:
 
 
 def owner_of(envelope: Envelope) -> str:
-    """Return the owner of a command: the property `user_id`, which the broker has verified. Raises `IngestError`
-    when it is no valid owner name."""
-    if envelope.user_id is None:
-        return DEFAULT_OWNER
+    """Return the owner of an identified command. Raises `IngestError` when it is no valid owner name."""
     try:
         return _OWNER.validate_python(envelope.user_id)
     except ValidationError as error:

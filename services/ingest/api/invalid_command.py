@@ -19,7 +19,7 @@ from services.ingest.domain.rejection import Rejection
 from shared.messaging.delivery import Delivery
 from shared.messaging.publisher import outgoing
 from shared.messaging.refusals import Refusal
-from shared.runtime.errors import HandlerFailed, MessageRejected, SenderThrottled
+from shared.runtime.errors import HandlerFailed, MessageRejected, NotPermitted, SenderThrottled
 
 T = TypeVar("T")
 UNKNOWN = "unknown"
@@ -59,6 +59,8 @@ def _rejection_of(delivery: Delivery, error: MessageRejected) -> Rejection:
         return error.rejection
     if isinstance(error, SenderThrottled):
         return Rejection("too_many_refused", str(error), 429, retry_after_s=error.retry_after_s)
+    if isinstance(error, NotPermitted):
+        return Rejection("not_permitted", str(error), 403)
     if isinstance(error, HandlerFailed):
         return Rejection("internal_error", str(error), 500)
     if delivery.fault is not None:

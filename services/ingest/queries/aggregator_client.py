@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from batchyard_contracts.message import Message
-from batchyard_contracts.topology import OPERATORS, QUERIES
+from batchyard_contracts.topology import INQUIRIES, OPERATORS
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
@@ -46,7 +46,7 @@ class QueryClient(Protocol):
     """Interface of `shared.messaging.rpc_client.RpcClient` that is used here."""
 
     async def query(
-        self, question: Message, answer: MessageDecoder[ReplyT], *, timeout_s: float, exchange: str = QUERIES
+        self, question: Message, answer: MessageDecoder[ReplyT], *, timeout_s: float, exchange: str = INQUIRIES
     ) -> ReplyT: ...
 
 
@@ -114,7 +114,11 @@ class AggregatorClient:
             ) from error
 
     async def _query(
-        self, question: Message, answer: MessageDecoder[ReplyT], exchange: str = QUERIES, timeout_s: float = _TIMEOUT_S
+        self,
+        question: Message,
+        answer: MessageDecoder[ReplyT],
+        exchange: str = INQUIRIES,
+        timeout_s: float = _TIMEOUT_S,
     ) -> ReplyT:
         try:
             return await self._client.query(question, answer, timeout_s=timeout_s, exchange=exchange)

@@ -8,6 +8,7 @@ from batchyard_contracts.v1.queries import WorkloadQuery
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.questions.limits import QuestionLimits
 from services.worker.questions.responder import QuestionResponder
+from services.worker.settings import WorkerSettings
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
@@ -18,14 +19,14 @@ _CONCURRENCY = 4
 
 @asynccontextmanager
 async def answer_questions(
-    url: str, runners: Sequence[ItemRunner], publisher: Publisher, rpc_client: RpcClient
+    settings: WorkerSettings, runners: Sequence[ItemRunner], publisher: Publisher, rpc_client: RpcClient
 ) -> AsyncIterator[None]:
     """Answer questions while the block runs, if any of these workloads has one; answer the last ones at its end."""
     asked = [runner for runner in runners if runner.workload.question_definitions]
     if not asked:
         yield
         return
-    consumer = Consumer(url, publisher, "worker-questions")
+    consumer = Consumer(settings.amqp_url, publisher, "worker-questions", anonymous_owner=settings.anonymous_owner)
     for runner in asked:
         workload = runner.workload
         limits = QuestionLimits(runner.manifest, runner.rate_gates, runner.backoff, rpc_client)

@@ -1,0 +1,59 @@
+"""Tells whose the messages of clients are, and refuses those that claim to be another's.
+
+The exchange of a message and the property `user_id` are the broker's word: it accepts no other user's name. Type and
+owner within the message are its sender's, so that they have to agree with them.
+"""
+
+from dataclasses import replace
+
+from batchyard_contracts.message import Message
+from batchyard_contracts.topology import INQUIRIES, Queue
+from shared.messaging.delivery import Delivery
+from shared.runtime.errors import NotPermitted
+
+
+class ClientMessages:
+    """Checks of what arrives on a queue that clients reach; on others, and of services' questions, nothing is checked.
+
+    `anonymous_owner` owns the messages without a `user_id`; None: these are refused.
+    """
+
+    def __init__(self, queue: Queue, anonymous_owner: str | None) -> None:
+        self._is_public = queue.is_public
+        self._anonymous_owner = anonymous_owner
+
+    def identify(self, delivery: Delivery) -> Delivery:
+        """Return a message with its owner as its user, if it has one."""
+        if delivery.envelope.user_id or not self._is_checked(delivery):
+            return delivery
+        return replace(delivery, envelope=replace(delivery.envelope, user_id=self._anonymous_owner))
+
+    def check_sender(self, delivery: Delivery) -> None:
+        """Raise `NotPermitted` if nobody owns an identified message, or if it has not the type of its routing key.
+
+        The broker has checked the permission for the routing key; the type says how the message is understood.
+        """
+        if not self._is_checked(delivery) or delivery.fault is not None:
+            return
+        if delivery.exchange and not f"{delivery.routing_key}.".startswith(f"{delivery.envelope.type}."):
+            raise NotPermitted(
+                f"A message of the type {delivery.envelope.type!r} came under the routing key "
+                f"{delivery.routing_key!r}. Publish it under its own type."
+            )
+        if delivery.envelope.user_id is None:
+            raise NotPermitted(
+                "The AMQP property `user_id` is missing, so that nobody owns the message. Set it to the user of the "
+                "connection, or set BATCHYARD_ANONYMOUS_OWNER on the services if all clients act as one owner."
+            )
+
+    def check_owner(self, delivery: Delivery, message: Message) -> None:
+        """Raise `NotPermitted` if a client asks for the data of another owner."""
+        owner = getattr(message, "owner", None)
+        if owner is not None and self._is_checked(delivery) and owner != delivery.envelope.user_id:
+            raise NotPermitted(
+                f"The message is about the owner {owner!r}, but its sender is {delivery.envelope.user_id!r}. Ask for "
+                "your own data only."
+            )
+
+    def _is_checked(self, delivery: Delivery) -> bool:
+        return self._is_public and delivery.exchange != INQUIRIES
