@@ -64,6 +64,8 @@ class Envelope:
     reply_to: str | None = None
     app_id: str | None = None
     user_id: str | None = None
+    owner: str | None = None
+    """Owner of a client's message: its user, or who owns messages without one; set by the service that received it."""
     timestamp: datetime | None = None
     redelivered: bool = False
     headers: dict[str, object] = field(default_factory=dict)

@@ -23,10 +23,11 @@ class ClientMessages:
         self._anonymous_owner = anonymous_owner
 
     def identify(self, delivery: Delivery) -> Delivery:
-        """Return a message with its owner as its user, if it has one."""
-        if delivery.envelope.user_id or not self._is_checked(delivery):
+        """Return a message with its owner, if it has one."""
+        if not self._is_checked(delivery):
             return delivery
-        return replace(delivery, envelope=replace(delivery.envelope, user_id=self._anonymous_owner))
+        owner = delivery.envelope.user_id or self._anonymous_owner
+        return replace(delivery, envelope=replace(delivery.envelope, owner=owner))
 
     def check_sender(self, delivery: Delivery) -> None:
         """Raise `NotPermitted` if nobody owns an identified message, or if it has not the type of its routing key.
@@ -40,7 +41,7 @@ class ClientMessages:
                 f"A message of the type {delivery.envelope.type!r} came under the routing key "
                 f"{delivery.routing_key!r}. Publish it under its own type."
             )
-        if delivery.envelope.user_id is None:
+        if delivery.envelope.owner is None:
             raise NotPermitted(
                 "The AMQP property `user_id` is missing, so that nobody owns the message. Set it to the user of the "
                 "connection, or set BATCHYARD_ANONYMOUS_OWNER on the services if all clients act as one owner."
@@ -49,9 +50,9 @@ class ClientMessages:
     def check_owner(self, delivery: Delivery, message: Message) -> None:
         """Raise `NotPermitted` if a client asks for the data of another owner."""
         owner = getattr(message, "owner", None)
-        if owner is not None and self._is_checked(delivery) and owner != delivery.envelope.user_id:
+        if owner is not None and self._is_checked(delivery) and owner != delivery.envelope.owner:
             raise NotPermitted(
-                f"The message is about the owner {owner!r}, but its sender is {delivery.envelope.user_id!r}. Ask for "
+                f"The message is about the owner {owner!r}, but its sender is {delivery.envelope.owner!r}. Ask for "
                 "your own data only."
             )
 

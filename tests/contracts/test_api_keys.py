@@ -28,7 +28,7 @@ def test_an_environment_has_small_letters_and_digits(environment: str) -> None:
         new_api_key(environment)
 
 
-@pytest.mark.parametrize("text", [f"token {KEY}.", f"Bearer {KEY}", f"?key={KEY[:40]}"])
+@pytest.mark.parametrize("text", [f"token {KEY}.", f"Bearer {KEY}", f"?key={KEY[:40]}"], ids=["end", "whole", "cut"])
 def test_a_masked_key_keeps_its_id_alone(text: str) -> None:
     masked = mask_keys(text)
     assert KEY[16:] not in masked

@@ -77,7 +77,9 @@ class Broker:
             self.acknowledged.append(name)
             self.changed.set()
 
-        fields = dict.fromkeys(("routing_key", "correlation_id", "reply_to", "app_id", "user_id", "timestamp"))
+        fields = dict.fromkeys(
+            ("exchange", "routing_key", "correlation_id", "reply_to", "app_id", "user_id", "timestamp")
+        )
         message = SimpleNamespace(
             **fields,
             body=body,

@@ -132,9 +132,9 @@ class CommandHandlers:
 
 
 def owner_of(envelope: Envelope) -> str:
-    """Return the owner of an identified command. Raises `IngestError` when it is no valid owner name."""
+    """Return the owner of a command. Raises `IngestError` when it is no valid owner name."""
     try:
-        return _OWNER.validate_python(envelope.user_id)
+        return _OWNER.validate_python(envelope.owner)
     except ValidationError as error:
         raise IngestError(
             Rejection("invalid_owner", "The AMQP user name is not a valid owner. Use letters, digits, _ and -.")

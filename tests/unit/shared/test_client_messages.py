@@ -20,7 +20,9 @@ def sent(
     exchange: str = topology.QUERIES,
     routing_key: str | None = None,
 ) -> Delivery:
-    return Delivery(b"{}", Envelope(type_, "m", user_id=user), exchange=exchange, routing_key=routing_key or type_)
+    return Delivery(
+        b"{}", Envelope(type_, "m", user_id=user, owner=user), exchange=exchange, routing_key=routing_key or type_
+    )
 
 
 def clients(queue: Queue = topology.AGGREGATOR_QUERIES, anonymous_owner: str | None = None) -> ClientMessages:
@@ -36,11 +38,11 @@ def test_a_message_without_a_user_is_refused(exchange: str) -> None:
 def test_a_message_without_a_user_belongs_to_the_anonymous_owner_where_there_is_one() -> None:
     known = clients(anonymous_owner="all").identify(sent())
     clients().check_sender(known)
-    assert known.envelope.user_id == "all"
+    assert (known.envelope.owner, known.envelope.user_id) == ("all", None)
 
 
 def test_the_user_whom_the_broker_names_goes_before_the_anonymous_owner() -> None:
-    assert clients(anonymous_owner="all").identify(sent(user="ann")).envelope.user_id == "ann"
+    assert clients(anonymous_owner="all").identify(sent(user="ann")).envelope.owner == "ann"
 
 
 @pytest.mark.parametrize(
