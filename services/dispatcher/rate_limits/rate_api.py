@@ -3,6 +3,7 @@
 import heapq
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from batchyard_contracts.message import Envelope, Message
@@ -18,6 +19,7 @@ from batchyard_contracts.v1.queries import (
     RateState,
 )
 from services.dispatcher.dispatching.waiting_query import reason_of
+from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.rate_limiting.bounds import MAX_SECONDS
 from services.dispatcher.domain.rate_limiting.limiter import Limiter
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
@@ -91,16 +93,28 @@ class RateApi:
 
     def _states(self, workload: str, window: InFlightWindow, query: RatesQuery) -> list[RateState]:
         now, at = time.monotonic(), datetime.now(UTC)
-        queues = [
-            q for b in self._state.batches.values() if b.workload == workload and (q := self._state.batch_queue(b))
+        batches = [
+            batch
+            for batch in self._state.batches.values()
+            if batch.workload == workload and query.owner in {None, batch.owner}
         ]
+        queues = [queue for batch in batches if (queue := self._state.batch_queue(batch))]
         waiting = _waiting(window, queues)
         sizes = _chunk_sizes(window, queues)
+        used = None if query.owner is None else waiting.keys() | self._keys_in_flight(window, batches)
         return [
             _state(workload, window, limiter, waiting[limiter.key], sizes.get(limiter.key), now, at)
             for limiter in window.limits
-            if query.limit in {None, limiter.limit} and query.partition in {None, limiter.value}
+            if query.limit in {None, limiter.limit}
+            and query.partition in {None, limiter.value}
+            and (used is None or limiter.key in used)
         ]
+
+    def _keys_in_flight(self, window: InFlightWindow, batches: Sequence[Batch]) -> set[str]:
+        """Return the keys of the limiters under which items of these batches are in flight."""
+        ids = {batch.batch_id for batch in batches}
+        partitions = {lease.partition for lease in self._state.leases.values() if lease.batch_id in ids}
+        return {limiter.key for partition in partitions for limiter in window.limits.limiters_of(partition)}
 
 
 def _state(

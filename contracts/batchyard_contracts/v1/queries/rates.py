@@ -15,6 +15,7 @@ from batchyard_contracts.v1.values import (
     ItemError,
     LimitName,
     MeasuredPerSecond,
+    Owner,
     PartitionName,
     Seconds,
     Time,
@@ -34,6 +35,8 @@ class RatesQuery(Message):
     """Partition of this limit, such as a host or an account; None: all in use."""
     history: Annotated[int, Field(ge=0, le=200)] = 0
     """Largest number of entries of each rate's history."""
+    owner: Owner | None = None
+    """Owner of whose batches' destinations only the rates are returned, with counts of these batches; None: all."""
 
 
 class RateHistoryEntry(Value):
