@@ -61,7 +61,7 @@ class RabbitMQ:
     """RabbitMQ node, started without Debian's wrapper, which requires root and the system's folders."""
 
     name: Name = "rabbitmq"
-    port_names = ("amqp", "epmd", "distribution", "tools")
+    port_names: tuple[str, ...] = ("amqp", "epmd", "distribution", "tools")
     process_names = frozenset({"beam.smp", "epmd", "rabbitmq-server"})
     stop_signal: Signals = SIGTERM
 

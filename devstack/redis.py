@@ -25,7 +25,7 @@ class Redis:
     """Redis or Valkey server, configured by a file in its own folder."""
 
     name: Name = "redis"
-    port_names = ("redis",)
+    port_names: tuple[str, ...] = ("redis",)
     process_names = frozenset({"redis-server", "valkey-server"})
     stop_signal: Signals = SIGTERM
 

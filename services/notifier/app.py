@@ -133,4 +133,5 @@ def _mail_sender(settings: NotifierSettings, causes: CauseReader) -> MailSender:
         log.warning("e-mails are recorded as failed", reason=NO_RELAY)
     relay = parse_relay(settings.smtp_url.get_secret_value()) if settings.smtp_url else None
     sender = sender_address(settings.mail_from)
-    return MailSender(relay, sender, settings.smtp_timeout_s, causes, settings.public_url)
+    tls = settings.tls_files.context() if settings.tls_files.are_given else None
+    return MailSender(relay, sender, settings.smtp_timeout_s, causes, settings.public_url, tls)

@@ -81,7 +81,10 @@ def run(
         wrong = "; ".join(f"{_variable(each)} {predicate(each)}" for each in error.errors())
         _refuse(f"batchyard {service}: {wrong}", exit_codes.CONFIGURATION)
     log.configure(loaded, service)
+    if hosts := loaded.hosts_in_clear():
+        structlog.get_logger().warning("passwords travel unencrypted", hosts=hosts)
     try:
+        loaded.check_files()
         telemetry.configure(loaded, service)
         metrics.configure(service, otlp=bool(loaded.otlp_endpoint))
         failed = uvloop.run(_main(service, loaded, app))

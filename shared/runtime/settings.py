@@ -1,12 +1,16 @@
 """Settings that every service reads from the environment, under the prefix `BATCHYARD_`."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from batchyard_contracts.broker_urls import broker_urls
 from batchyard_contracts.v1.values import Owner
+from shared.runtime.errors import ConfigurationError
+from shared.runtime.server_urls import TlsFiles, hosts_reached_in_clear, with_tls
 
 
 def _with_hosts(url: str) -> str:
@@ -19,10 +23,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BATCHYARD_", env_ignore_empty=True, frozen=True)
 
+    tls_ca_file: Path | None = Field(
+        None,
+        description="authorities whose certificates RabbitMQ, PostgreSQL, Redis and the mail server may have, in PEM; "
+        "absent: those of the system",
+        examples=["/etc/batchyard/ca.pem"],
+    )
+    tls_certificate_file: Path | None = Field(
+        None,
+        description="certificate that a service shows to these servers, in PEM",
+        examples=["/etc/batchyard/tls.crt"],
+    )
+    tls_key_file: Path | None = Field(
+        None, description="private key of that certificate, in PEM", examples=["/etc/batchyard/tls.key"]
+    )
+    allow_clear_passwords: bool = Field(
+        False, description="send passwords and API keys to other machines without TLS, with a warning in the log"
+    )
     amqp_url: Annotated[str, AfterValidator(_with_hosts)] = Field(
         "amqp://guest:guest@127.0.0.1:5672/",
         description="RabbitMQ, 3.10 or later; of several hosts, the next one is taken when one fails",
-        examples=["amqp://user:password@one:5672,two:5672/"],
+        examples=["amqps://user:password@one:5671,two:5671/"],
         repr=False,
     )
     database_url: str = Field(
@@ -56,3 +77,45 @@ class Settings(BaseSettings):
         description="receiver of traces and metrics by OTLP over HTTP; needs the extra `otlp`",
         examples=["http://collector:4318"],
     )
+
+    @field_validator("amqp_url", "database_url", "redis_url")
+    @classmethod
+    def _encrypted(cls, url: str, info: ValidationInfo) -> str:
+        url = with_tls(url, _files(info.data))
+        if not info.data.get("allow_clear_passwords") and (hosts := hosts_reached_in_clear(url)):
+            raise ValueError(
+                f"its password would travel unencrypted to {hosts[0]}: use amqps://, rediss:// or sslmode=verify-full, "
+                "or set BATCHYARD_ALLOW_CLEAR_PASSWORDS=true"
+            )
+        return url
+
+    def check_files(self) -> None:
+        """Raise `ConfigurationError` when a file that a setting names is not there, or a certificate has no key."""
+        check_pair("TLS", self.tls_certificate_file, self.tls_key_file)
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Path) and not value.is_file():
+                raise ConfigurationError(f"BATCHYARD_{name.upper()}: there is no file {value}.")
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """Files of TLS for connections to servers."""
+        return _files(dict(self))
+
+    def hosts_in_clear(self) -> list[str]:
+        """Return the hosts to which passwords travel unencrypted, because a setting allows it."""
+        urls = (self.amqp_url, self.database_url, self.redis_url)
+        return sorted({host for url in urls for host in hosts_reached_in_clear(url)})
+
+
+def _files(values: Mapping[str, Any]) -> TlsFiles:
+    names = (values.get("tls_ca_file"), values.get("tls_certificate_file"), values.get("tls_key_file"))
+    return TlsFiles(*(str(name.absolute()) if name else None for name in names))
+
+
+def check_pair(prefix: str, certificate: Path | None, key: Path | None) -> None:
+    """Raise `ConfigurationError` when only one of a certificate and its key is given."""
+    if (certificate is None) != (key is None):
+        raise ConfigurationError(
+            f"Set both BATCHYARD_{prefix}_CERTIFICATE_FILE and BATCHYARD_{prefix}_KEY_FILE, or none of them."
+        )

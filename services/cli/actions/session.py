@@ -27,7 +27,10 @@ LAST = "last"
 def address_of(ctx: typer.Context, *, as_operator: bool = False) -> Address:
     """Return the address that the command line or the environment names, else that of the local cluster."""
     option = ctx.find_root().params.get("url")
-    return find_address(os.environ, home(os.environ), option, as_operator=as_operator)
+    address = find_address(os.environ, home(os.environ), option, as_operator=as_operator)
+    if address.is_in_clear:
+        note(f"The API key travels unencrypted to {address.url}.")
+    return address
 
 
 def connect(ctx: typer.Context, *, as_operator: bool = False) -> Api:

@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from services.cli.client.cluster_file import read_cluster
-from services.cli.client.variables import HOME, OPERATOR_KEY, TOKEN, URL
+from services.cli.client.variables import CLEAR, HOME, OPERATOR_KEY, TOKEN, URL
 from services.cli.errors import BadInput, NotReachable
+from shared.runtime.loopback import is_loopback
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -19,6 +20,8 @@ class Address:
 
     url: str
     token: str | None = field(default=None, repr=False)
+    is_in_clear: bool = False
+    """True when the token travels unencrypted to another machine, because the environment allows it."""
     token_is_of: str | None = None
     """Address that BATCHYARD_TOKEN belongs to, if it is another one, so that the token is not sent."""
 
@@ -47,6 +50,9 @@ def find_address(
             return Address(url.rstrip("/"), token_is_of=named)
     elif running is not None and _origin(_split(running.url)) == _origin(parts):
         token = _key(running.environment, as_operator=as_operator)
+    if token and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        _check_clear(url, environment)
+        return Address(url.rstrip("/"), token, is_in_clear=True)
     return Address(url.rstrip("/"), token)
 
 
@@ -58,6 +64,11 @@ def home(environment: Mapping[str, str]) -> Path:
 def _key(environment: Mapping[str, str], *, as_operator: bool) -> str | None:
     operator_key = environment.get(OPERATOR_KEY.name) if as_operator else None
     return operator_key or environment.get(TOKEN.name) or None
+
+
+def _check_clear(url: str, environment: Mapping[str, str]) -> None:
+    if environment.get(CLEAR.name, "").lower() not in {"true", "1", "yes", "on"}:
+        raise BadInput(f"The API key would travel unencrypted to {url}.", f"Use https://, or set {CLEAR.name}=true.")
 
 
 def _split(url: str) -> SplitResult:

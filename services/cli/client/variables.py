@@ -34,6 +34,12 @@ OPERATOR_KEY = Variable(
     "by_live_0aB1cD2e…",
     is_secret=True,
 )
+CLEAR = Variable(
+    "BATCHYARD_ALLOW_CLEAR_PASSWORDS",
+    "`true`: send an API key to another machine by http:// as well, with a warning",
+    "false",
+    "true",
+)
 HOME = Variable(
     "BATCHYARD_HOME",
     "folder of the local cluster: data and logs of its servers, its address, the key that signs webhooks; workers keep "
@@ -55,4 +61,4 @@ STATE_HOME = Variable(
     "~/.local/state",
     "/home/ann/.local/state",
 )
-VARIABLES = (URL, TOKEN, OPERATOR_KEY, HOME, LOCAL_SERVERS, STATE_HOME)
+VARIABLES = (URL, TOKEN, OPERATOR_KEY, CLEAR, HOME, LOCAL_SERVERS, STATE_HOME)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from email.headerregistry import Address
 from uuid import UUID
 
@@ -41,6 +42,7 @@ class MailSender:
         timeout_s: float,
         causes: CauseReader | None = None,
         public_url: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`public_url`: address at which people reach the HTTP API; None: e-mails have no links."""
         self._causes = causes
@@ -48,6 +50,7 @@ class MailSender:
         self._relay = relay
         self._sender = sender
         self._timeout_s = timeout_s
+        self._tls = tls
 
     async def send(self, claimed: ClaimedDelivery) -> Attempt:
         """Make one attempt; failures are returned, not raised."""
@@ -98,6 +101,7 @@ class MailSender:
             password=relay.password,
             use_tls=relay.tls,
             start_tls=True if relay.requires_starttls else None,
+            tls_context=self._tls,
             local_hostname=self._sender.domain,
             timeout=self._timeout_s,
         )

@@ -1,8 +1,9 @@
 """The address and credentials of the SMTP relay, read from one URL."""
 
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
+
+from shared.runtime.loopback import is_loopback
 
 _PORTS = {"smtp": 25, "smtps": 465}
 _WRONG = "must look like smtp://host:25, smtp://user:password@host:587 or smtps://user:password@host:465"
@@ -25,7 +26,7 @@ class SmtpRelay:
     @property
     def requires_starttls(self) -> bool:
         """True if the server has to offer STARTTLS, because a password would be sent in clear over a network."""
-        return self.username is not None and not self.tls and not _is_loopback(self.host)
+        return self.username is not None and not self.tls and not is_loopback(self.host)
 
 
 def parse_relay(url: str) -> SmtpRelay:
@@ -46,10 +47,3 @@ def parse_relay(url: str) -> SmtpRelay:
         unquote(parts.username) if parts.username is not None else None,
         unquote(parts.password) if parts.password is not None else None,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

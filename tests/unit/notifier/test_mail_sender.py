@@ -123,7 +123,7 @@ async def test_starttls_is_used_when_offered_and_the_certificate_is_checked(tmp_
 
 async def test_a_password_is_sent_without_tls_to_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Mailbox(login=("ann", "right")) as elsewhere:
-        monkeypatch.setattr(smtp_relay, "_is_loopback", lambda _: False)
+        monkeypatch.setattr(smtp_relay, "is_loopback", lambda _: False)
         assert await send(elsewhere.url) == Attempt("retry", NO_STARTTLS)
         assert elsewhere.letters == []
 
