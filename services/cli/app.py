@@ -6,6 +6,7 @@ import typer
 
 from services.cli.commands import (
     ask,
+    audit,
     batches,
     control,
     dead_letters,
@@ -75,6 +76,7 @@ _PANELS = {
     "Platform": (
         ask.ask,
         rates.rates,
+        audit.audit,
         platform.workers,
         platform.workloads,
         platform.invalidate_cache,

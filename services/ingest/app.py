@@ -17,11 +17,12 @@ from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.control.retry_preview import RetryPreviewer
 from services.ingest.http.api import build_app
 from services.ingest.http.identity import open_identity
-from services.ingest.http.server import HttpServer
+from services.ingest.http.server import HttpServer, ServerTls
 from services.ingest.maintenance.batch_resender import BatchResender
 from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.maintenance.progress_reconciler import ProgressReconciler
+from services.ingest.persistence.audit_log import AuditLog
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import SESSION, BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
@@ -85,7 +86,10 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         control_handler = BatchControlHandler(
             store, outbox, aggregator, RetryPreviewer(aggregator, registry), dedup_index, backpressure, _now
         )
-        cache_invalidator, waiting_reasons = CacheInvalidator(registry, publisher, _now), WaitingReasons(aggregator)
+        cache_invalidator, waiting_reasons = (
+            CacheInvalidator(registry, publisher, AuditLog(pool), _now),
+            WaitingReasons(aggregator),
+        )
         service = IngestService(
             submitter,
             uploads,
@@ -112,7 +116,17 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         idle_batch_stopper = IdleBatchStopper(
             store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)
         )
-        housekeeping = Housekeeping(uploads, idle_batch_stopper, registry, notifier, store, identity.keys)
+        housekeeping = Housekeeping(
+            uploads,
+            idle_batch_stopper,
+            registry,
+            notifier,
+            store,
+            identity.keys,
+            AuditLog(pool),
+            audit_age=timedelta(days=settings.audit_days),
+            audit_entries=settings.audit_entries,
+        )
         progress_reconciler = ProgressReconciler(pool, aggregator, backpressure)
         event_subscriber = EventSubscriber(settings.amqp_url, progress_hub, backpressure, service.catch_up_all)
         background_tasks = (
@@ -190,6 +204,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             ),
             settings.http_host,
             settings.http_port,
+            _http_tls(settings),
         )
         serving = runtime.spawn(server.run(), "http")
         stack.push_async_callback(_stop_and_wait, server.stop, serving)
@@ -209,6 +224,12 @@ async def _stop_and_wait(stop: Callable[[], object], task: "asyncio.Task[None]")
     """Ask a task to end, and wait until it has. The runtime reports its failure, if any."""
     stop()
     await asyncio.wait([task])
+
+
+def _http_tls(settings: IngestSettings) -> ServerTls | None:
+    if settings.http_tls_certificate_file is None or settings.http_tls_key_file is None:
+        return None
+    return ServerTls(settings.http_tls_certificate_file, settings.http_tls_key_file, settings.http_tls_client_ca_file)
 
 
 def _now() -> datetime:

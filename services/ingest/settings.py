@@ -1,12 +1,14 @@
 """The settings of ingest."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from batchyard_contracts.api_keys import is_api_key
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Owner
-from shared.runtime.settings import Settings
+from shared.runtime.errors import ConfigurationError
+from shared.runtime.settings import Settings, check_pair
 
 
 def _with_form(key: SecretStr) -> SecretStr:
@@ -21,6 +23,19 @@ class IngestSettings(Settings):
     http_host: str = Field("127.0.0.1", description="address on which the HTTP API is served")
     http_port: int = Field(
         8000, ge=0, le=65535, description="port of the HTTP API; 0: a free port, which the log names"
+    )
+    http_tls_certificate_file: Path | None = Field(
+        None,
+        description="certificate of the HTTP API with those between it and its authority, in PEM; absent: no TLS",
+        examples=["/etc/batchyard/http.crt"],
+    )
+    http_tls_key_file: Path | None = Field(
+        None, description="private key of that certificate, in PEM", examples=["/etc/batchyard/http.key"]
+    )
+    http_tls_client_ca_file: Path | None = Field(
+        None,
+        description="authorities of clients, in PEM; only clients with a certificate of theirs are served",
+        examples=["/etc/batchyard/clients.pem"],
     )
     public_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = Field(
         None,
@@ -74,3 +89,15 @@ class IngestSettings(Settings):
     unsealed_idle_s: float = Field(
         86_400, ge=1, le=31_536_000, description="time without a new item after which an unsealed batch is stopped"
     )
+
+    audit_days: int = Field(400, ge=1, le=36_500, description="days for which entries of the audit are kept")
+    audit_entries: int = Field(
+        5_000_000, ge=1000, le=1_000_000_000, description="largest number of entries of the audit; the oldest ones go"
+    )
+
+    def check_files(self) -> None:
+        """Raise `ConfigurationError` when a file that a setting names is not there, or a certificate has no key."""
+        super().check_files()
+        check_pair("HTTP_TLS", self.http_tls_certificate_file, self.http_tls_key_file)
+        if self.http_tls_client_ca_file and not self.http_tls_certificate_file:
+            raise ConfigurationError("BATCHYARD_HTTP_TLS_CLIENT_CA_FILE needs BATCHYARD_HTTP_TLS_CERTIFICATE_FILE.")

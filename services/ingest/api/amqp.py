@@ -20,8 +20,10 @@ from batchyard_contracts.v1.flow import NotifierAnnounced, WorkerAnnounced
 from batchyard_contracts.v1.values import Owner
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.domain.actor import Actor
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
+from services.ingest.persistence.audit_log import act_as
 from services.ingest.persistence.keyed_lock import KeyedLock
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.workload_registry import WorkloadRegistry
@@ -67,30 +69,31 @@ class CommandHandlers:
 
     async def on_batch_submit(self, command: BatchSubmit, envelope: Envelope) -> CommandAccepted:
         """Start a batch."""
-        owner = owner_of(envelope)
+        owner = _acting_owner(envelope)
         async with self._batch_locks.acquire(command.batch_id and (owner, command.batch_id)):
             accepted = await self._submitter.submit(owner, command, envelope.message_id or None)
         return await self._waiting_reasons.add_note(accepted)
 
     async def on_batch_append(self, command: BatchAppend, envelope: Envelope) -> CommandAccepted:
         """Add items to an open batch."""
-        owner = owner_of(envelope)
+        owner = _acting_owner(envelope)
         return await self._run_in_order(owner, command.batch_id, lambda: self._appender.append(owner, command))
 
     async def on_batch_seal(self, command: BatchSeal, envelope: Envelope) -> CommandAccepted:
         """Close a batch to further items."""
-        owner = owner_of(envelope)
+        owner = _acting_owner(envelope)
         return await self._run_in_order(owner, command.batch_id, lambda: self._appender.seal(owner, command))
 
     async def on_batch_control(self, command: BatchControl, envelope: Envelope) -> CommandAccepted:
         """Pause, resume, cancel, retry or change a batch."""
-        owner, message_id = owner_of(envelope), envelope.message_id or None
+        owner, message_id = _acting_owner(envelope), envelope.message_id or None
         return await self._run_in_order(
             owner, command.batch_id, lambda: self._control_handler.control(owner, command, message_id)
         )
 
-    async def on_cache_invalidate(self, command: CacheInvalidate, _: Envelope) -> ControlAccepted:
+    async def on_cache_invalidate(self, command: CacheInvalidate, envelope: Envelope) -> ControlAccepted:
         """Invalidate cached results."""
+        _acting_owner(envelope)
         return await self._cache_invalidator.invalidate(command)
 
     async def on_worker_announced(self, message: WorkerAnnounced, envelope: Envelope) -> None:
@@ -139,3 +142,10 @@ def owner_of(envelope: Envelope) -> str:
         raise IngestError(
             Rejection("invalid_owner", "The AMQP user name is not a valid owner. Use letters, digits, _ and -.")
         ) from error
+
+
+def _acting_owner(envelope: Envelope) -> str:
+    """Return the owner of a command, who is the actor of all that follows from it."""
+    owner = owner_of(envelope)
+    act_as(Actor(owner, "amqp"))
+    return owner

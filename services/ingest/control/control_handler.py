@@ -9,6 +9,7 @@ from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
 from batchyard_contracts.v1.flow import BatchControlled
 from batchyard_contracts.v1.queries import BatchState, SelectionQuery
 from services.ingest.control.retry_preview import RetryPreview, RetryPreviewer, nothing_to_retry
+from services.ingest.domain.audited_states import control_states
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.command_validation import terms_of, validate_control
 from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
@@ -92,6 +93,8 @@ class BatchControlHandler:
                 raise IngestError(Rejection("batch_finished", FINISHED.format(command.action), 409))
             if preview and header.round > preview.round:
                 raise IngestError(NOT_FINISHED)  # another retry was accepted meanwhile
+            before, after = control_states(header, command, preview.items if preview else None)
+            await locked.record_audit(f"batch.{command.action}", header, before=before, after=after)
             messages = [
                 *await _record_effects(locked, header, command, preview),
                 _control_message(header, command, preview, await locked.next_control_time(header.batch_id)),

@@ -10,6 +10,7 @@ import orjson
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts, Notifications, Priority, Reuse, Terms
+from services.ingest.domain.actor import INGEST, Actor
 from services.ingest.domain.command_validation import terms_of
 from services.ingest.domain.upload_digest import UploadPosition
 
@@ -56,10 +57,19 @@ class BatchHeader:
     """True when an event has reported the end of that round."""
     controlled_at: datetime | None = None
     """Time of the newest command that controls the batch; None: there was none."""
+    actor: Actor = INGEST
+    """Client that submits the batch, for the audit; it is not stored with the header."""
 
     @classmethod
     def from_command(
-        cls, batch_id: UUID, owner: str, command: BatchSubmit, state: State, at: datetime, trace: str | None
+        cls,
+        batch_id: UUID,
+        owner: str,
+        command: BatchSubmit,
+        state: State,
+        at: datetime,
+        trace: str | None,
+        actor: Actor = INGEST,
     ) -> Self:
         """Return the header of a submission, without items so far."""
         return cls(
@@ -77,6 +87,7 @@ class BatchHeader:
             idempotency_key=command.idempotency_key,
             traceparent=trace,
             source_mode=None if command.source is None else "estimate" if command.estimate else "expand",
+            actor=actor,
         )
 
     @classmethod

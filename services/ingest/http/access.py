@@ -2,20 +2,25 @@
 
 from collections.abc import Sequence
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Query, Request
 from starlette.requests import HTTPConnection
 
+from batchyard_contracts.v1.values import Owner
+from services.ingest.domain.actor import Actor
 from services.ingest.domain.caller import Caller
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.scope import Scope, missing_scopes
 from services.ingest.http.origin import SAFE_METHODS, PublicAddress
 from services.ingest.identity.authenticator import Authenticator, Credential
+from services.ingest.persistence.audit_log import AuditLog, act_as
 from shared.runtime.transient import retry_transient
 
 PROTOCOL = "batchyard"
+READ = "payloads.read"
+"""Action of the audit: an operator reads what another owner has."""
 _BEARER_PREFIX = "bearer."
 _MAX_KEY_CHARS = 512
 _CSRF_HEADER = "x-batchyard"
@@ -31,9 +36,10 @@ _CSRF = Rejection(
 class Access:
     """Checks who sends a request, and whether its key may do what the route does."""
 
-    def __init__(self, authenticator: Authenticator, address: PublicAddress) -> None:
+    def __init__(self, authenticator: Authenticator, address: PublicAddress, audit: AuditLog) -> None:
         self.authenticator = authenticator
         self.address = address
+        self.audit = audit
 
     def caller(self, *scopes: Scope) -> "CallerCheck":
         """Return a dependency that gives the client, whose key needs these scopes."""
@@ -43,17 +49,22 @@ class Access:
         """Return a dependency that gives the client's owner."""
         return OwnerCheck(self, scopes)
 
+    def any_owner(self, *scopes: Scope, others: Sequence[Scope] = ("operate",)) -> "AnyOwnerCheck":
+        """Return a dependency that gives the client's owner, or the one that a client with these `others` names."""
+        return AnyOwnerCheck(self, scopes, others)
+
     async def authenticate(self, connection: HTTPConnection, scopes: Sequence[Scope] = ()) -> Caller:
         """Return the client; raises `IngestError`: 401 without a valid key, 403 when its key lacks a scope."""
-        client = connection.client
+        address = connection.client.host if connection.client else ""
         credential = self.credential(connection)
-        caller = await self.authenticator.caller(credential, client.host if client else "")
+        caller = await self.authenticator.caller(credential, address)
         if caller is None:
             raise IngestError(_UNAUTHORIZED)
         if caller.by_session and connection.scope.get("method", "GET") not in SAFE_METHODS:
             self._check_session_request(connection)
         if missing := missing_scopes(scopes, caller.scopes):
             raise IngestError(lacks_scopes(missing))
+        act_as(Actor(caller.owner, "http", caller.key_id, address))
         return caller
 
     def credential(self, connection: HTTPConnection) -> Credential | None:
@@ -107,6 +118,29 @@ class OwnerCheck:
     async def __call__(self, request: Request) -> str:
         """Return the owner; raises `IngestError`."""
         return (await self._access.authenticate(request, self.scopes)).owner
+
+
+class AnyOwnerCheck(OwnerCheck):
+    """Dependency of a route by which an operator may act for another owner."""
+
+    def __init__(self, access: Access, scopes: Sequence[Scope], others: Sequence[Scope]) -> None:
+        super().__init__(access, scopes)
+        self.others = tuple(others)
+
+    async def __call__(
+        self,
+        request: Request,
+        owner: Annotated[Owner | None, Query(description="for operators: the owner of the batches")] = None,
+    ) -> str:
+        """Return the owner; raises `IngestError`."""
+        caller = await self._access.authenticate(request, self.scopes)
+        if owner is None or owner == caller.owner:
+            return caller.owner
+        if missing := missing_scopes(self.others, caller.scopes):
+            raise IngestError(lacks_scopes(missing))
+        if "payloads:read" in self.others:
+            await self._access.audit.record(READ, owner, request.path_params["batch_id"], {"path": request.url.path})
+        return owner
 
 
 def lacks_scopes(missing: Sequence[str]) -> Rejection:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from services.ingest.api.service import IngestService
 from services.ingest.http import (
+    audit,
     batches,
     dead_letters,
     docs,
@@ -43,6 +44,7 @@ _TAGS = [
     {"name": "rates", "description": "Rates of destinations, and the reasons for them."},
     {"name": "workloads", "description": "Workloads that can be run, and the workers that run them."},
     {"name": "keys", "description": "API keys: the rights of clients."},
+    {"name": "audit", "description": "Who changed what."},
     {"name": "session", "description": "Sign-in of browsers, and facts on this Batchyard."},
     {"name": "operators", "description": "Dead letters. Only for keys with the scope `operate`."},
 ]
@@ -69,6 +71,7 @@ def build_app(
     app.include_router(keys.routes(identity.keys, access), prefix=PREFIX)
     app.include_router(sessions.routes(identity.sessions, access), prefix=PREFIX)
     app.include_router(meta.routes(access, clock), prefix=PREFIX)
+    app.include_router(audit.routes(access.audit, access), prefix=PREFIX)
     app.include_router(dead_letters.routes(service, access, amqp_url), prefix=PREFIX)
     app.include_router(progress.routes(service, access, max_websockets), prefix=PREFIX)
     app.include_router(docs.routes())

@@ -42,7 +42,9 @@ _ITEMS = {"sequence": 0, "items": [{"payload": {"url": "https://example.org/"}}]
 
 def routes(service: IngestService, access: Access) -> APIRouter:
     """Return the routes."""
-    reader, writer = access.owner("batches:read"), access.owner("batches:write")
+    reader, writer = access.any_owner("batches:read"), access.any_owner("batches:write")
+    causes = access.any_owner("batches:read", others=("operate", "payloads:read"))
+    appender = access.owner("batches:write")
     router = APIRouter(tags=["batches"])
 
     @router.get(
@@ -107,7 +109,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         response_model=FailuresReply,
         responses=problem_responses(*_QUERY_STATUSES),
     )
-    async def failures(batch_id: UUID, owner: Annotated[str, Depends(reader)]) -> Response:
+    async def failures(batch_id: UUID, owner: Annotated[str, Depends(causes)]) -> Response:
         """Failures of a batch, grouped by error code, the largest group first."""
         await service.header(owner, batch_id)
         reply = await service.aggregator.failures(FailuresQuery(owner=owner, batch_id=batch_id))
@@ -134,7 +136,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         openapi_extra=request_body("AppendRequest", _ITEMS),
     )
     async def append(
-        batch_id: UUID, request: Request, owner: Annotated[str, Depends(writer)], condition: Condition
+        batch_id: UUID, request: Request, owner: Annotated[str, Depends(appender)], condition: Condition
     ) -> Response:
         """Add items to a batch that was submitted with `sealed` false. Each sequence number acts once."""
         data = cast("AppendRequest", await body.read_message(request, AppendRequest))

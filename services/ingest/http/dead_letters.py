@@ -11,12 +11,14 @@ from pydantic import BaseModel, Field
 
 from batchyard_contracts import topology
 from services.ingest.api.service import IngestService
+from services.ingest.domain.caller import Caller
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
-from services.ingest.http.access import Access
+from services.ingest.http.access import READ, Access
 from services.ingest.http.models import DeadLetterRequest
 from services.ingest.http.openapi import problem_responses, request_body
+from services.ingest.persistence.audit_log import ALL_OWNERS
 from shared.messaging.dead_letter_message import DeadLetter
 from shared.messaging.dead_queue import MAX_LISTED, DeadQueue, NotReplayable, dead_queues
 
@@ -84,8 +86,8 @@ class _DeadLetterOperations:
         async with self._lock, dead_queues(self._url, wanted) as found:
             yield list(zip(wanted, found, strict=True))
 
-    async def overview(self, queue: str | None, limit: int) -> DeadLetterList:
-        """Return the queues with their counts, and the first dead letters."""
+    async def overview(self, queue: str | None, limit: int, chars: int) -> DeadLetterList:
+        """Return the queues with their counts, and the first dead letters, each with `chars` of its body."""
         queues: list[DeadQueueView] = []
         dead_letters: list[DeadLetterView] = []
         async with self.open_queues(queue) as found:
@@ -93,7 +95,7 @@ class _DeadLetterOperations:
                 if count := await dead.count():
                     queues.append(DeadQueueView(queue=name, count=count))
                     dead_letters += [
-                        _to_view(dead_letter, _PREVIEW_CHARS)
+                        _to_view(dead_letter, chars)
                         for dead_letter in await dead.find(lambda _: True, limit - len(dead_letters))
                     ]
         return DeadLetterList(queues=queues, dead_letters=dead_letters)
@@ -132,21 +134,33 @@ def routes(service: IngestService, access: Access, url: str) -> APIRouter:
     router = APIRouter(tags=["operators"], dependencies=[Depends(access.caller("operate"))])
 
     @router.get("/dead-letters", summary="List dead letters", responses=problem_responses(*_STATUSES))
-    async def list_all(queue: str | None = None, limit: Annotated[int, Query(ge=0, le=100)] = 20) -> DeadLetterList:
-        """Messages that no service could handle, with the reasons. They stay in their queues."""
-        return await operations.overview(queue, limit)
+    async def list_all(
+        caller: Annotated[Caller, Depends(access.caller("operate"))],
+        queue: str | None = None,
+        limit: Annotated[int, Query(ge=0, le=100)] = 20,
+    ) -> DeadLetterList:
+        """Messages that no service could handle, with the reasons. They stay in their queues. Bodies hold data of
+        owners: a key without the scope `payloads:read` gets none."""
+        chars = _PREVIEW_CHARS if "payloads:read" in caller.scopes and limit else 0
+        if chars:
+            await access.audit.record(READ, ALL_OWNERS, queue or "dead letters")
+        return await operations.overview(queue, limit, chars)
 
     @router.get(
-        "/dead-letters/{queue}/{dead_letter_id}", summary="Show a dead letter", responses=problem_responses(*_STATUSES)
+        "/dead-letters/{queue}/{dead_letter_id}",
+        summary="Show a dead letter",
+        responses=problem_responses(*_STATUSES),
+        dependencies=[Depends(access.caller("payloads:read"))],
     )
     async def show(queue: str, dead_letter_id: str) -> DeadLetterView:
         """A dead letter with its whole body."""
+        await access.audit.record(READ, ALL_OWNERS, queue, {"dead_letter": dead_letter_id})
         return await operations.get(queue, dead_letter_id)
 
     for action, (summary, description) in _ACTIONS.items():
         router.add_api_route(
             f"/dead-letters/{{queue}}/{action}",
-            _act(operations, action),
+            _act(operations, access, action),
             methods=["POST"],
             name=action,
             summary=summary,
@@ -157,11 +171,15 @@ def routes(service: IngestService, access: Access, url: str) -> APIRouter:
     return router
 
 
-def _act(operations: _DeadLetterOperations, action: _Action) -> Callable[..., Awaitable[DeadLetterActionResult]]:
+def _act(
+    operations: _DeadLetterOperations, access: Access, action: _Action
+) -> Callable[..., Awaitable[DeadLetterActionResult]]:
     """Return the function of the route of one action."""
 
     async def act(queue: str, request: Request) -> DeadLetterActionResult:
         wanted = cast("DeadLetterRequest", await body.read_message(request, DeadLetterRequest))
+        named = {"all": True} if wanted.all else {"ids": len(wanted.ids)}
+        await access.audit.record(f"dead_letters.{action}", ALL_OWNERS, queue, named)
         return await operations.process(queue, action, wanted)
 
     return act

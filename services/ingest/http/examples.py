@@ -180,6 +180,25 @@ RESPONSES: dict[str, dict[str, Any]] = {
             "features": ["keys", "sessions"],
         }
     },
+    "audit_show_audit": {
+        "200": {
+            "entries": [
+                {
+                    "id": 4711,
+                    "at": _TIME,
+                    "owner": "ann",
+                    "actor": "ann",
+                    "key_id": "0aB1cD2e",
+                    "door": "http",
+                    "address": "192.0.2.7",
+                    "action": "batch.cancel",
+                    "object": _BATCH_ID,
+                    "before": {"state": "sealed"},
+                    "after": {"action": "cancel"},
+                }
+            ]
+        }
+    },
     "operators_list_all": {
         "200": {"queues": [{"queue": "ingest.commands", "count": 1}], "dead_letters": [_DEAD_LETTER]}
     },

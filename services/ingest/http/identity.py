@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from services.ingest.http.access import Access
 from services.ingest.http.origin import PublicAddress
 from services.ingest.identity.authenticator import Authenticator
@@ -11,6 +13,7 @@ from services.ingest.identity.key_manager import KeyManager
 from services.ingest.identity.session_manager import SessionManager
 from services.ingest.identity.settings_keys import enter_keys_of_settings
 from services.ingest.identity.usage_recorder import UsageRecorder
+from services.ingest.persistence.audit_log import AuditLog
 from services.ingest.persistence.identity_store import IdentityStore
 from services.ingest.settings import IngestSettings
 from shared.postgres.pool import Pool
@@ -20,9 +23,15 @@ from shared.runtime.health import Health
 from shared.runtime.loopback import is_loopback
 from shared.runtime.transient import retry_transient
 
+log = structlog.get_logger()
 _OPEN_DOOR = (
     "No API key was ever made, so that everybody could use the HTTP API, and it listens on {}, beyond this machine. "
     "Set BATCHYARD_OPERATOR_KEY to a key that `batchyard keys generate` prints, or BATCHYARD_HTTP_HOST to 127.0.0.1."
+)
+_CLEAR_KEYS = (
+    "The HTTP API listens on {}, beyond this machine, and API keys would travel unencrypted. Set "
+    "BATCHYARD_HTTP_TLS_CERTIFICATE_FILE and BATCHYARD_HTTP_TLS_KEY_FILE; or BATCHYARD_PUBLIC_URL to its https:// "
+    "address, if a proxy in front of it has the certificate; or BATCHYARD_ALLOW_CLEAR_PASSWORDS=true."
 )
 
 
@@ -52,9 +61,14 @@ async def open_identity(
     await retry_transient(authenticator.refresh, "PostgreSQL")
     if not authenticator.keys_are_required and not is_loopback(settings.http_host):
         raise ConfigurationError(_OPEN_DOOR.format(settings.http_host))
-    address = PublicAddress.of(settings.http_host, settings.public_url, settings.allowed_hosts, has_tls=False)
+    has_tls = settings.http_tls_certificate_file is not None
+    address = PublicAddress.of(settings.http_host, settings.public_url, settings.allowed_hosts, has_tls=has_tls)
+    if not address.is_encrypted and not is_loopback(settings.http_host):
+        if not settings.allow_clear_passwords:
+            raise ConfigurationError(_CLEAR_KEYS.format(settings.http_host))
+        log.warning("API keys travel unencrypted", http_host=settings.http_host)
     identity = Identity(
-        Access(authenticator, address),
+        Access(authenticator, address, AuditLog(pool)),
         KeyManager(store, authenticator, settings.key_environment, clock),
         SessionManager(store, authenticator, clock),
     )

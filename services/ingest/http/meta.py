@@ -19,7 +19,18 @@ from services.ingest.http import body
 from services.ingest.http.access import Access
 from services.ingest.http.openapi import problem_responses
 
-FEATURES = ("keys", "sessions", "uploads", "retries", "sources", "questions", "rates", "dead_letters", "progress")
+FEATURES = (
+    "keys",
+    "sessions",
+    "uploads",
+    "retries",
+    "sources",
+    "questions",
+    "rates",
+    "dead_letters",
+    "progress",
+    "audit",
+)
 
 
 class Meta(BaseModel):

@@ -19,7 +19,7 @@ FILE = Path(__file__).parents[3] / "contracts" / "openapi.json"
 def described_app() -> Any:
     """Return the application without the service behind it: its routes are described, and its documents served."""
     nothing = cast("Any", None)
-    identity = Identity(Access(nothing, PublicAddress(None, None, is_encrypted=True)), nothing, nothing)
+    identity = Identity(Access(nothing, PublicAddress(None, None, is_encrypted=True), nothing), nothing, nothing)
     return build_app(nothing, identity, max_websockets=1, amqp_url="", clock=nothing)
 
 

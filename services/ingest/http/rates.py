@@ -10,12 +10,14 @@ from batchyard_contracts.v1.manifest import FIRST_LIMIT, Manifest
 from batchyard_contracts.v1.queries import RatesQuery, RatesReply
 from batchyard_contracts.v1.values import LimitName, Text, WorkloadName
 from services.ingest.api.service import IngestService
+from services.ingest.domain.caller import Caller
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
 from services.ingest.http.access import Access
 from services.ingest.http.models import RatesRequest
 from services.ingest.http.openapi import problem_responses, request_body
+from services.ingest.persistence.audit_log import ALL_OWNERS
 
 _QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
 _PartitionParam = Annotated[
@@ -27,14 +29,15 @@ _HistoryParam = Annotated[int, Query(ge=0, le=200, description="number of histor
 
 def routes(service: IngestService, access: Access) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(tags=["rates"], dependencies=[Depends(access.caller("batches:read"))])
+    router = APIRouter(tags=["rates"])
+    reader = access.caller("batches:read")
 
     @router.get(
         "/rates", summary="Show all rates", response_model=RatesReply, responses=problem_responses(*_QUERY_STATUSES)
     )
-    async def list_all(history: _HistoryParam = 0) -> Response:
-        """Rates of all destinations in use, the busiest first."""
-        return _json(await service.aggregator.rates(RatesQuery(history=history)))
+    async def list_all(caller: Annotated[Caller, Depends(reader)], history: _HistoryParam = 0) -> Response:
+        """Rates of the destinations that your batches use now, the busiest first; for operators those of all owners."""
+        return _json(await service.aggregator.rates(RatesQuery(history=history, owner=_owner(caller))))
 
     @router.get(
         "/rates/{workload}",
@@ -43,11 +46,16 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         responses=problem_responses(*_QUERY_STATUSES),
     )
     async def show(
-        workload: WorkloadName, limit: _LimitParam = None, partition: _PartitionParam = None, history: _HistoryParam = 0
+        workload: WorkloadName,
+        caller: Annotated[Caller, Depends(reader)],
+        limit: _LimitParam = None,
+        partition: _PartitionParam = None,
+        history: _HistoryParam = 0,
     ) -> Response:
-        """Rate of each destination and its reason, items in flight and waiting, circuits, and chunk sizes."""
+        """Rate of each destination that your batches use now and its reason, items in flight and waiting, circuits, and
+        chunk sizes; for operators those of all owners."""
         await _get_manifest(service, workload)
-        query = RatesQuery(workload=workload, limit=limit, partition=partition, history=history)
+        query = RatesQuery(workload=workload, limit=limit, partition=partition, history=history, owner=_owner(caller))
         return _json(await service.aggregator.rates(query))
 
     return router
@@ -105,9 +113,16 @@ def changes(service: IngestService, access: Access) -> APIRouter:
             raise IngestError(
                 Rejection("unknown_limit", f"The workload has no such limit; it has {', '.join(names)}.", 404)
             )
+        await access.audit.record(
+            f"rates.{command.action}", ALL_OWNERS, command.workload, command.model_dump(mode="json", exclude_none=True)
+        )
         return _json(await service.aggregator.control_rates(command))
 
     return router
+
+
+def _owner(caller: Caller) -> str | None:
+    return None if caller.is_operator else caller.owner
 
 
 async def _get_manifest(service: IngestService, workload: str) -> Manifest:

@@ -35,7 +35,7 @@ _DESCRIPTION = (
 
 def routes(service: IngestService, access: Access) -> APIRouter:
     """Return the route."""
-    owner_of = access.owner("results:read")
+    owner_of = access.any_owner("results:read", others=("operate", "payloads:read"))
     router = APIRouter(tags=["results"])
 
     @router.get(

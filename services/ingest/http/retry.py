@@ -9,8 +9,11 @@ from fastapi.responses import Response
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
 from services.ingest.api.service import IngestService
 from services.ingest.control.retry_preview import RetryPreview
+from services.ingest.domain.caller import Caller
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.scope import missing_scopes
 from services.ingest.http import body
-from services.ingest.http.access import Access
+from services.ingest.http.access import READ, Access, lacks_scopes
 from services.ingest.http.conditions import Condition
 from services.ingest.http.models import RetryRequest
 from services.ingest.http.openapi import idempotency_key_header, json_body, problem_responses
@@ -24,7 +27,7 @@ _EXAMPLE = {
 
 def routes(service: IngestService, access: Access) -> APIRouter:
     """Return the route."""
-    owner_of = access.owner("batches:write")
+    owner_of, reader = access.any_owner("batches:write"), access.caller("batches:write")
     router = APIRouter(tags=["batches"])
 
     @router.post(
@@ -42,7 +45,11 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         },
     )
     async def retry(
-        batch_id: UUID, request: Request, owner: Annotated[str, Depends(owner_of)], condition: Condition
+        batch_id: UUID,
+        request: Request,
+        owner: Annotated[str, Depends(owner_of)],
+        caller: Annotated[Caller, Depends(reader)],
+        condition: Condition,
     ) -> Response:
         """Run items of a finished batch again, in a new round with its own final event.
 
@@ -62,6 +69,10 @@ def routes(service: IngestService, access: Access) -> APIRouter:
             skip_invalid=data.skip_invalid,
         )
         if data.dry_run:
+            if owner != caller.owner and (missing := missing_scopes(("payloads:read",), caller.scopes)):
+                raise IngestError(lacks_scopes(missing))
+            if owner != caller.owner:
+                await access.audit.record(READ, owner, str(batch_id), {"path": request.url.path})
             preview = await service.control_handler.preview_retry(owner, command, condition)
             return Response(preview.model_dump_json(), media_type=body.JSON)
         key = body.idempotency_key(request)

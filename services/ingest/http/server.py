@@ -4,7 +4,11 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
@@ -30,10 +34,19 @@ class _HandshakeNoiseFilter(logging.Filter):
 _HANDSHAKE_NOISE = _HandshakeNoiseFilter()
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """Files of TLS of the server, in PEM; with `client_ca` it asks its clients for certificates."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
 class HttpServer:
     """An HTTP server that binds its port when it is created, so that a port in use is reported at once."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, tls: ServerTls | None = None) -> None:
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         self._server = _Server(
@@ -51,6 +64,7 @@ class HttpServer:
                 ws_per_message_deflate=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
+                **_tls_options(tls),
             )
         )
         logging.getLogger("uvicorn.error").addFilter(_HANDSHAKE_NOISE)
@@ -76,6 +90,15 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _tls_options(tls: ServerTls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    options: dict[str, Any] = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
+    if tls.client_ca is not None:
+        options |= {"ssl_ca_certs": str(tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return options
 
 
 def _listen(host: str, port: int) -> socket.socket:

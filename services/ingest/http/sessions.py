@@ -59,7 +59,7 @@ def routes(manager: SessionManager, access: Access) -> APIRouter:
         """End the session of the request. Its key goes on."""
         credential = access.credential(request)
         if caller.by_session and credential is not None:
-            await manager.end(credential)
+            await manager.end(caller, credential)
         response = Response(status_code=204)
         _set_cookie(response, access, "", 0)
         return response

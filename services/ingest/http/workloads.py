@@ -1,6 +1,6 @@
 """Routes of workloads and workers."""
 
-from typing import cast
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -9,10 +9,11 @@ from batchyard_contracts.v1.commands import CacheInvalidate, ControlAccepted
 from batchyard_contracts.v1.queries import WorkersReply
 from batchyard_contracts.v1.values import WorkloadName
 from services.ingest.api.service import IngestService
+from services.ingest.domain.caller import Caller
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
-from services.ingest.http.access import Access
+from services.ingest.http.access import Access, lacks_scopes
 from services.ingest.http.models import InvalidateCacheRequest, WorkloadList, WorkloadView
 from services.ingest.http.openapi import problem_responses, request_body
 from services.ingest.persistence.workload_registry import RegisteredWorkload
@@ -55,9 +56,14 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         responses=problem_responses(400, 401, 404, 408, 413, 415, 422, 503),
         openapi_extra=request_body("InvalidateCacheRequest", {"payload": {"url": "https://example.org/"}}),
     )
-    async def invalidate_cache(name: WorkloadName, request: Request) -> Response:
-        """Remove cached results of the workload: that of one `payload`, or with `{}` all. Outcomes of batches stay."""
+    async def invalidate_cache(
+        name: WorkloadName, request: Request, caller: Annotated[Caller, Depends(access.caller("batches:write"))]
+    ) -> Response:
+        """Remove cached results of the workload: that of one `payload`, or with `{}` all. The latter takes the scope
+        `operate`, because all owners share them. Outcomes of batches stay."""
         data = cast("InvalidateCacheRequest", await body.read_message(request, InvalidateCacheRequest))
+        if data.payload is None and not caller.is_operator:
+            raise IngestError(lacks_scopes(["operate"]))
         await get_workload(service, name)
         accepted = await service.cache_invalidator.invalidate(CacheInvalidate(workload=name, payload=data.payload))
         return Response(accepted.encode(), 202, media_type=body.JSON)
@@ -68,11 +74,22 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         response_model=WorkersReply,
         responses=problem_responses(401, 502, 503, 504),
     )
-    async def workers() -> Response:
-        """Live workers, and what each of them is doing."""
-        return Response((await service.aggregator.workers()).encode(), media_type=body.JSON)
+    async def workers(caller: Annotated[Caller, Depends(access.caller())]) -> Response:
+        """Live workers, with the number of items that each of them runs, and its slots. Ids of workers and of the
+        chunks that they hold are for operators."""
+        reply = await service.aggregator.workers()
+        return Response((reply if caller.is_operator else _counts(reply)).encode(), media_type=body.JSON)
 
     return router
+
+
+def _counts(reply: WorkersReply) -> WorkersReply:
+    """Return the workers without their ids and chunks."""
+    workers = [
+        worker.model_copy(update={"worker_id": str(number), "chunks": []})
+        for number, worker in enumerate(reply.workers, 1)
+    ]
+    return WorkersReply(workers=workers)
 
 
 async def get_workload(service: IngestService, name: str) -> RegisteredWorkload:

@@ -8,7 +8,7 @@ while it cannot be read nothing that is remembered counts.
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -32,22 +32,26 @@ _KEY, _SESSION = b"k", b"s"
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Hash of a key or of the id of a session, as it was presented."""
+    """A key or the id of a session as it was presented, with its hash."""
 
     kind: bytes
     digest: bytes
-    has_form: bool = True
-    """False for a key with a wrong checksum, which needs no look-up."""
+    presented: str = field(repr=False, compare=False)
 
     @classmethod
     def of_key(cls, presented: str) -> "Credential":
         """Return the credential of a key or token."""
-        return cls(_KEY, digest_of_key(presented), not presented.startswith("by_") or is_api_key(presented))
+        return cls(_KEY, digest_of_key(presented), presented)
 
     @classmethod
     def of_session(cls, presented: str) -> "Credential":
         """Return the credential of a session."""
-        return cls(_SESSION, digest_of_key(presented))
+        return cls(_SESSION, digest_of_key(presented), presented)
+
+    @property
+    def has_form(self) -> bool:
+        """False for a key with a wrong checksum, which needs no look-up."""
+        return not self.presented.startswith("by_") or is_api_key(self.presented)
 
     @property
     def is_session(self) -> bool:

@@ -23,6 +23,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.scope import Scope, sorted_scopes
 from services.ingest.identity.authenticator import SESSION_IDLE, Authenticator
+from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.identity_store import IdentityChange, IdentityStore
 
 log = structlog.get_logger()
@@ -59,7 +60,16 @@ class KeyManager:
             _raise(reason_against_rotation(key, caller, now, force=force))
             expires_at = successor_expires_at(key, now)
             created = await self._insert(change, caller, key.owner, key.name, sorted_scopes(key.scopes), expires_at)
-            await change.replace_key(key.id, created[1].id, now + timedelta(seconds=grace_s))
+            ends_at = now + timedelta(seconds=grace_s)
+            await change.replace_key(key.id, created[1].id, ends_at)
+            await record_in(
+                change.connection,
+                "key.rotate",
+                key.owner,
+                key.id,
+                before={"expires_at": key.expires_at},
+                after={"replaced_by": created[1].id, "expires_at": ends_at},
+            )
         await self._authenticator.refresh()
         return created
 
@@ -68,6 +78,7 @@ class KeyManager:
         async with self._store.change() as change:
             await self._locked_key(change, caller, key_id)
             key = await change.revoke_key(key_id)
+            await record_in(change.connection, "key.revoke", key.owner, key.id, after={"revoked_at": key.revoked_at})
         log.info("API key revoked", key_id=key.id, owner=key.owner)
         await self._authenticator.refresh()
         return key
@@ -100,6 +111,8 @@ class KeyManager:
         )
         if key is None:  # another key has the same id by chance
             return await self._insert(change, caller, owner, name, scopes, expires_at)
+        described = {"name": name, "scopes": sorted_scopes(scopes), "expires_at": expires_at}
+        await record_in(change.connection, "key.create", owner, key.id, after=described)
         log.info("API key created", key_id=key.id, owner=owner)
         return text, key
 

@@ -9,6 +9,7 @@ from services.ingest.domain.caller import Caller
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.identity.authenticator import Authenticator, Credential
+from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.identity_store import IdentityStore
 
 LIFETIME = timedelta(hours=12)
@@ -34,10 +35,12 @@ class SessionManager:
         session_id, expires_at = secrets.token_urlsafe(_SECRET_BYTES), self._clock() + LIFETIME
         async with self._store.change() as change:
             await change.insert_session(digest_of_key(session_id), caller.key_id, expires_at)
+            await record_in(change.connection, "session.start", caller.owner, caller.key_id)
         return session_id, expires_at
 
-    async def end(self, credential: Credential) -> None:
-        """End a session."""
+    async def end(self, caller: Caller, credential: Credential) -> None:
+        """End the session of a caller."""
         async with self._store.change() as change:
             await change.delete_session(credential.digest)
+            await record_in(change.connection, "session.end", caller.owner, caller.key_id or "")
         await self._authenticator.refresh()

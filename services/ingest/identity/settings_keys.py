@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from batchyard_contracts.api_keys import id_of, is_api_key, new_key_id
 from services.ingest.domain.api_key import digest_of_key, hint_of
 from services.ingest.domain.scope import ALL_SCOPES, OPERATORS_ONLY, OWNER_SCOPES, Scope, sorted_scopes
+from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.identity_store import IdentityStore
 
 log = structlog.get_logger()
@@ -38,4 +39,5 @@ async def enter_keys_of_settings(
                 key_id, owner, name, digest_of_key(text), hint_of(text), sorted_scopes(scopes), None, None
             )
             if key is not None:
+                await record_in(change.connection, "key.create", owner, key.id, after={"name": name})
                 log.info("API key entered from the settings", key_id=key.id, owner=owner, setting=name)

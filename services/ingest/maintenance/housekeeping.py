@@ -1,16 +1,19 @@
 """Does periodic maintenance: renews leases of uploads, stops idle batches, reloads the registries, deletes old
-commands and keys."""
+commands, keys and entries of the audit."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 from services.ingest.identity.key_manager import KeyManager
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
+from services.ingest.persistence.audit_log import AuditLog
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.upload_service import UploadService
 
 _DELETE_CONTROLS_ROUNDS = 1800
+_DELETE_AUDIT_ROUNDS = 5
 
 
 class Housekeeping:
@@ -26,6 +29,10 @@ class Housekeeping:
         notifier: NotifierRegistry,
         store: BatchStore,
         keys: KeyManager,
+        audit: AuditLog,
+        *,
+        audit_age: timedelta,
+        audit_entries: int,
     ) -> None:
         self._uploads = uploads
         self._idle_batch_stopper = idle_batch_stopper
@@ -33,6 +40,7 @@ class Housekeeping:
         self._notifier = notifier
         self._store = store
         self._keys = keys
+        self._audit, self._audit_age, self._audit_entries = audit, audit_age, audit_entries
         self._rounds = 0
 
     async def tidy(self) -> None:
@@ -41,6 +49,8 @@ class Housekeeping:
         await self._idle_batch_stopper.stop_idle()
         await self._registry.reload()
         await self._notifier.reload()
+        if self._rounds % _DELETE_AUDIT_ROUNDS == 0:
+            await self._audit.delete_old(self._audit_age, self._audit_entries)
         if self._rounds % _DELETE_CONTROLS_ROUNDS == 0:
             await self._store.delete_old_controls()
             await self._keys.delete_ended()

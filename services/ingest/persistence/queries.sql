@@ -17,6 +17,11 @@ WITH header AS (
     ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
     ORDER BY place
     RETURNING id
+), audited AS (
+    INSERT INTO audit (owner, actor, key_id, door, address, trace, action, object, after)
+    SELECT $2, $25::text, $26::text, $27::text, $28::text, $14, 'batch.submit', batch_id::text,
+           jsonb_strip_nulls(jsonb_build_object('workload', $3::text, 'items', $9::bigint, 'name', $5::text))
+    FROM header
 )
 SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 
@@ -36,6 +41,11 @@ WITH header AS (
     ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
     ORDER BY place
     RETURNING id
+), audited AS (
+    INSERT INTO audit (owner, actor, key_id, door, address, trace, action, object, after)
+    SELECT $2, $27::text, $28::text, $29::text, $30::text, $14, 'batch.submit', batch_id::text,
+           jsonb_strip_nulls(jsonb_build_object('workload', $3::text, 'items', $9::bigint, 'name', $5::text))
+    FROM header
 )
 SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 

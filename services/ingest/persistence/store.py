@@ -16,6 +16,7 @@ from services.ingest.domain.ingest_error import IngestError, too_large
 from services.ingest.domain.pager import EncodedMessage
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import UploadPosition
+from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.keyed_lock import KeyedLock
 from shared.postgres.outbox import OutboxMessage, columns, with_ids
 from shared.postgres.pool import Pool, PooledConnection
@@ -71,13 +72,14 @@ class BatchStore:
 
     async def insert(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> list[OutboxMessage] | None:
         """Insert a batch with its messages; None when one of its identities is taken."""
-        return await self._write("insert_batch", _values(header), header, messages)
+        return await self._write("insert_batch", _values(header), header, messages, _actor_values(header))
 
     async def open_upload(
         self, header: BatchHeader, receiver: UUID, messages: Sequence[EncodedMessage]
     ) -> list[OutboxMessage] | None:
         """Insert an open batch whose upload continues, with its first messages; None when an identity is taken."""
-        return await self._write("open_upload", [*_values(header), receiver, LEASE], header, messages)
+        arguments = [*_values(header), receiver, LEASE]
+        return await self._write("open_upload", arguments, header, messages, _actor_values(header))
 
     async def resume_upload(self, batch_id: UUID, receiver: UUID) -> BatchHeader | None:
         """Take over an interrupted upload; None when it has another receiver, or has ended."""
@@ -132,11 +134,16 @@ class BatchStore:
         await self._pool.execute(_SQL["delete_old_controls"])
 
     async def _write(
-        self, statement: str, arguments: Sequence[object], header: BatchHeader, messages: Sequence[EncodedMessage]
+        self,
+        statement: str,
+        arguments: Sequence[object],
+        header: BatchHeader,
+        messages: Sequence[EncodedMessage],
+        actor: Sequence[object] = (),
     ) -> list[OutboxMessage] | None:
-        """Run a statement that also inserts messages; None when it did nothing."""
+        """Run a statement that also inserts messages, and an entry of the audit; None when it did nothing."""
         inserted = outbox_messages(messages, header.traceparent)
-        ids: list[int] | None = await self._pool.fetchval(_SQL[statement], *arguments, *columns(inserted))
+        ids: list[int] | None = await self._pool.fetchval(_SQL[statement], *arguments, *columns(inserted), *actor)
         return None if ids is None else with_ids(inserted, ids)
 
 
@@ -183,6 +190,10 @@ class LockedBatch:
         earlier: bytes | None = await self.connection.fetchval(_SQL["get_control"], owner, command_id)
         return earlier
 
+    async def record_audit(self, action: str, header: BatchHeader, *, before: Any = None, after: Any = None) -> None:
+        """Record in the audit what changes the batch."""
+        await record_in(self.connection, action, header.owner, str(header.batch_id), before=before, after=after)
+
     async def add_messages(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> list[OutboxMessage]:
         """Add messages about the batch to the outbox; returns them as they stand there."""
         inserted = outbox_messages(messages, header.traceparent)
@@ -219,6 +230,11 @@ def _values(header: BatchHeader) -> list[object]:
         header.reuse.model_dump_json(exclude_none=True),
         header.source_mode,
     ]
+
+
+def _actor_values(header: BatchHeader) -> list[object]:
+    actor = header.actor
+    return [actor.owner, actor.key_id, actor.door, actor.address]
 
 
 def _json(value: Any) -> str:

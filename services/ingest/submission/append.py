@@ -73,6 +73,8 @@ class BatchAppender:
             encoded = await self._encode(locked, header, command)
             updated = replace(header, items=header.items + len(command.items), pages=header.pages + encoded.pages)
             await locked.record_append(updated, command.sequence, digest)
+            appended = {"sequence": command.sequence, "items": len(command.items)}
+            await locked.record_audit("batch.append", header, after=appended)
             posted = await locked.add_messages(updated, encoded.messages)
         self._backpressure.record_accepted(owner, len(command.items))
         log.info("items appended", batch_id=str(header.batch_id), sequence=command.sequence, items=updated.items)
@@ -97,6 +99,7 @@ class BatchAppender:
                 raise IngestError(SOURCE_BATCH)
             _check_upload(header)
             await locked.seal(header.batch_id)
+            await locked.record_audit("batch.seal", header, after={"items": header.items})
             messages = [sealed_message(header.batch_id, header.items)]
             posted = await locked.add_messages(header, messages)
         log.info("batch sealed", batch_id=str(header.batch_id), items=header.items)

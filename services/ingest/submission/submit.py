@@ -18,6 +18,7 @@ from services.ingest.domain.item import ValidatedItem, validate_items, validate_
 from services.ingest.domain.item_validator import ItemValidator
 from services.ingest.domain.pager import EncodedMessage, encode_pages
 from services.ingest.domain.rejection import Rejection
+from services.ingest.persistence.audit_log import current_actor
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
@@ -115,7 +116,7 @@ class BatchSubmitter:
         state: State = "sealed" if command.sealed and command.source is None else "open"
         unused = {name for name in ("source", "estimate") if not getattr(command, name)}
         return replace(
-            BatchHeader.from_command(batch_id, owner, command, state, self._clock(), traceparent()),
+            BatchHeader.from_command(batch_id, owner, command, state, self._clock(), traceparent(), current_actor()),
             items=len(command.items) if command.source is None else 1,
             message_id=message_id,
             digest=digest_of(command, exclude={"batch_id", "idempotency_key", *unused}),

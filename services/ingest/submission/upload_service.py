@@ -22,6 +22,7 @@ from services.ingest.domain.pager import Pager
 from services.ingest.domain.readers.rows import Reader, Row
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import extend_digest, initial_digest
+from services.ingest.persistence.audit_log import current_actor
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
@@ -82,7 +83,13 @@ class UploadService:
         workload = await self._registry.get(command.workload)
         check_dedup(command, workload)
         header = BatchHeader.from_command(
-            command.batch_id or self._new_id(), owner, command, "sealed", self._clock(), traceparent()
+            command.batch_id or self._new_id(),
+            owner,
+            command,
+            "sealed",
+            self._clock(),
+            traceparent(),
+            current_actor(),
         )
         seed, receiver = _seed(media_type, command), self._new_id()
         if command.idempotency_key is not None:

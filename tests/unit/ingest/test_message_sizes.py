@@ -16,6 +16,7 @@ from batchyard_contracts.v1.values import ItemError
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.pager import EncodedMessage
+from services.ingest.persistence.audit_log import AuditLog
 from services.ingest.persistence.store import outbox_messages
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.queries.aggregator_client import AggregatorClient
@@ -56,6 +57,7 @@ async def test_a_payload_to_forget_that_fits_no_message_is_refused() -> None:
     invalidator = CacheInvalidator(
         cast("WorkloadRegistry", SimpleNamespace(get=get)),
         cast("Publisher", SimpleNamespace(publish=publish)),
+        cast("AuditLog", SimpleNamespace()),
         lambda: AT,
     )
     with pytest.raises(IngestError) as raised:
