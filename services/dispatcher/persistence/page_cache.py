@@ -12,7 +12,9 @@ from services.dispatcher.domain.scheduling.partition_queue import PageRange
 from services.dispatcher.persistence.statements import PageKey
 from services.dispatcher.persistence.stores import Stores
 
-_CACHED_PAGES = 64
+_MAX_ITEMS = 64_000
+"""Items of the segments in memory; the segment that was used last stays whatever its size."""
+_MAX_SEGMENTS = 4096
 
 
 class PageCache:
@@ -21,13 +23,15 @@ class PageCache:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._cache: OrderedDict[PageKey, list[bytes]] = OrderedDict()
+        self._item_count = 0
 
     def add(self, key: PageKey, items: list[bytes]) -> None:
-        """Add a segment that was just saved or read; the least recently used one is removed."""
+        """Add a segment that was just saved or read; the least recently used ones are removed."""
+        self._item_count += len(items) - len(self._cache.pop(key, ()))
         self._cache[key] = items
-        self._cache.move_to_end(key)
-        if len(self._cache) > _CACHED_PAGES:
-            self._cache.popitem(last=False)
+        while (self._item_count > _MAX_ITEMS or len(self._cache) > _MAX_SEGMENTS) and len(self._cache) > 1:
+            _, removed = self._cache.popitem(last=False)
+            self._item_count -= len(removed)
 
     async def ordinals(self, lease: Lease) -> Sequence[int]:
         """Return the ordinals of a lease, also those of items that are no longer stored."""
