@@ -2,10 +2,13 @@
 
 import asyncio
 import random
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from itertools import count
 from typing import Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -16,8 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from devstack import Servers
-from tests.support.dispatcher_parts import dispatcher_parts
-from tests.support.simulated_pipeline import Crashing, SimulatedBatch, SimulatedPipeline
+from services.dispatcher.leadership.lease_keeper import LeaseEnded
+from tests.support.dispatcher_parts import Parts, dispatcher_parts
+from tests.support.simulated_pipeline import DISPATCHER_QUEUES, Crashing, SimulatedBatch, SimulatedPipeline
 
 pytestmark = pytest.mark.fuzz
 T = TypeVar("T")
@@ -40,17 +44,28 @@ def outcome(ordinal: int, status: Any) -> ItemOutcome:
     return ItemOutcome.model_validate(fields)
 
 
+def publish_nothing(_: object) -> None:
+    raise LeaseEnded
+
+
 class Machine(RuleBasedStateMachine):
     """Each rule is one event; `teardown` lets everything end, and checks that it ended well."""
 
     runner: asyncio.Runner
     make: Any
+    make_frozen: Any
+    """Makes dispatchers of an earlier epoch."""
     database: "asyncpg.Connection[Any]"
 
     def __init__(self) -> None:
         super().__init__()
+        ids = count(1)
+        self.patches = pytest.MonkeyPatch()  # so that the same events have the same effect
+        self.patches.setattr(uuid, "uuid4", lambda: UUID(int=next(ids), version=4))
+        self.patches.setattr(random, "random", lambda: 1.0)  # a retry is due when time passes, never before
         self._do(self.database.execute("".join(f"DELETE FROM dispatcher.{table};" for table in TABLES.split(", "))))
         self.pipeline = SimulatedPipeline(self.make)
+        self.frozen: Parts | None = None
         self._do(self.pipeline.start_dispatcher())
 
     def _do(self, operation: Any) -> None:
@@ -87,10 +102,10 @@ class Machine(RuleBasedStateMachine):
         self._do(self.pipeline.control(batch, "retry"))
 
     @precondition(lambda self: any(self.pipeline.queues.values()))
-    @rule(data=st.data(), count=st.integers(1, 8))
-    def deliver(self, data: st.DataObject, count: int) -> None:
+    @rule(data=st.data(), number=st.integers(1, 8))
+    def deliver(self, data: st.DataObject, number: int) -> None:
         """Deliver some messages out of order, some of them so that they come again, some to a process that dies."""
-        for _ in range(count):
+        for _ in range(number):
             if not (filled := [name for name, messages in self.pipeline.queues.items() if messages]):
                 break
             queue = self._pick(data, filled)
@@ -115,10 +130,10 @@ class Machine(RuleBasedStateMachine):
             self.pipeline.take(data.draw(st.integers(0, len(self.pipeline.waiting) - 1)))
 
     @precondition(lambda self: self.pipeline.held or self.pipeline.abandoned)
-    @rule(data=st.data(), count=st.integers(1, 5))
-    def report(self, data: st.DataObject, count: int) -> None:
+    @rule(data=st.data(), number=st.integers(1, 5))
+    def report(self, data: st.DataObject, number: int) -> None:
         """Report some chunks wholly or in part; also by workers that nobody hears any more."""
-        for _ in range(count):
+        for _ in range(number):
             if not (chunks := [*self.pipeline.held, *self.pipeline.abandoned]):
                 break
             chunk = self._pick(data, chunks)
@@ -139,6 +154,31 @@ class Machine(RuleBasedStateMachine):
     def give_back(self, data: st.DataObject, reason: Any) -> None:
         self.pipeline.give_back(self._pick(data, self.pipeline.held), reason)
 
+    @precondition(lambda self: self.pipeline.held or self.pipeline.abandoned)
+    @rule(data=st.data())
+    def request_start(self, data: st.DataObject) -> None:
+        """Let a worker start items that must not run twice; also one that nobody hears any more."""
+        chunk = self._pick(data, [*self.pipeline.held, *self.pipeline.abandoned])
+        worker_id = data.draw(st.sampled_from(["hand", "lost"]))
+        ordinals = [item.ordinal for item in chunk.items[: data.draw(st.integers(1, len(chunk.items)))]]
+        self._do(self.pipeline.request_start(chunk, worker_id, ordinals))
+
+    @rule()
+    def freeze(self) -> None:
+        """Let a dispatcher of an earlier epoch know what is in the tables now."""
+        frozen: Parts = self.make_frozen()
+        frozen.add_workload("w", chunk_max=3)
+        frozen.outbox.refuse = publish_nothing
+        self._do(frozen.components.load(lambda: None))
+        self.frozen = frozen
+
+    @precondition(lambda self: self.frozen and any(self.pipeline.queues[name] for name in DISPATCHER_QUEUES))
+    @rule(data=st.data())
+    def wake_frozen(self, data: st.DataObject) -> None:
+        assert self.frozen
+        total = sum(len(self.pipeline.queues[name]) for name in DISPATCHER_QUEUES)
+        self._do(self.pipeline.wake_frozen(self.frozen, data.draw(st.integers(0, total - 1))))
+
     @rule(crash=CRASHES)
     def pass_time(self, crash: Any) -> None:
         self._do(self.pipeline.pass_time(crash))
@@ -155,26 +195,37 @@ class Machine(RuleBasedStateMachine):
     def counts_add_up(self) -> None:
         self.pipeline.check_counts()
 
+    @invariant()
+    def each_item_is_in_one_place(self) -> None:
+        self._do(self.pipeline.check_items())
+
     def teardown(self) -> None:
-        self._do(self.pipeline.finish())
+        try:
+            self._do(self.pipeline.finish())
+        finally:
+            self.patches.undo()
 
 
 @pytest.fixture
-def machine(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Machine]]:
+def machine(clean: Servers) -> Iterator[type[Machine]]:
     """Connect the machine to a database whose commits need not reach the disk."""
-    monkeypatch.setattr(random, "random", lambda: 1.0)  # a retry is due when time passes, never before
 
-    async def connect(stack: AsyncExitStack) -> tuple[Any, Any]:
+    async def connect(stack: AsyncExitStack) -> tuple[Any, Any, Any]:
         database = await asyncpg.connect(clean.database_url)
         stack.push_async_callback(database.close)
         name = await database.fetchval("SELECT quote_ident(current_database())")
         await database.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-        return database, await stack.enter_async_context(dispatcher_parts(clean))
+        frozen = await stack.enter_async_context(dispatcher_parts(clean, epoch=0))
+        make = await stack.enter_async_context(dispatcher_parts(clean, epoch=1))
+        begin = "INSERT INTO dispatcher.tenure (number) VALUES (1) ON CONFLICT (one) DO UPDATE SET number = 1"
+        await database.execute(begin)
+        return database, make, frozen
 
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        database, make = runner.run(connect(stack))
-        yield type("ConnectedMachine", (Machine,), {"runner": runner, "database": database, "make": staticmethod(make)})
+        database, make, frozen = runner.run(connect(stack))
+        makers = {"make": staticmethod(make), "make_frozen": staticmethod(frozen)}
+        yield type("ConnectedMachine", (Machine,), {"runner": runner, "database": database, **makers})
         runner.run(stack.aclose())
 
 

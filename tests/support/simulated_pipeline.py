@@ -5,11 +5,15 @@ are simulated: nothing happens unless the test asks for it, and time passes when
 """
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
+
+from asyncpg import PostgresError
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Message
@@ -30,17 +34,21 @@ from batchyard_contracts.v1.flow import (
     Segment,
     WorkerHeartbeat,
 )
+from batchyard_contracts.v1.queries import StartPermitQuery
 from batchyard_contracts.v1.work import ChunkReady
+from services.dispatcher.leadership.lease_keeper import LeaseEnded
 from shared.messaging.batch_consumer import DecodedMessage
 from shared.messaging.publisher import OutgoingMessage
 from tests.support.dispatcher_parts import ENVELOPE, Parts, received, report_on
 from tests.support.memory_ledger import Ledger
 from tests.support.memory_ledger_store import Crash
+from tests.support.pipeline_model import PipelineModel
 
 PAGES, CONTROL, OUTCOMES = (
     queue.name for queue in (topology.DISPATCHER_PAGES, topology.DISPATCHER_CONTROL, topology.DISPATCHER_OUTCOMES)
 )
 LEDGER_CONTROL, LEDGER_OUTCOMES = topology.AGGREGATOR_CONTROL.name, topology.AGGREGATOR_OUTCOMES.name
+DISPATCHER_QUEUES = (PAGES, CONTROL, OUTCOMES)
 QUEUES = (PAGES, CONTROL, OUTCOMES, LEDGER_CONTROL, LEDGER_OUTCOMES)
 Crashing = Literal["before", "after"] | None
 """Death of a process before or after its next publication, or commit."""
@@ -73,8 +81,11 @@ class SimulatedPipeline:
         """Chunks at workers that nobody hears any more, but that may still report."""
         self.clock = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
         self._told: set[str | None] = set()
-        self._ended_rounds: dict[UUID, int] = {}
+        self._senders: dict[UUID, Parts] = {}
+        """The dispatcher that sent each chunk last."""
         self.parts = make()
+        self.model = PipelineModel(self.parts.pool)
+        self._is_checked = True
 
     async def start_dispatcher(self) -> None:
         """Start a dispatcher that knows only what is in the tables; the one before is dead."""
@@ -87,7 +98,7 @@ class SimulatedPipeline:
 
     async def submit(self, sizes: dict[str, int], pages: int, *, is_sealed: bool) -> None:
         """Send a batch as ingest does: pages with this number of items for each partition, and the header."""
-        batch_id, ordinals = uuid4(), count()
+        batch_id, ordinals = uuid.uuid4(), count()
         for page in range(pages):
             segments = [
                 Segment(partition=name, items=[PageItem(ordinal=next(ordinals), payload={}) for _ in range(size)])
@@ -116,8 +127,9 @@ class SimulatedPipeline:
         """Send a command to a batch. Ingest gives each a later time than the one before, whatever its clock shows."""
         if not (self.can_be_retried(batch) if action == "retry" else self.can_be_controlled(batch)):
             return  # ingest refuses it
-        at = self._command_time(batch)
-        self._to_both(BatchControlled(batch_id=batch.batch_id, owner="o", action=action, at=at))
+        known, at = self.ledger.store.batches.get(batch.batch_id), self._command_time(batch)
+        round_ = known.round if known is not None and action in {"pause", "cancel"} else None
+        self._to_both(BatchControlled(batch_id=batch.batch_id, owner="o", action=action, round=round_, at=at))
 
     async def deliver(self, queue: str, place: int, *, again: bool = False, crash: Crashing = None) -> None:
         """Deliver a message. It stays in its queue if it is to come `again`, or if its receiver dies."""
@@ -127,9 +139,17 @@ class SimulatedPipeline:
             self._collect_from_ledger()
             has_died = False
         else:
-            has_died = not await self._run(lambda: self._handle(message), crash)
+            has_died = not await self._deliver_to_dispatcher(message, crash)
         if not (again or has_died):
             self.queues[queue].remove(message)
+
+    async def wake_frozen(self, frozen: Parts, place: int) -> None:
+        """Deliver a message to a dispatcher of an earlier epoch, which must have no effect."""
+        message = [message for name in DISPATCHER_QUEUES for message in self.queues[name]][place]
+        before = await self.model.tables()
+        with suppress(PostgresError, LeaseEnded):
+            await self._handle(message, frozen)
+        assert await self.model.tables() == before, "a dispatcher of an earlier epoch has an effect"
 
     async def deliver_all(self) -> None:
         """Deliver what is in the queues in order, and what follows from it."""
@@ -162,6 +182,16 @@ class SimulatedPipeline:
                 if chunk in chunks:
                     chunks.remove(chunk)
 
+    async def request_start(self, chunk: ChunkReady, worker_id: str, ordinals: Sequence[int]) -> None:
+        """Let a worker ask whether it may start items that must not run twice."""
+        lease = await self.model.lease(chunk.chunk_id, chunk.fence)
+        query = StartPermitQuery(
+            chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=worker_id, ordinals=list(ordinals)
+        )
+        if (await self.parts.start_permits.on_permit_query(query, ENVELOPE)).granted:
+            self.model.record_permit(chunk, worker_id, ordinals, lease)
+            self._is_checked = False
+
     def give_back(self, chunk: ChunkReady, reason: Literal["redelivered", "stopping"]) -> None:
         """Return a chunk as a worker does that received it for the second time, or that stops."""
         same = chunk.model_dump(include={"chunk_id", "fence", "batch_id", "workload"})
@@ -170,7 +200,7 @@ class SimulatedPipeline:
 
     async def pass_time(self, crash: Crashing = None) -> None:
         """Let so much time pass that retries are due and the leases of chunks that nobody holds have expired."""
-        await self.parts.pool.execute("UPDATE retries SET due_at = now()")
+        await self.parts.pool.execute("UPDATE retries SET due_at = now() - ordinal * interval '1 microsecond'")
         self.parts.dispatch_loop.retry_in(0.0)
         alive = {chunk.chunk_id for chunk in self.held}
         for lease in self.parts.state.leases.values():
@@ -203,6 +233,12 @@ class SimulatedPipeline:
         else:
             raise AssertionError(f"stuck: {[self._unfinished(batch) for batch in self.batches.values()]}")
         await self._check_ends()
+
+    async def check_items(self) -> None:
+        """Each item is in one place, as `PipelineModel.check_items` says."""
+        if not self._is_checked:
+            await self.model.check_items()
+            self._is_checked = True
 
     def check_counts(self) -> None:
         """The counters of each batch are those of its rows, and never more than its items."""
@@ -251,8 +287,31 @@ class SimulatedPipeline:
             "leases": [lease for lease in self.parts.state.leases.values() if lease.batch_id == batch.batch_id],
         }
 
-    async def _handle(self, message: Message) -> None:
-        intake = self.parts.intake
+    async def _deliver_to_dispatcher(self, message: Message, crash: Crashing) -> bool:
+        """Deliver a message to the dispatcher; False if it died. A message that comes too late must have no effect."""
+        lease = None
+        match message:
+            case ChunkProcessed() | ChunkReturned():
+                lease = await self.model.lease(message.chunk_id, message.fence)
+                is_late = lease is None
+            case BatchControlled():
+                is_late = 0 < (message.round or 1_000_000) < await self.model.round_of(message.batch_id)
+            case _:
+                is_late = False
+        before = await self.model.tables() if is_late else None
+        has_survived = await self._run(lambda: self._handle(message, self.parts), crash)
+        if before is not None:
+            assert await self.model.tables() == before, f"a message that comes too late has an effect: {message}"
+        if has_survived and isinstance(message, ChunkProcessed) and lease is not None:
+            self.model.record_report(message, lease)
+        elif has_survived and isinstance(message, ItemsReopened):
+            self.model.record_reopened(message)
+        elif has_survived and isinstance(message, BatchFinished):
+            self.model.record_finished(message.batch_id, message.round)
+        return has_survived
+
+    async def _handle(self, message: Message, parts: Parts) -> None:
+        intake = parts.intake
         match message:
             case ItemsPage():
                 await intake.on_items_pages([received(message)])
@@ -266,16 +325,16 @@ class SimulatedPipeline:
                 await intake.on_items_reopened(message, ENVELOPE)
             case BatchFinished():
                 await intake.on_batch_finished(message, ENVELOPE)
-                self._ended_rounds[message.batch_id] = max(message.round, self._ended_rounds.get(message.batch_id, 0))
             case ChunkProcessed():
-                await self.parts.report_handler.on_chunks_processed([received(message)])
+                await parts.report_handler.on_chunks_processed([received(message)])
             case ChunkReturned():
-                await self.parts.recovery.on_chunks_returned([DecodedMessage(message, ENVELOPE)])
+                await parts.recovery.on_chunks_returned([DecodedMessage(message, ENVELOPE)])
             case _:
                 raise AssertionError(message)
 
     async def _run(self, operation: Callable[[], Any], crash: Crashing) -> bool:
         """Let the dispatcher do something; False if it died, and another one was started."""
+        self._is_checked = False
         outbox = self.parts.outbox
 
         def die(messages: Sequence[OutgoingMessage]) -> None:
@@ -289,22 +348,28 @@ class SimulatedPipeline:
             await operation()
             await self.parts.batch_stopper.drain()
         except Crash:
-            self._collect_from_dispatcher()
+            self._collect_from_dispatcher(is_saved=False)
             await self.start_dispatcher()
             return False
         outbox.refuse = lambda _: None
         self._collect_from_dispatcher()
         return True
 
-    def _collect_from_dispatcher(self) -> None:
+    def _collect_from_dispatcher(self, *, is_saved: bool = True) -> None:
+        """Put what the dispatcher has sent into the queues. `is_saved`: it did not die before it saved all of it."""
         sent, self.parts.outbox.sent = self.parts.outbox.sent, []
         for message in sent:
             if message.type == ChunkReady.type:
                 chunk = ChunkReady.decode(message.body)
-                assert chunk.round > self._ended_rounds.get(chunk.batch_id, 0), "nothing is dispatched after the end"
+                is_successor = self._senders.get(chunk.chunk_id) is not self.parts
+                self._senders[chunk.chunk_id] = self.parts
+                self.model.check_dispatched(chunk, is_successor=is_successor)
                 self.waiting.append((message.routing_key, chunk))
             elif message.type == ItemsSettled.type:
-                self.queues[LEDGER_OUTCOMES].append(ItemsSettled.decode(message.body))
+                settled = ItemsSettled.decode(message.body)
+                self.queues[LEDGER_OUTCOMES].append(settled)
+                if is_saved:
+                    self.model.record_settled(settled)
 
     def _collect_from_ledger(self) -> None:
         for key, message in list(self.ledger.store.outbox.items()):

@@ -34,6 +34,7 @@ SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) 
 FROM batches LEFT JOIN steering USING (batch_id)
 WHERE finished_at IS NULL AND ($1::uuid IS NULL OR batch_id = $1)
     AND NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = batches.batch_id)
+ORDER BY batch_id
 
 -- name: unheld_batches
 -- Batches of which no item can run: unknown, finished or withdrawn, or without a waiting page, a lease and a retry.
@@ -167,7 +168,7 @@ ON CONFLICT DO NOTHING
 -- name: leases
 SELECT chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size, losses,
     quarantined, resent, reported, holder, begun, extract(epoch FROM now() - given_at)::float8 AS age_s
-FROM leases ORDER BY given_at
+FROM leases ORDER BY given_at, chunk_id
 
 -- name: save_redispatch
 UPDATE leases SET fence = new.fence, losses = new.losses, quarantined = new.quarantined, given_at = now(), holder = NULL
