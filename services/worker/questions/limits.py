@@ -91,7 +91,7 @@ class QuestionLimits:
                 await self._reserve(call.gate, deadline - clock())
             elif (wait_s := self._backoff.remaining_s(partition)) > 0:
                 raise _too_long(self._workload, wait_s)
-        except QuestionRefused:
+        except BaseException:  # also the time limit of the question
             await call.end(None)
             raise
         return call

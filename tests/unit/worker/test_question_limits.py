@@ -165,3 +165,12 @@ async def test_a_question_that_gets_no_place_in_time_is_refused_and_wants_none_a
     assert (await refusal(desk, within_s=0.3))[0] == "concurrency_limit"
     assert len(desk.asked) > 1
     assert [query.ended for query in desk.ended] == [CallResult()]
+
+
+async def test_a_question_whose_time_is_over_wants_no_place_any_more() -> None:
+    full = WaitReason(code="concurrency_limit", detail="a is full.")
+    desk = Desk(LimitsReply(waiting=full), rate=None, partition_concurrency=1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await desk.limits.admit({"a": "a"}, 60.0)
+    assert [query.ended for query in desk.ended] == [CallResult()]
