@@ -98,38 +98,31 @@ class QuestionLimits:
 
     async def end(self, call: "_Call", error: WorkloadError | None) -> None:
         """Apply the error of a call to the next ones, of questions and items, and free its place."""
-        delay_s = error.delay_s if isinstance(error, RateLimited) and error.delay_s and error.delay_s > 0 else None
-        is_refusal = (
-            error is not None
-            and error.scope == "provider"
-            and not isinstance(error, RateLimited)
-            and has_circuit(self._manifest, call.partition)
-        )
-        if delay_s is not None:
-            if call.gate is not None:
-                await call.gate.back_off(delay_s)
-            else:
-                self._backoff.back_off(call.partition, delay_s)
-        item_error = None
-        if error is not None:
-            item_error = ItemError(code=error.code, message=writable(error.message)[:2000], scope=error.scope)
-            if is_refusal:
-                self._backoff.record_refusal(call.partition, item_error)
-        if call.call_id is None and not (self._is_limited and (is_refusal or delay_s)):
+        ended = self._result(call.partition, error)
+        if ended.delay_s is not None and call.gate is not None:
+            await call.gate.back_off(ended.delay_s)
+        elif ended.delay_s is not None:
+            self._backoff.back_off(call.partition, ended.delay_s)
+        elif ended.error is not None:
+            self._backoff.record_refusal(call.partition, ended.error)
+        if call.call_id is None and (ended.error is None or not self._is_limited):
             return
         self._known.pop(call.partition, None)
-        concerns_others = item_error if is_refusal or delay_s else None
-        delay_s = None if delay_s is None else min(delay_s, MAX_SECONDS)
-        query = LimitsQuery(
-            workload=self._workload,
-            partition=call.partition,
-            call_id=call.call_id,
-            ended=CallResult(error=concerns_others, delay_s=delay_s),
-        )
+        query = LimitsQuery(workload=self._workload, partition=call.partition, call_id=call.call_id, ended=ended)
         try:
             await self._rpc_client.query(query, LimitsReply, timeout_s=_TIMEOUT_S)
         except (QueryTimeout, QueryRefused, PublishFailed) as failure:
             log.warning("end of a question not reported", workload=self._workload, error=str(failure)[:300])
+
+    def _result(self, partition: str, error: WorkloadError | None) -> CallResult:
+        """Return the error of a call if it concerns others: a requested pause, or a refusal that opens a circuit."""
+        delay_s = error.delay_s if isinstance(error, RateLimited) else None
+        asks_for_pause = delay_s is not None and delay_s > 0
+        is_refusal = error is not None and error.scope == "provider" and not isinstance(error, RateLimited)
+        if error is None or not (asks_for_pause or (is_refusal and has_circuit(self._manifest, partition))):
+            return CallResult()
+        item_error = ItemError(code=error.code, message=writable(error.message)[:2000], scope=error.scope)
+        return CallResult(error=item_error, delay_s=min(delay_s, MAX_SECONDS) if delay_s else None)
 
     async def _reserve(self, gate: RateGate, within_s: float) -> None:
         clock = asyncio.get_running_loop().time
