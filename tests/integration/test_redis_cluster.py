@@ -29,10 +29,12 @@ PAYLOADS: list[tuple[Any, str]] = [({"n": number}, f"c{number}") for number in r
 async def memory(tmp_path: Path) -> AsyncIterator[RedisClient]:
     async with redis_cluster(tmp_path) as url:
         client = RedisClient(url, PATIENCE_S)
-        with capture_logs() as logs:
-            yield client
-        assert not logs
-        await client.close()
+        try:
+            with capture_logs() as logs:
+                yield client
+            assert not logs
+        finally:
+            await client.close()
 
 
 @pytest.mark.parametrize("reuse", [None, Reuse(dedup=Dedup(mode="attach", ttl_s=60), cache="off")])
@@ -71,10 +73,12 @@ async def test_rates_places_ways_and_sums_are_kept_in_a_cluster(memory: RedisCli
 async def test_a_call_that_redis_refuses_stops_no_other(tmp_path: Path) -> None:
     async with redis_cluster(tmp_path) as url:
         client = RedisClient(url, PATIENCE_S)
-        with capture_logs() as logs:
-            for _ in range(3):
-                assert await client.attempt(cast("Any", client.client.mget(["a", "b"])), "fallback") == "fallback"
-                assert not client.is_unavailable
-                assert await client.attempt(cast("Any", client.client.set("a", "1")), None)
-        assert [entry["log_level"] for entry in logs] == ["error"]
-        await client.close()
+        try:
+            with capture_logs() as logs:
+                for _ in range(3):
+                    assert await client.attempt(cast("Any", client.client.mget(["a", "b"])), "fallback") == "fallback"
+                    assert not client.is_unavailable
+                    assert await client.attempt(cast("Any", client.client.set("a", "1")), None)
+            assert [entry["log_level"] for entry in logs] == ["error"]
+        finally:
+            await client.close()
