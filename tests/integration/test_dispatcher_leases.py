@@ -599,6 +599,16 @@ async def test_late_messages_of_a_round_change_nothing_in_the_next(
     assert (await dispatcher.retries(), dict(dispatcher.parts.state.leases)) == ([], {})
 
 
+async def test_a_lost_chunk_of_retried_items_leaves_nothing_behind_once_its_round_is_over(
+    dispatcher: ManualDispatcher,
+) -> None:
+    chunk = await retried_chunk(dispatcher)
+    await dispatcher.parts.finish(chunk.batch_id, 1)
+    assert await dispatcher.parts.count("retries") == 3
+    await dispatcher.lose()
+    assert (await dispatcher.parts.count("leases"), await dispatcher.parts.count("retries")) == (0, 0)
+
+
 async def test_no_start_is_permitted_once_the_round_is_over(dispatcher: ManualDispatcher) -> None:
     batch = await dispatcher.parts.add_batch({"": 1})
     chunk = await dispatcher.take()

@@ -26,7 +26,7 @@ _EFFECTIVE = {
 
 
 class PipelineModel:
-    """Which items have ended, have started or are to run, and which fence each chunk has."""
+    """Items that have ended, have started or are to run, and the fence of each chunk."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -88,8 +88,8 @@ class LeaseStore:
                 await connection.execute(SQL["end_leases"], ended)
 
     async def end(self, chunk_ids: Sequence[UUID]) -> None:
-        """Delete leases without remaining items."""
-        await self._pool.execute(SQL["end_leases"], chunk_ids)
+        """Delete leases without remaining items, or whose round is over, with the retries that are left in them."""
+        await self._pool.execute(SQL["forget_chunks"], chunk_ids)
 
     async def end_items(self, lease: Lease, ordinals: Sequence[int]) -> None:
         """End a lease whose items have ended: in one transaction, with their retries."""

@@ -192,6 +192,10 @@ WHERE leases.chunk_id = new.chunk_id
 -- name: end_leases
 DELETE FROM leases WHERE chunk_id = ANY($1)
 
+-- name: forget_chunks
+-- Retries that are still in a chunk that ends without a report belong to a round that is over.
+WITH ended AS (DELETE FROM leases WHERE chunk_id = ANY($1)) DELETE FROM retries WHERE chunk_id = ANY($1)
+
 -- name: save_retries
 -- The row of a later round stays as it is.
 INSERT INTO retries (batch_id, ordinal, round, partition, attempt, waits, due_at, item, quarantined)
