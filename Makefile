@@ -42,7 +42,7 @@ test-faults: $(READY) ## Run the tests that kill, block or stop whole servers, o
 test-fuzz: $(READY) ## Look for unknown faults with random requests, messages and orders of events, for four minutes; the log names the seeds.
 	@$(BIN)/python -m pytest -m fuzz -n 2 --dist loadfile $(ARGS)
 
-test-docs: $(READY) ## Run every block of README and docs as it stands, twice, on a local cluster of its own; under four minutes.
+test-docs: $(READY) ## Run every block of README, docs and examples as it stands, twice, on a local cluster of its own; under four minutes.
 	@$(BIN)/python -m pytest -q -n 0 -p no:randomly tests/docs $(ARGS)
 
 check: lint types architecture conventions contracts shell yaml security manifests ## Run every check that needs no server: all that follow up to `make manifests`.
@@ -95,7 +95,7 @@ lock: $(READY) ## Resolve all locks anew to the newest versions; ARGS="--upgrade
 	$(COMPILE) --extra otlp --constraints requirements.lock pyproject.toml --output-file requirements-image.lock
 	$(COMPILE) --generate-hashes --no-deps --python-version 3.12 tests/support/routing-engines.in --output-file tests/support/routing-engines.txt
 	for peer in benchmarks/peers/*.in; do $(COMPILE) "$$peer" --output-file "$${peer%.in}.txt"; done
-	for folder in benchmarks/peers/bullmq examples/node examples/node-worker; do \
+	for folder in benchmarks/peers/bullmq examples/node examples/node-worker examples/typescript; do \
 	  (cd "$$folder" && rm package-lock.json && npm install --silent --package-lock-only --omit-lockfile-registry-resolved); done
 
 clean: ## Stop what runs here and delete all that was made: servers' data, caches, results, the environment.

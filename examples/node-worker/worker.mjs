@@ -70,9 +70,10 @@ await consuming.prefetch(12);
 const tags = await Promise.all(queues.map((queue) => consuming.consume(queue, onChunk)));
 await tell('worker.announced.v1', { worker_id: workerId, manifests: [manifest], started_at: new Date().toISOString() });
 await beat().then(() => setInterval(beat, 2000));
-process.once('SIGTERM', async () => { // take nothing more, end what runs
+console.log(`started: the workload ${manifest.name}, until Ctrl-C`);
+['SIGINT', 'SIGTERM'].forEach((signal) => process.once(signal, async () => { // take nothing more, end what runs
   await Promise.all(tags.map(({ consumerTag }) => consuming.cancel(consumerTag)));
   stopping = true;
   while (held.size) await new Promise((resolve) => setTimeout(resolve, 50));
   await beat().then(() => process.exit(0));
-});
+}));

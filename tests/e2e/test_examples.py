@@ -67,6 +67,23 @@ async def test_the_node_example_runs(cluster: Cluster, tmp_path: Path) -> None:
     assert len((EXAMPLES / "node" / "submit.mjs").read_text("utf-8").splitlines()) < 80
 
 
+async def test_a_client_generated_in_typescript_fits_the_api_and_runs(cluster: Cluster, tmp_path: Path) -> None:
+    folder = tmp_path / "examples" / "typescript"
+    shutil.copytree(EXAMPLES / "typescript", folder, ignore=shutil.ignore_patterns("node_modules", "build", "api.d.ts"))
+    (tmp_path / "contracts").symlink_to(EXAMPLES.parent / "contracts")
+    npm = _program("npm")
+    await _run(cluster, npm, "ci", "--no-audit", "--no-fund", cwd=folder)
+    for script in ("generate", "build"):
+        await _run(cluster, npm, "run", script, cwd=folder)
+    said = await _run(cluster, npm, "start", "--silent", cwd=folder)
+    assert said.splitlines()[1:] == [
+        "finished: completed 2 of 2",
+        "0 seven succeeded { n: 49 }",
+        "1 undefined succeeded { n: 64 }",
+        "refused: unknown_workload",
+    ]
+
+
 async def test_a_restarted_worker_in_another_language_completes_its_batch(cluster: Cluster, tmp_path: Path) -> None:
     assert len((EXAMPLES / "node-worker" / "worker.mjs").read_text("utf-8").splitlines()) < 80
     folder = tmp_path / "node-worker"
@@ -109,6 +126,11 @@ async def test_a_message_without_a_type_is_read_by_its_routing_key(cluster: Clus
     assert (await cluster.client.wait(batch_id, PATIENCE_S)).result == "completed"
 
 
+def _addresses(cluster: Cluster) -> dict[str, str]:
+    url = str(cluster.http._base_url).removesuffix("/api/v1/")
+    return {"BATCHYARD_AMQP_URL": cluster.servers.amqp_url, "BATCHYARD_URL": url}
+
+
 def _program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
@@ -118,7 +140,7 @@ def _program(name: str) -> str:
 
 @asynccontextmanager
 async def _running(cluster: Cluster, *argv: str, cwd: Path) -> AsyncIterator[Process]:
-    environment = {**os.environ, "BATCHYARD_AMQP_URL": cluster.servers.amqp_url}
+    environment = {**os.environ, **_addresses(cluster)}
     process = await asyncio.create_subprocess_exec(*argv, cwd=cwd, env=environment)
     try:
         yield process
@@ -132,7 +154,7 @@ async def _run(cluster: Cluster, *argv: str, cwd: Path = EXAMPLES) -> str:
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=cwd,
-        env={**os.environ, "BATCHYARD_AMQP_URL": cluster.servers.amqp_url},
+        env={**os.environ, **_addresses(cluster)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

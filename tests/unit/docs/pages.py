@@ -9,7 +9,6 @@ PAGES = sorted(
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "contracts/README.md")),
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "examples").glob("*.md"),
-        *(ROOT / "examples" / "node").glob("*.md"),
     ]
 )
 _CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

@@ -14,6 +14,9 @@ from tests.unit.docs.pages import PAGES, anchors, headings, name_of, prose
 _YARD = re.compile(r"\byards?\b", re.IGNORECASE)
 _LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _COMMAND = re.compile(r"(?:^|`)batchyard ([a-z][a-z-]*)", re.MULTILINE)
+_LINE = re.compile(r"(?:^|`|\| )batchyard ([a-z][^`\n]*)", re.MULTILINE)
+_TEXTS = re.compile(r"'[^']*'|#.*|\|\|.*")
+_OPTION = re.compile(r"(?<!\S)--?[a-z][a-z-]*")
 _RIDDLES = ("What ", "Whether ", "How ", "Who ", "Of ", "Those ", "The same")
 _OPENING = re.compile(
     r"(?:^|[.!?] |^\s*\* |\*\*|^\d+\. )(?:What|Whether|How|Who|Of|Those|The same) [a-z][^?\n]*$", re.MULTILINE
@@ -56,6 +59,21 @@ def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
 def test_commands_that_a_page_names_exist(page: Path) -> None:
     known = {command.name for command in _commands(get_command(app))}
     assert set(_COMMAND.findall(page.read_text("utf-8"))) - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_options_of_commands_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    wrong = []
+    for line in _LINE.findall(text):
+        command, words = get_command(app), iter(line.split())
+        for word in words:
+            if word not in getattr(command, "commands", {}):
+                break
+            command = command.commands[word]
+        known = {option for each in (*command.params, *get_command(app).params) for option in each.opts} | {"--help"}
+        wrong += [f"{line}: {option}" for option in _OPTION.findall(_TEXTS.sub("", line)) if option not in known]
+    assert wrong == []
 
 
 def _commands(command: Any) -> Iterator[Any]:
