@@ -51,7 +51,7 @@ class Sampled:
         return self.sample.workload
 
     @property
-    def told(self) -> str:
+    def outcome(self) -> str:
         """Return the line that describes the batch."""
         counts, summary = self.finished.counts, self.finished.summary
         ended = f"{counts.succeeded} of {counts.total} in {self.took_s:.1f} s"
@@ -63,7 +63,7 @@ class Sampled:
 
 
 def samples(origins: Sequence[str]) -> list[Sample]:
-    """One of each workload, in the order in which they are told of."""
+    """One of each workload, in the order of the report."""
     calls = [{"url": page_url(origin, "ok", 9000), "success": {"matches": "tracklist"}} for origin in origins]
     criteria = orjson.loads((EXAMPLES / "leads-criteria.json").read_bytes())
     clip = {"prompt": "A crane at dawn, seen from the river", "seconds": 2, "size": "320x180"}

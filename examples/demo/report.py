@@ -45,7 +45,7 @@ def print_files(console: Console, files: Sequence[Written]) -> None:
 def print_others(console: Console, ended: Iterable[Sampled]) -> None:
     """One line for each workload."""
     for one in ended:
-        console.print(Text.assemble(f"   {one.workload:<19}", (one.told, "dim")), soft_wrap=True)
+        console.print(Text.assemble(f"   {one.workload:<19}", (one.outcome, "dim")), soft_wrap=True)
 
 
 def print_checks(console: Console, checks: Iterable[Check]) -> None:

@@ -58,7 +58,7 @@ async def errors(cluster: Cluster, batch_id: UUID) -> dict[int, str]:
     return {item.ordinal: item.error.code for item in failed if item.error}
 
 
-async def test_a_batch_of_clips(cluster: tuple[Cluster, VideoDialect]) -> None:
+async def test_a_batch_of_clips_is_made_by_a_provider(cluster: tuple[Cluster, VideoDialect]) -> None:
     running, server = cluster
     prompts = ["good crane", "mute crane", "moderated crane", "failing-once crane"]
     accepted = await running.client.submit("videos", [{"prompt": p, "seconds": 4} for p in prompts])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.worker.workloads.distances import geodesic
 from services.worker.workloads.distances.estimate import Estimates
-from services.worker.workloads.distances.places import Leg, Place, Way
+from services.worker.workloads.distances.places import Leg, Place, Route
 from services.worker.workloads.distances.settings import DistancesSettings
 
 latitude = st.floats(-90, 90)
@@ -43,9 +43,9 @@ def test_the_way_from_a_place_to_itself_is_zero() -> None:
 def test_an_estimate_is_geodesic_times_factor_at_mean_speed() -> None:
     estimates = Estimates(DistancesSettings(road_factor=2.0, driving_kmh=36.0, walking_kmh=3.6))
     start, end = Place(0.0, 0.0), Place(0.0, 1.0)
-    assert estimates.ways([Leg(start, end), Leg(start, end, "walking")]) == [
-        Way(222_639, 22_264),
-        Way(222_639, 222_639),
+    assert estimates.routes([Leg(start, end), Leg(start, end, "walking")]) == [
+        Route(222_639, 22_264),
+        Route(222_639, 222_639),
     ]
     (least,) = estimates.fastest_s([Leg(start, end)])
     assert least == pytest.approx(111_319.49 / 130 * 3.6)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from batchyard_contracts.workload import Permanent, RateLimited
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.estimate import Estimates
-from services.worker.workloads.distances.known_ways import KnownWays
+from services.worker.workloads.distances.known_routes import KnownRoutes
 from services.worker.workloads.distances.model import TravelMode
 from services.worker.workloads.distances.opening import DistanceResources
-from services.worker.workloads.distances.places import Leg, Place, Way
+from services.worker.workloads.distances.places import Leg, Place, Route
 from services.worker.workloads.distances.providers.provider import Matrix
 from services.worker.workloads.distances.recommendations import Contractor, Job, RecommendationRequest
 from services.worker.workloads.distances.recommender import Recommender
@@ -34,11 +34,11 @@ class OnePairACall:
             raise self.refuses
         if origins[0].lon > 10:
             await asyncio.Event().wait()
-        return [[Way(1000, 60)]]
+        return [[Route(1000, 60)]]
 
 
 def router(provider: OnePairACall, at_once: int = 100) -> Router:
-    return Router(provider, KnownWays(RedisClient("redis://127.0.0.1:1"), "slow", "", 5, ttl_s=0), at_once)
+    return Router(provider, KnownRoutes(RedisClient("redis://127.0.0.1:1"), "slow", "", 5, ttl_s=0), at_once)
 
 
 def legs(*longitudes: float) -> list[Leg]:
@@ -47,21 +47,21 @@ def legs(*longitudes: float) -> list[Leg]:
 
 async def test_answers_before_the_deadline_count() -> None:
     near, far = legs(1.0), legs(20.0)
-    found = await router(OnePairACall()).ways([*near, *far], 0.2)
-    assert found == {near[0]: Way(1000, 60), far[0]: LATE}
+    found = await router(OnePairACall()).routes([*near, *far], 0.2)
+    assert found == {near[0]: Route(1000, 60), far[0]: LATE}
 
 
 async def test_a_provider_that_refuses_everything_is_asked_no_more() -> None:
     for refusal in (RateLimited(60.0), Permanent("provider_refused", scope="provider")):
         provider = OnePairACall(refuses=refusal)
-        found = await router(provider, at_once=2).ways(legs(*range(100)), 10.0)
+        found = await router(provider, at_once=2).routes(legs(*range(100)), 10.0)
         assert list(found.values()) == [refusal] * 100
         assert provider.calls <= 2
 
 
 async def test_a_pair_that_fails_by_itself_keeps_no_other_from_being_asked() -> None:
     provider = OnePairACall(refuses=Permanent("no_table"))
-    await router(provider, at_once=1).ways(legs(*range(10)), 10.0)
+    await router(provider, at_once=1).routes(legs(*range(10)), 10.0)
     assert provider.calls == 10
 
 

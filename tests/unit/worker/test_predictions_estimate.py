@@ -28,7 +28,7 @@ def project(**fields: Any) -> Project:
     return Project.model_validate({**given_, "elapsed": 4, **fields})
 
 
-def test_the_worked_example() -> None:
+def test_the_worked_example_has_its_published_results() -> None:
     example = project(estimate_to_complete=45)
     indices = indices_of(example)
     defined = {name: value for name, value in indices.model_dump().items() if isinstance(value, float)}
@@ -63,7 +63,7 @@ def test_the_worked_example() -> None:
 @pytest.mark.parametrize(
     ("earned", "schedule"), [(0, 0), (5, 0.5), (10, 1), (45, 3), (57.5, 3.5), (99.9, 5.99), (100, 6)]
 )
-def test_earned_schedule(earned: float, schedule: float) -> None:
+def test_earned_schedule_is_the_planned_time_of_what_is_earned(earned: float, schedule: float) -> None:
     assert earned_schedule(PLAN, earned) == pytest.approx(schedule)
 
 

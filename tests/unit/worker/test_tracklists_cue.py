@@ -90,7 +90,7 @@ def only(sheets: CueSheets) -> Sheet:
     return check(text)
 
 
-def test_a_sheet_in_full() -> None:
+def test_a_sheet_has_every_line_of_its_tracks() -> None:
     tracklist = Tracklist(
         title="DJ Example @ Demo Festival 2026-05-16",
         tracks=(track(0, "First Light", "Alpha & Beta"), track(4590, "ID", "ID")),

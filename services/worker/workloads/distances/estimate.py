@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.worker.workloads.distances import geodesic
-from services.worker.workloads.distances.places import Leg, Way
+from services.worker.workloads.distances.places import Leg, Route
 from services.worker.workloads.distances.settings import DistancesSettings
 
 NAME: Final = "geodesic"
@@ -18,12 +18,12 @@ class Estimates:
 
     settings: DistancesSettings
 
-    def ways(self, legs: Sequence[Leg]) -> list[Way]:
+    def routes(self, legs: Sequence[Leg]) -> list[Route]:
         """Return an estimate for each leg."""
         metres = geodesic.distances(legs) * self.settings.road_factor
         slowness = {mode: _KMH / self.settings.kmh(mode) for mode in {leg.mode for leg in legs}}
         return [
-            Way(round(length), round(length * slowness[leg.mode]))
+            Route(round(length), round(length * slowness[leg.mode]))
             for leg, length in zip(legs, metres.tolist(), strict=True)
         ]
 

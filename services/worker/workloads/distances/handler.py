@@ -8,7 +8,7 @@ from batchyard_contracts.workload import Chunking, Context, Limits, QuestionCont
 from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.model import DistanceItem, DistanceResult
 from services.worker.workloads.distances.opening import DistanceResources, missing_setting, open_resources
-from services.worker.workloads.distances.places import Leg, Place, Way
+from services.worker.workloads.distances.places import Leg, Place, Route
 from services.worker.workloads.distances.recommendations import RecommendationRequest, Recommendations
 from services.worker.workloads.distances.recommender import Recommender
 from services.worker.workloads.distances.summary import Ranking
@@ -55,10 +55,10 @@ async def run(items: list[DistanceItem], contexts: list[Context]) -> Sequence[Di
     """Return the results of all pairs. No route is a result; a place without a road fails only its own pairs."""
     resources: DistanceResources = contexts[0].resources
     if resources.router is None:
-        ways = resources.estimates.ways([_exact_leg(item) for item in items])
+        ways = resources.estimates.routes([_exact_leg(item) for item in items])
         return [_result(item, way, estimate.NAME) for item, way in zip(items, ways, strict=True)]
     legs = [_leg(item, resources.settings.decimals) for item in items]
-    found = await resources.router.ways(legs, WITHIN_S)
+    found = await resources.router.routes(legs, WITHIN_S)
     name = resources.router.name
     return [
         way if isinstance(way := found[leg], WorkloadError) else _result(item, way, name)
@@ -98,7 +98,7 @@ def _leg(item: DistanceItem, decimals: int) -> Leg:
     )
 
 
-def _result(item: DistanceItem, way: Way, provider: str) -> DistanceResult:
+def _result(item: DistanceItem, way: Route, provider: str) -> DistanceResult:
     return DistanceResult(  # three times as fast as model_construct, which runs in Python
         status="ok" if way.exists else "unreachable",
         metres=way.metres,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from services.worker.workloads.distances.estimate import Estimates
-from services.worker.workloads.distances.known_ways import KnownWays
+from services.worker.workloads.distances.known_routes import KnownRoutes
 from services.worker.workloads.distances.providers.google import MAX_CELLS as GOOGLE_CELLS
 from services.worker.workloads.distances.providers.google import Google
 from services.worker.workloads.distances.providers.http import MatrixClient
@@ -56,7 +56,7 @@ async def open_resources() -> AsyncIterator[DistanceResources]:
         )
         memory = RedisClient(Settings().redis_url)
         stack.push_async_callback(memory.close)
-        known = KnownWays(memory, settings.provider, settings.source, settings.decimals, settings.ttl_s)
+        known = KnownRoutes(memory, settings.provider, settings.source, settings.decimals, settings.ttl_s)
         router = Router(provider_of(settings, session), known, settings.concurrency)
         yield DistanceResources(settings, Estimates(settings), router)
 

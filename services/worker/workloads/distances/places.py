@@ -28,7 +28,7 @@ class Leg(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Route:
     """Length and duration of a way. None in both means that there is no way, which is an answer."""
 
     metres: int | None = None
@@ -40,4 +40,4 @@ class Way:
         return self.metres is not None
 
 
-UNREACHABLE = Way()
+UNREACHABLE = Route()

@@ -9,7 +9,7 @@ from batchyard_contracts.workload import Permanent, WorkloadError
 from services.worker.workloads.distances import estimate
 from services.worker.workloads.distances.candidates import Shortlist, ranking, shortlist
 from services.worker.workloads.distances.opening import DistanceResources
-from services.worker.workloads.distances.places import Leg, Place, Way
+from services.worker.workloads.distances.places import Leg, Place, Route
 from services.worker.workloads.distances.providers.provider import Found
 from services.worker.workloads.distances.recommendations import (
     Exclusion,
@@ -40,7 +40,7 @@ class Recommender:
         router = self._resources.router
         if router is not None:
             left_s = request.deadline_s * _FOR_THE_REST - (asyncio.get_running_loop().time() - began)
-            found = await router.ways(wanted, max(0.0, left_s))
+            found = await router.routes(wanted, max(0.0, left_s))
             for way in found.values():
                 if isinstance(way, Permanent) and way.code == MODE_NOT_SERVED:
                     raise way
@@ -71,7 +71,7 @@ class Recommender:
         found: dict[Leg, Found],
     ) -> list[JobRecommendations]:
         every = [leg for some in legs for leg in some]
-        estimated = dict(zip(every, self._resources.estimates.ways(every), strict=True)) if every else {}
+        estimated = dict(zip(every, self._resources.estimates.routes(every), strict=True)) if every else {}
         ranked = []
         for short, some in zip(shorts, legs, strict=True):
             travels = {
@@ -81,7 +81,7 @@ class Recommender:
             ranked.append(ranking(short, request, travels))
         return ranked
 
-    def _travel(self, contractor_id: str, found: Found | None, estimated: Way) -> Travel | Exclusion:
+    def _travel(self, contractor_id: str, found: Found | None, estimated: Route) -> Travel | Exclusion:
         """Return the travel of a way. An estimate replaces what the provider did not answer, never its answer that it
         knows no way."""
         if isinstance(found, Permanent) and found.scope == "item":
@@ -94,7 +94,7 @@ class Recommender:
         )
 
 
-def _to_travel(contractor_id: str, way: Way, provider: str) -> Travel | Exclusion:
+def _to_travel(contractor_id: str, way: Route, provider: str) -> Travel | Exclusion:
     if way.metres is None or way.seconds is None:
         return Exclusion(contractor_id=contractor_id, reason="unreachable", detail="there is no way")
     method = "geodesic estimate" if provider == estimate.NAME else "road network"

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from batchyard_contracts.workload import Permanent, RateLimited, Transient, WorkloadError
 from services.worker.workloads.distances.blocks import Block, Pair, cover
-from services.worker.workloads.distances.known_ways import KnownWays
+from services.worker.workloads.distances.known_routes import KnownRoutes
 from services.worker.workloads.distances.model import TravelMode
-from services.worker.workloads.distances.places import Leg, Way
+from services.worker.workloads.distances.places import Leg, Route
 from services.worker.workloads.distances.providers.provider import (
     NOT_ROUTABLE,
     DistanceProvider,
@@ -28,7 +28,7 @@ LATE = Transient("timeout", "The provider had not answered for it when the time 
 class Router:
     """A provider with the cache of its earlier answers."""
 
-    def __init__(self, provider: DistanceProvider, known: KnownWays, calls_at_once: int) -> None:
+    def __init__(self, provider: DistanceProvider, known: KnownRoutes, calls_at_once: int) -> None:
         self._provider = provider
         self._known = known
         self._calls = asyncio.Semaphore(calls_at_once)
@@ -38,7 +38,7 @@ class Router:
         """Name of the provider."""
         return self._provider.name
 
-    async def ways(self, legs: Iterable[Leg], within_s: float) -> dict[Leg, Found]:
+    async def routes(self, legs: Iterable[Leg], within_s: float) -> dict[Leg, Found]:
         """Find each leg's way or its error: `LATE` if it was not answered within `within_s` seconds. Answers count and
         are cached even if others fail, because they may have been paid for."""
         wanted = list(dict.fromkeys(legs))
@@ -57,7 +57,7 @@ class Router:
         except TimeoutError:
             found |= {leg: LATE for leg in wanted if leg not in found}
         finally:
-            await self._known.keep({leg: way for leg, way in asked.items() if isinstance(way, Way)})
+            await self._known.keep({leg: way for leg, way in asked.items() if isinstance(way, Route)})
         return found | asked
 
     async def _ask(self, block: Block, mode: TravelMode, asked: dict[Leg, Found], refusal: list[WorkloadError]) -> None:
@@ -114,7 +114,7 @@ def _note(block: Block, mode: TravelMode, matrix: Sequence[Sequence[Found | None
     """Store the requested ways of an answer, and also the others, which a later chunk may need."""
     for origin, row in zip(block.origins, matrix, strict=True):
         for destination, cell in zip(block.destinations, row, strict=True):
-            if isinstance(cell, Way):
+            if isinstance(cell, Route):
                 asked[Leg(origin, destination, mode)] = cell
             elif (origin, destination) in block.wanted:
                 asked[Leg(origin, destination, mode)] = cell or _NO_CELL

@@ -12,7 +12,7 @@ _JOBS = 20
 _NEAREST = 3
 
 
-class Near(BaseModel):
+class NearestContractor(BaseModel):
     """Contractor with the travel to the job."""
 
     contractor: str
@@ -24,7 +24,7 @@ class JobRanking(BaseModel):
     """Contractors with the shortest travel time, the shortest first."""
 
     job: str
-    nearest: list[Near]
+    nearest: list[NearestContractor]
 
 
 class DistancesSummary(BaseModel):
@@ -90,5 +90,8 @@ class Ranking:
         )
 
 
-def _near(found: list[tuple[int, int, str]]) -> list[Near]:
-    return [Near(contractor=contractor, seconds=seconds, metres=metres) for seconds, metres, contractor in found]
+def _near(found: list[tuple[int, int, str]]) -> list[NearestContractor]:
+    return [
+        NearestContractor(contractor=contractor, seconds=seconds, metres=metres)
+        for seconds, metres, contractor in found
+    ]

@@ -80,7 +80,7 @@ class Caller:
                 timeout=aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
                 trace_request_ctx=on_way,
             ) as response:
-                limit = MAX_READ_BYTES if call.success.reads_body else max(call.keep_bytes, 1024)
+                limit = MAX_READ_BYTES if call.success.has_body_condition else max(call.keep_bytes, 1024)
                 body, whole = await read_at_most(response, limit)
                 if not whole and len(body) < limit:
                     raise _lost(call, on_way.sent, "incomplete_response", "The answer broke off.")

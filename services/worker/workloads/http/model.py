@@ -50,22 +50,22 @@ class SuccessRule(BaseModel):
     ] = None
 
     @property
-    def wants_value(self) -> bool:
+    def has_expected_value(self) -> bool:
         """Tell whether `equals` was given: null is a value."""
         return "equals" in self.model_fields_set
 
     @property
-    def reads_body(self) -> bool:
+    def has_body_condition(self) -> bool:
         """Tell whether the rule concerns the body."""
         return self.pointer is not None or self.matches is not None
 
-    def takes(self, status: int) -> bool:
+    def has_status(self, status: int) -> bool:
         """Tell whether a status counts as success."""
         return status in self.statuses or f"{status // 100}xx" in self.statuses
 
     @model_validator(mode="after")
     def _where(self) -> Self:
-        if self.wants_value and self.pointer is None:
+        if self.has_expected_value and self.pointer is None:
             raise ValueError('`equals` needs a `pointer`: "" is the whole answer')
         return self
 

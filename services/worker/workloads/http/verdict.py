@@ -43,13 +43,13 @@ class HttpResponse:
 
 def judge(call: Call, reply: HttpResponse, secrets: tuple[str, ...], now: datetime) -> CallAnswer | WorkloadError:
     """Judge a response: return the result or the error of the item."""
-    if not call.success.takes(reply.status):
+    if not call.success.has_status(reply.status):
         said = f"The answer has status {reply.status}.{_excerpt(reply, secrets)}"
         if 300 <= reply.status < 400:
             advice = "Redirects are not followed unless `redirects` allows them."
             return Permanent(f"http_{reply.status}", f"{said} {advice}")
         return error_of(reply.status, reply.headers, said, now, repeatable=call.may_repeat, access_scope="item")
-    if call.success.reads_body and (broken := _broken_rule(call.success, reply)):
+    if call.success.has_body_condition and (broken := _broken_rule(call.success, reply)):
         code, why = broken
         return Permanent(code, f"{why}{_excerpt(reply, secrets)}")
     return _kept(call, reply, secrets)
@@ -75,7 +75,7 @@ def _broken_rule(rule: SuccessRule, reply: HttpResponse) -> tuple[str, str] | No
         found = CompiledPointer(rule.pointer).find(document)
         if found is MISSING:
             return "unexpected_answer", f"The answer has nothing at {rule.pointer!r}."
-        if rule.wants_value and not _same(found, rule.equals):
+        if rule.has_expected_value and not _same(found, rule.equals):
             return "unexpected_answer", f"The value at {rule.pointer!r} is not the one asked for."
     if rule.matches is not None:
         text = found if isinstance(found, str) else json.dumps(found)

@@ -46,12 +46,12 @@ def answer_of(body: bytes) -> LeadAnswer | None:
     records = _records(document)
     if records is None:
         return None
-    told = document if isinstance(document, dict) else {}
-    found, free = _number(told.get("totalResultCount")), _number(told.get("quantityFreeRemaining"))
+    fields = document if isinstance(document, dict) else {}
+    found, free = _number(fields.get("totalResultCount")), _number(fields.get("quantityFreeRemaining"))
     return LeadAnswer(
         [_plain(one) for one in records],
         None if found is None else int(found),
-        _number(told.get("totalCost")),
+        _number(fields.get("totalCost")),
         None if free is None else int(free),
     )
 
@@ -124,9 +124,11 @@ def _said(body: bytes) -> str:
         return ""
     if not isinstance(document, dict):
         return ""
-    told = next((document[name] for name in ("message", "error", "detail") if isinstance(document.get(name), str)), "")
+    message = next(
+        (document[name] for name in ("message", "error", "detail") if isinstance(document.get(name), str)), ""
+    )
     event = document.get("eventid")
-    return (f": {told[:_MOST]}" if told else "") + (f" (event {str(event)[:64]})" if event else "")
+    return (f": {message[:_MOST]}" if message else "") + (f" (event {str(event)[:64]})" if event else "")
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from batchyard_contracts.workload import (
 from services.worker.workloads.leads.answer import LeadAnswer
 from services.worker.workloads.leads.model import LeadPage, Leads, LeadSource, LeadsTotal
 from services.worker.workloads.leads.plan import pages_of, preview_of
-from services.worker.workloads.leads.radar import Radar, open_radar
+from services.worker.workloads.leads.property_radar_client import PropertyRadarClient, open_radar
 from services.worker.workloads.leads.settings import LeadsSettings
 
 _RATE = Adaptive(floor=0.2, ceiling=2, start=2)
@@ -57,7 +57,7 @@ workload = Workload(
 @workload.source(LeadSource, example={"criteria": _CRITERIA})
 async def expand(source: LeadSource, context: Context) -> Expansion:
     """Count what fits; with a purchase that is allowed and within its bounds, the pages to buy."""
-    radar: Radar = context.resources
+    radar: PropertyRadarClient = context.resources
     settings = radar.settings
     counted = await radar.preview(source, 0, settings.page)
     preview = preview_of(source, counted, settings.page, settings.price, _RATE.ceiling)
@@ -68,7 +68,7 @@ async def expand(source: LeadSource, context: Context) -> Expansion:
 @workload.handler
 async def run(page: LeadPage, context: Context) -> Leads | Continuation:
     """First see what the page costs now; then, with that on record, buy it, in a run that is not repeated."""
-    radar: Radar = context.resources
+    radar: PropertyRadarClient = context.resources
     if not radar.settings.allow_charges:
         raise Permanent("charges_not_allowed", "These workers buy nothing: BATCHYARD_LEADS_ALLOW_CHARGES is not set.")
     if context.state is not None:

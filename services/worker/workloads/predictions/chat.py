@@ -84,7 +84,7 @@ class Chat:
 
     def _request(self, project: Project, computed: Prediction, tokens: int) -> dict[str, Any]:
         settings = self.settings
-        told = {
+        facts = {
             "project": project.model_dump(mode="json", exclude_none=True),
             "status_date": computed.status_date.isoformat(),
             "computed": computed.model_dump(
@@ -95,7 +95,7 @@ class Chat:
             "model": settings.model,
             "messages": [
                 {"role": "system", "content": _TASK},
-                {"role": "user", "content": orjson.dumps(told).decode()},
+                {"role": "user", "content": orjson.dumps(facts).decode()},
             ],
             settings.max_tokens_name: tokens,
         }
@@ -140,8 +140,8 @@ class Chat:
         """The usage with that of one more answer, and the model that it names."""
         try:
             answer = orjson.loads(body)
-            model, told = answer.get("model"), answer.get("usage") or {}
-            prompt, completion = (int(told.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+            model, reported = answer.get("model"), answer.get("usage") or {}
+            prompt, completion = (int(reported.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
         except (ValueError, TypeError, AttributeError):
             model, prompt, completion = None, 0, 0
         prompt, completion = usage.prompt_tokens + max(0, prompt), usage.completion_tokens + max(0, completion)

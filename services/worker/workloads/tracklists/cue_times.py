@@ -27,7 +27,7 @@ class CueSources:
         """Return the time of the first source that states one. 0 states none: pages write it for "no cue" as well."""
         return next((value for value in (self.mapped, self.shown, self.hidden) if value), None)
 
-    def says_zero(self) -> bool:
+    def has_zero(self) -> bool:
         """Tell whether the row may start the set."""
         return 0 in (self.mapped, self.shown, self.hidden)
 
@@ -44,7 +44,7 @@ def settle(rows: Sequence[tuple[CueSources, bool]]) -> list[float | None]:
     for index, (sources, together) in enumerate(rows):
         if index and not together:
             break
-        if times[index] is None and sources.says_zero():
+        if times[index] is None and sources.has_zero():
             times[index] = 0.0
     return times
 

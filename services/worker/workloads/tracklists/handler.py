@@ -12,7 +12,7 @@ from services.worker.workloads.tracklists.model import Tracklist, TracklistItem,
 from services.worker.workloads.tracklists.policy import refusals
 from services.worker.workloads.tracklists.result import make_result
 from services.worker.workloads.tracklists.settings import LIVE_HOST
-from services.worker.workloads.tracklists.summary import Census
+from services.worker.workloads.tracklists.summary import TracklistReducer
 
 CRAWL_DELAY_SECONDS = 8
 """Delay that the site's robots.txt asks of every crawler; kept by the whole deployment together."""
@@ -52,7 +52,7 @@ workload = Workload(
 )
 
 
-workload.summary(Census)
+workload.summary(TracklistReducer)
 
 
 @workload.handler

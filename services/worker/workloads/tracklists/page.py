@@ -36,14 +36,14 @@ def parse(html: str, url: str = "") -> Tracklist | Refusal:
         return Refusal("too_many_rows", f"The page has {len(nodes)} rows; up to {MAX_ROWS} are read.")
     cues = dict(cue_map(script.text() for script in document.css("script")))
     rows = [read_row(node, cues) for node in nodes]
-    if nameless := [index for index, row in enumerate(rows, start=1) if row.nameless]:
+    if nameless := [index for index, row in enumerate(rows, start=1) if row.is_nameless]:
         return Refusal(
             "parse_failed",
             f"{len(nameless)} of {len(rows)} rows, the first in place {nameless[0]}, have neither artist nor title: "
             "the site's pages have changed and the reader has to follow.",
         )
     named = sum(bool(row.machine_name and row.shown_name) for row in rows)
-    mismatched = sum(row.mismatched for row in rows)
+    mismatched = sum(row.is_mismatched for row in rows)
     if is_decoy(named, mismatched):
         return UNTRUSTED
     if rows[0].component:

@@ -47,12 +47,12 @@ class Row:
         return f"{self.artist} - {self.title}" if self.artist else self.title
 
     @property
-    def nameless(self) -> bool:
+    def is_nameless(self) -> bool:
         """Tell whether the row has neither artist nor title: the site has changed the structure of its pages."""
         return not self.artist and not self.title
 
     @property
-    def mismatched(self) -> bool:
+    def is_mismatched(self) -> bool:
         """Tell whether the name in the metadata and the visible name are different tracks, not different spellings."""
         return bool(self.machine_name and self.shown_name) and _essence(self.machine_name) != _essence(self.shown_name)
 

@@ -10,7 +10,7 @@ from services.worker.workloads.tracklists.model import TracklistResult
 _POOREST = 5
 
 
-class Poor(BaseModel):
+class LowScore(BaseModel):
     """A tracklist with a low score."""
 
     slug: str
@@ -28,11 +28,11 @@ class TracklistsSummary(BaseModel):
     unknown: int
     cued: int
     mean_quality: float | None
-    poorest: list[Poor]
+    poorest: list[LowScore]
     """Tracklists with the lowest scores, the lowest first."""
 
 
-class Census:
+class TracklistReducer:
     """Reducer: counts tracks, and keeps the tracklists with the lowest scores."""
 
     def __init__(self) -> None:
@@ -66,5 +66,5 @@ class Census:
             unknown=self._unknown,
             cued=self._cued,
             mean_quality=round(self._quality / self._tracklists, 1) if self._tracklists else None,
-            poorest=[Poor(slug=slug, quality_score=score) for score, slug in self._poorest],
+            poorest=[LowScore(slug=slug, quality_score=score) for score, slug in self._poorest],
         )

@@ -29,7 +29,7 @@ class NotReady(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredFile:
     """File in the store."""
 
     uri: str
@@ -38,7 +38,7 @@ class Kept:
     content_type: str
 
 
-async def download(provider: VideoProvider, job: ProviderJob, store: Store, name: str, most: int) -> Kept:
+async def download(provider: VideoProvider, job: ProviderJob, store: Store, name: str, most: int) -> StoredFile:
     """Download a clip. Raises `Transient` when it breaks off, `NotReady` when another answer comes in its place, and
     `Permanent` when it is gone or too large."""
     if job.address and job.address.startswith("data:"):
@@ -58,7 +58,7 @@ async def download(provider: VideoProvider, job: ProviderJob, store: Store, name
         return await keep(_parts(response), store, name, most)
 
 
-async def keep(parts: AsyncIterator[bytes], store: Store, name: str, most: int) -> Kept:
+async def keep(parts: AsyncIterator[bytes], store: Store, name: str, most: int) -> StoredFile:
     """Store a file if it is a clip."""
     start = b""
     async for part in parts:
@@ -72,7 +72,7 @@ async def keep(parts: AsyncIterator[bytes], store: Store, name: str, most: int) 
         raise NotReady(Permanent("invalid_artefact", message))
     measured = Measured(_chained(start, parts), most)
     uri = await store.keep(name + kind.suffix, aiter(measured), kind.content_type)
-    return Kept(uri, measured.bytes, measured.sha256, kind.content_type)
+    return StoredFile(uri, measured.bytes, measured.sha256, kind.content_type)
 
 
 async def _parts(response: ClientResponse) -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ from services.worker.workloads.videos.download import keep
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.opening import VideoResources, lacking, open_resources
 from services.worker.workloads.videos.settings import VideosSettings
-from services.worker.workloads.videos.summary import Reel
+from services.worker.workloads.videos.summary import ClipReducer
 
 workload = Workload(
     "videos",
@@ -35,15 +35,15 @@ workload = Workload(
 )
 
 
-workload.summary(Reel)
+workload.summary(ClipReducer)
 
 
 @workload.handler
 async def run(item: Video, context: Context) -> Clip | Continuation:
     """Run one step of a provider's job, or draw the whole picture."""
     resources: VideoResources = context.resources
-    if resources.course is not None:
-        return await resources.course.run(item, context)
+    if resources.workflow is not None:
+        return await resources.workflow.run(item, context)
     return await _draw(item, context, resources)
 
 
@@ -51,8 +51,8 @@ async def run(item: Video, context: Context) -> Clip | Continuation:
 async def cancel(_: Video, context: Context) -> None:
     """Cancel the job of an item."""
     resources: VideoResources = context.resources
-    if resources.course is not None:
-        await resources.course.cancel(context)
+    if resources.workflow is not None:
+        await resources.workflow.cancel(context)
 
 
 async def _draw(item: Video, context: Context, resources: VideoResources) -> Clip:

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from services.worker.workloads.videos.artefacts.store import Store, fault_of, open_store
-from services.worker.workloads.videos.course import Course
-from services.worker.workloads.videos.places import Places
+from services.worker.workloads.videos.clip_workflow import ClipWorkflow
+from services.worker.workloads.videos.job_slots import JobSlots
 from services.worker.workloads.videos.providers.client import ProviderClient, open_client
 from services.worker.workloads.videos.providers.openai import OpenAiDialect
 from services.worker.workloads.videos.providers.provider import VideoProvider
@@ -23,11 +23,11 @@ _SPARE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class VideoResources:
-    """Resources that all items share: the store, and the course of a provider unless clips are drawn here."""
+    """Resources that all items share: the store, and the workflow of a provider unless clips are drawn here."""
 
     settings: VideosSettings
     store: Store
-    course: Course | None = None
+    workflow: ClipWorkflow | None = None
 
 
 def lacking() -> str | None:
@@ -48,9 +48,9 @@ async def open_resources() -> AsyncIterator[VideoResources]:
         provider = provider_of(settings, await stack.enter_async_context(open_client(settings)))
         memory = RedisClient(Settings().redis_url)
         stack.push_async_callback(memory.close)
-        places = Places(memory, settings.jobs, 2 * LONGEST * settings.poll_s + settings.download_s + _SPARE_S)
+        slots = JobSlots(memory, settings.jobs, 2 * LONGEST * settings.poll_s + settings.download_s + _SPARE_S)
         spending = None if settings.max_cost is None else SpendingLimit(memory, "videos", settings.max_cost)
-        yield VideoResources(settings, store, Course(provider, settings, store, places, time.time, spending))
+        yield VideoResources(settings, store, ClipWorkflow(provider, settings, store, slots, time.time, spending))
 
 
 def provider_of(settings: VideosSettings, client: ProviderClient) -> VideoProvider:

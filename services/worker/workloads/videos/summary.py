@@ -23,7 +23,7 @@ class VideosSummary(BaseModel):
     """Clips of a provider whose price is not known."""
 
 
-class Reel:
+class ClipReducer:
     """Reducer: adds up the clips of a batch."""
 
     def __init__(self) -> None:

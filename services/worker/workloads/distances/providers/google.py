@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from batchyard_contracts.workload import Permanent, RateLimited
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.model import TravelMode
-from services.worker.workloads.distances.places import UNREACHABLE, Place, Way
+from services.worker.workloads.distances.places import UNREACHABLE, Place, Route
 from services.worker.workloads.distances.providers.grid import MOST
 from services.worker.workloads.distances.providers.http import MatrixClient, MatrixReply, failure, invalid
 from services.worker.workloads.distances.providers.provider import TOO_LARGE, Matrix, PairRefused
@@ -60,7 +60,7 @@ class Google:
                 raise invalid(self.name) from error
         return matrix
 
-    def _way(self, cell: dict[str, Any]) -> Way | None:
+    def _way(self, cell: dict[str, Any]) -> Route | None:
         status = cell.get("status") or {}
         if status.get("code") == _RESOURCE_EXHAUSTED:
             raise RateLimited(_MINUTE_S, "google answered that the quota of this minute is used up.")
@@ -72,7 +72,7 @@ class Google:
         metres = int(cell.get("distanceMeters", 0))  # zero is left out of the answer
         if cell.get("condition") != "ROUTE_EXISTS" or not (0 <= seconds <= MOST and 0 <= metres <= MOST):
             raise ValueError
-        return Way(metres, round(seconds))
+        return Route(metres, round(seconds))
 
     def _refusal(self, reply: MatrixReply) -> Exception:
         document = reply.document

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from services.worker.workloads.distances.places import UNREACHABLE, Way
+from services.worker.workloads.distances.places import UNREACHABLE, Route
 from services.worker.workloads.distances.providers.http import invalid
 from services.worker.workloads.distances.providers.provider import NOT_ROUTABLE, Matrix
 
@@ -11,7 +11,7 @@ MOST = 10**9
 """Upper bound of metres and seconds; a larger number is an error of the service."""
 
 
-def ways(name: str, durations: Any, metres: Any, rows: int, columns: int, *, scale: float = 1.0) -> Matrix:
+def routes(name: str, durations: Any, metres: Any, rows: int, columns: int, *, scale: float = 1.0) -> Matrix:
     """Return the ways of two tables, with distances in units of `scale` metres. Raises `Transient` for other values."""
     return [
         [
@@ -52,10 +52,10 @@ def _row(name: str, value: Any, length: int) -> list[Any]:
     return value
 
 
-def _way(name: str, seconds: Any, distance: Any, scale: float) -> Way:
+def _way(name: str, seconds: Any, distance: Any, scale: float) -> Route:
     if seconds is None or distance is None:
         return UNREACHABLE
     for value in (seconds, distance):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
             raise invalid(name)
-    return Way(round(distance * scale), round(seconds))
+    return Route(round(distance * scale), round(seconds))

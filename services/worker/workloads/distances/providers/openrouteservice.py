@@ -60,7 +60,7 @@ class OpenRouteService:
         document = reply.document if isinstance(reply.document, dict) else {}
         if reply.status == 200:
             table = (document.get("durations"), document.get("distances"))
-            ways = grid.ways(self.name, *table, len(origins), len(destinations))
+            ways = grid.routes(self.name, *table, len(origins), len(destinations))
             snapped = document.get("sources"), document.get("destinations")
             return grid.without_far_places(ways, *snapped, "snapped_distance", self.snap_m)
         raise self._refusal(reply, document.get("error"), places)

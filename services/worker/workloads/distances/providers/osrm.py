@@ -60,7 +60,7 @@ class Osrm:
         code, said = document.get("code"), str(document.get("message") or "")
         if reply.status == 200 and code == "Ok":
             table = (document.get("durations"), document.get("distances"))
-            ways = grid.ways(self.name, *table, len(origins), len(destinations))
+            ways = grid.routes(self.name, *table, len(origins), len(destinations))
             snapped = document.get("sources"), document.get("destinations")
             return grid.without_far_places(ways, *snapped, "distance", self.snap_m)
         if code == "TooBig" or reply.status in (413, 414):

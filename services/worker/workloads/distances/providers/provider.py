@@ -6,9 +6,9 @@ from typing import Protocol
 from batchyard_contracts.workload import Permanent, WorkloadError
 from services.worker.workloads.distances.blocks import MatrixLimits
 from services.worker.workloads.distances.model import TravelMode
-from services.worker.workloads.distances.places import Place, Way
+from services.worker.workloads.distances.places import Place, Route
 
-Found = Way | WorkloadError
+Found = Route | WorkloadError
 """Outcome of a pair: its way, or the error with which it ends."""
 Matrix = list[list[Found | None]]
 """A row for each origin, with a cell for each destination; None where the service answered for the others alone."""

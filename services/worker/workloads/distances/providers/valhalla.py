@@ -55,7 +55,7 @@ class Valhalla:
         if reply.status == 200 and isinstance(table, dict):
             scale = _MILES_M if document.get("units") == "miles" else 1000.0
             size = len(origins), len(destinations)
-            return grid.ways(self.name, table.get("durations"), table.get("distances"), *size, scale=scale)
+            return grid.routes(self.name, table.get("durations"), table.get("distances"), *size, scale=scale)
         code, said = document.get("error_code"), str(document.get("error") or "")
         if code == _TOO_MANY or reply.status == 413:
             raise PairRefused(TOO_LARGE)

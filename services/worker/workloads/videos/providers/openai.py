@@ -16,11 +16,11 @@ from services.worker.workloads.videos.model import ProviderName
 from services.worker.workloads.videos.providers.client import ProviderAnswer, ProviderClient
 from services.worker.workloads.videos.providers.job_status import status_of
 from services.worker.workloads.videos.providers.provider import (
+    JobRequest,
     MayExist,
     NoList,
     NoSuchJob,
     ProviderJob,
-    Wanted,
     text_of,
 )
 from services.worker.workloads.videos.providers.verdict import failure, of_call, of_creation
@@ -39,7 +39,7 @@ class OpenAiDialect:
         """`reference`: a field that the server shows again in its list, if there is one."""
         self._client, self._reference = client, reference
 
-    async def create(self, wanted: Wanted) -> ProviderJob:
+    async def create(self, wanted: JobRequest) -> ProviderJob:
         """Send a form, since not all servers accept JSON; numbers are texts, as the dialect requires."""
         form = FormData(default_to_multipart=True)
         for name, value in self._fields(wanted).items():
@@ -66,7 +66,7 @@ class OpenAiDialect:
             raise Transient("invalid_response", "What the provider says of the job is no description of one.")
         return job
 
-    async def alike(self, wanted: Wanted, age_s: float) -> list[str]:
+    async def alike(self, wanted: JobRequest, age_s: float) -> list[str]:
         """List jobs from the newest to the requested age, by the server's clock."""
         found: list[str] = []
         after: dict[str, str] = {}
@@ -98,7 +98,7 @@ class OpenAiDialect:
         if not answer.ok:
             raise _refusal(answer)
 
-    def _fields(self, wanted: Wanted) -> dict[str, str]:
+    def _fields(self, wanted: JobRequest) -> dict[str, str]:
         video = wanted.video
         given = {"model": wanted.model or None, "seconds": video.seconds, "size": video.size, "seed": video.seed}
         ours = {name: str(value) for name, value in given.items() if value is not None}
@@ -108,7 +108,7 @@ class OpenAiDialect:
         marked = {self._reference: wanted.reference} if self._reference else {}
         return {"prompt": video.prompt, **ours, **more, **marked}
 
-    def _looks_like(self, job: dict[str, Any], wanted: Wanted) -> bool:
+    def _looks_like(self, job: dict[str, Any], wanted: JobRequest) -> bool:
         """Compare by the reference if the job shows it, else by all fields that both state."""
         if self._reference and self._reference in job:
             return bool(job[self._reference] == wanted.reference)

@@ -51,7 +51,7 @@ class ProviderJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class JobRequest:
     """Job to create, or to search for."""
 
     video: Video
@@ -67,13 +67,13 @@ class VideoProvider(Protocol):
     def name(self) -> ProviderName:
         """Name of the provider in results."""
 
-    async def create(self, wanted: Wanted) -> ProviderJob:
+    async def create(self, wanted: JobRequest) -> ProviderJob:
         """Create a job with a single call. Raises `MayExist` if it is unknown whether the job exists."""
 
     async def look(self, job_id: str) -> ProviderJob:
         """Ask for the state of a job. Raises `NoSuchJob`."""
 
-    async def alike(self, wanted: Wanted, age_s: float) -> list[str]:
+    async def alike(self, wanted: JobRequest, age_s: float) -> list[str]:
         """Return the jobs that are no older and look like this one. Raises `NoList`."""
 
     def content(self, job: ProviderJob) -> AbstractAsyncContextManager[ClientResponse]:

@@ -14,11 +14,11 @@ from services.worker.workloads.videos.providers.job_status import status_of
 from services.worker.workloads.videos.providers.output import clip_address
 from services.worker.workloads.videos.providers.provider import (
     Failure,
+    JobRequest,
     MayExist,
     NoList,
     NoSuchJob,
     ProviderJob,
-    Wanted,
     text_of,
 )
 from services.worker.workloads.videos.providers.verdict import failure, of_call, of_creation
@@ -37,7 +37,7 @@ class Replicate:
         """`names`: what the models call prompt, seconds, size and seed."""
         self._client, self._names = client, names
 
-    async def create(self, wanted: Wanted) -> ProviderJob:
+    async def create(self, wanted: JobRequest) -> ProviderJob:
         model, colon, version = wanted.model.partition(":")
         body: dict[str, Any] = {"input": self._input(wanted)}
         address = f"/models/{quote(model)}/predictions"
@@ -60,7 +60,7 @@ class Replicate:
             raise Transient("invalid_response", "What the provider says of the job is no description of one.")
         return job
 
-    async def alike(self, wanted: Wanted, age_s: float) -> list[str]:
+    async def alike(self, wanted: JobRequest, age_s: float) -> list[str]:
         """List similar jobs; the input of each is requested if the list does not contain it."""
         found: list[str] = []
         address = "/predictions"
@@ -107,7 +107,7 @@ class Replicate:
             raise _refusal(answer)
         return answer.body
 
-    def _input(self, wanted: Wanted) -> dict[str, Any]:
+    def _input(self, wanted: JobRequest) -> dict[str, Any]:
         video, named = wanted.video, {}
         for name, value in (
             ("prompt", video.prompt),
@@ -125,7 +125,7 @@ class Replicate:
             raise Permanent("invalid_item", f"`options` repeats {', '.join(sorted(clash))}: give it once.")
         return {**named, **video.options}
 
-    def _looks_like(self, job: Any, wanted: Wanted) -> bool:
+    def _looks_like(self, job: Any, wanted: JobRequest) -> bool:
         """Compare inputs by value; a job of another model has another input, or makes as good a clip by chance."""
         return isinstance(job, dict) and job.get("input") == self._input(wanted) and _of_model(job, wanted.model)
 

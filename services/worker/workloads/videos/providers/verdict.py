@@ -77,8 +77,8 @@ def of_call(status: int, headers: Mapping[str, str], body: Any, now: datetime) -
     if code in _NO_CREDIT or status == 402:
         return Permanent("insufficient_credit", _text(status, message), scope="provider")
     error = error_of(status, headers, _text(status, message), now)
-    if isinstance(error, RateLimited) and error.delay_s is None and (told := _RESETS_IN.search(message)):
-        return RateLimited(float(told[1]), error.message)
+    if isinstance(error, RateLimited) and error.delay_s is None and (resets_in := _RESETS_IN.search(message)):
+        return RateLimited(float(resets_in[1]), error.message)
     return error
 
 

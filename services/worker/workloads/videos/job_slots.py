@@ -1,6 +1,6 @@
 """Coordination of the items of all workers, in Redis: how many have a job, and whose a job is.
 
-A place that nobody renews is free after a while. While Redis is away there is no bound, and of two items that ask for
+A slot that nobody renews is free after a while. While Redis is away there is no bound, and of two items that ask for
 the same thing one may take the other's job for its own.
 """
 
@@ -34,8 +34,8 @@ _JOB_S = 2 * 24 * 3600
 _NO_BOUND = 1_000_000_000
 
 
-class Places:
-    """Places and job owners of one deployment."""
+class JobSlots:
+    """Slots for jobs, and owners of jobs, of one deployment."""
 
     def __init__(self, memory: RedisClient, most: int, lasts_s: float) -> None:
         self._memory, self._most, self._lasts_s = memory, most, max(1, round(lasts_s))
@@ -43,15 +43,15 @@ class Places:
         self._claim = memory.client.register_script(_CLAIM)
 
     async def take(self, item: str) -> bool:
-        """Take a place, or keep the one that the item has; False if there is none."""
+        """Take a slot, or keep the one that the item has; False if there is none."""
         return await self._ask(item, self._most)
 
     async def keep(self, item: str) -> None:
-        """Record the place of an item that has a job, even beyond the bound."""
+        """Record the slot of an item that has a job, even beyond the bound."""
         await self._ask(item, _NO_BOUND)
 
     async def free(self, item: str) -> None:
-        """Release the place of an item."""
+        """Release the slot of an item."""
         await self._memory.attempt(cast("Any", self._memory.client.zrem(_KEY, item)), 0)
 
     async def claim(self, job_id: str, item: str) -> bool:

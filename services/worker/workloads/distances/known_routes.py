@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from services.worker.workloads.distances.places import UNREACHABLE, Leg, Way
+from services.worker.workloads.distances.places import UNREACHABLE, Leg, Route
 from shared.redis.client import RedisClient
 
 _NONE = b"-"
 
 
-class KnownWays:
+class KnownRoutes:
     """Cache of ways in Redis for `ttl_s` seconds; with 0, or while Redis is unavailable, it is empty."""
 
     def __init__(self, memory: RedisClient, provider: str, source: str, decimals: int, ttl_s: int) -> None:
@@ -20,7 +20,7 @@ class KnownWays:
         self._space = f"{{distances}}:{provider}:{where}:{decimals}"  # in braces: one slot of a Redis cluster
         self._ttl_s = ttl_s
 
-    async def find(self, legs: Sequence[Leg]) -> dict[Leg, Way]:
+    async def find(self, legs: Sequence[Leg]) -> dict[Leg, Route]:
         """Return the cached ways."""
         if not self._ttl_s or not legs:
             return {}
@@ -28,7 +28,7 @@ class KnownWays:
         found = await self._memory.attempt(asking, [])
         return {leg: way for leg, value in zip(legs, found, strict=False) if (way := _read(value))}
 
-    async def keep(self, ways: dict[Leg, Way]) -> None:
+    async def keep(self, ways: dict[Leg, Route]) -> None:
         """Store ways."""
         if not self._ttl_s or not ways:
             return
@@ -45,10 +45,10 @@ class KnownWays:
         return f"{self._space}:{mode}:{lat},{lon}:{to_lat},{to_lon}"
 
 
-def _read(value: bytes | None) -> Way | None:
+def _read(value: bytes | None) -> Route | None:
     if value is None:
         return None
     if value == _NONE:
         return UNREACHABLE
     metres, _, seconds = value.partition(b" ")
-    return Way(int(metres), int(seconds))
+    return Route(int(metres), int(seconds))

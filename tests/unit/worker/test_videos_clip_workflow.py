@@ -22,7 +22,7 @@ from batchyard_contracts.workload import (
     WorkloadError,
 )
 from services.worker.workloads.videos.artefacts.folder import Folder
-from services.worker.workloads.videos.course import READY_S, Course
+from services.worker.workloads.videos.clip_workflow import READY_S, ClipWorkflow
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.opening import provider_of
 from services.worker.workloads.videos.providers.client import open_client
@@ -34,7 +34,7 @@ from tests.support.video_jobs import FILE, VideoJobs
 BATCH = UUID("0197f2d4-0000-7000-8000-000000000001")
 
 
-class _Places:
+class _Slots:
     """As many as are wanted."""
 
     def __init__(self) -> None:
@@ -66,22 +66,22 @@ class Rig:
     """A provider, and a way to run items step by step, as the dispatcher would."""
 
     jobs: VideoJobs
-    course: Course
-    places: _Places
+    workflow: ClipWorkflow
+    slots: _Slots
     folder: Path
     now: list[float]
     seen: list[Continuation] = field(default_factory=list)
 
     def limit(self, most: float) -> None:
         """Limit what the batch may cost."""
-        self.course = replace(self.course, spending=SpendingLimit(most))  # type: ignore[arg-type]
+        self.workflow = replace(self.workflow, spending=SpendingLimit(most))  # type: ignore[arg-type]
 
     def context(self, state: Any = None, ordinal: int = 0, *, rerun: bool = False) -> Context:
         return Context(BATCH, ordinal, 1, 1, "", state=state, rerun=rerun)
 
     async def step(self, prompt: str, state: Any = None, ordinal: int = 0, *, rerun: bool = False, **more: Any) -> Any:
         """One run: the state it leaves, or the clip."""
-        answer = await self.course.run(Video(prompt=prompt, **more), self.context(state, ordinal, rerun=rerun))
+        answer = await self.workflow.run(Video(prompt=prompt, **more), self.context(state, ordinal, rerun=rerun))
         if isinstance(answer, Continuation):
             self.seen.append(answer)
             return answer.state
@@ -133,10 +133,10 @@ async def rig_of(name: str, folder: Path, jobs: VideoJobs | None = None, **more:
             }
         )
         async with open_client(settings) as client:
-            places, now = _Places(), [time.time()]
+            slots, now = _Slots(), [time.time()]
             provider = provider_of(settings, client)
-            course = Course(provider, settings, Folder(folder), places, lambda: now[0])  # type: ignore[arg-type]
-            yield Rig(server.jobs, course, places, folder, now)
+            workflow = ClipWorkflow(provider, settings, Folder(folder), slots, lambda: now[0])  # type: ignore[arg-type]
+            yield Rig(server.jobs, workflow, slots, folder, now)
 
 
 async def test_an_item_passes_through_the_provider_to_its_clip(rig: Rig) -> None:
@@ -146,9 +146,9 @@ async def test_an_item_passes_through_the_provider_to_its_clip(rig: Rig) -> None
     assert file.read_bytes() == FILE  # noqa: ASYNC240
     assert file.relative_to(rig.folder).as_posix() == f"{BATCH}/0-1.png", "by what it is, not by what was said of it"
     assert (clip.bytes, clip.sha256) == (len(FILE), hashlib.sha256(FILE).hexdigest())
-    assert (clip.content_type, clip.seconds, clip.provider) == ("image/apng", 8.0, rig.course.provider.name)
+    assert (clip.content_type, clip.seconds, clip.provider) == ("image/apng", 8.0, rig.workflow.provider.name)
     assert rig.jobs.created == {"good morning": 1}
-    assert not rig.places.held
+    assert not rig.slots.held
     assert [p.name for p in file.parent.iterdir()] == [file.name], "nothing is left of the download"
 
 
@@ -193,7 +193,7 @@ async def test_two_that_could_be_it_are_for_a_person(dialect: Rig) -> None:
     assert (await dialect.step("twins", unsure, 1))["job_id"] == made[1]["job_id"], (
         "the other one is known to be another's"
     )
-    dialect.places.owners.clear()
+    dialect.slots.owners.clear()
     with pytest.raises(Ambiguous, match="lists 2"):
         await dialect.step("twins", unsure, 1)
 
@@ -202,7 +202,7 @@ async def test_a_reference_that_the_server_shows_tells_twins_apart(tmp_path: Pat
     async with rig_of("openai", tmp_path, reference="metadata") as rig:
         intents = [await rig.step("twins", ordinal=n) for n in range(2)]
         made = [await rig.step("twins", intents[n], n) for n in range(2)]
-        rig.places.owners.clear()
+        rig.slots.owners.clear()
         found = await rig.step("twins", await rig.step("twins", intents[1], 1, rerun=True), 1)
         assert found["job_id"] == made[1]["job_id"]
 
@@ -237,7 +237,7 @@ async def test_an_interrupted_creation_says_what_came_of_it(dialect: Rig) -> Non
 async def test_an_interrupted_creation_without_an_answer_is_unsure(
     dialect: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.worker.workloads.videos.course._LAST_WORD_S", 0.01)
+    monkeypatch.setattr("services.worker.workloads.videos.clip_workflow._LAST_WORD_S", 0.01)
     called = asyncio.Event()
 
     async def hang(_: object) -> None:
@@ -245,7 +245,7 @@ async def test_an_interrupted_creation_without_an_answer_is_unsure(
         await asyncio.Event().wait()
 
     intent = await dialect.step("good")
-    monkeypatch.setattr(type(dialect.course.provider), "create", lambda _, wanted: hang(wanted))
+    monkeypatch.setattr(type(dialect.workflow.provider), "create", lambda _, wanted: hang(wanted))
     running = asyncio.create_task(dialect.step("good", intent))
     await called.wait()
     running.cancel()
@@ -275,7 +275,7 @@ async def test_a_refusal_of_the_provider_becomes_the_error_that_it_means(
     assert dialect.jobs.created[prompt] == {"failing": 2}.get(
         prompt, prompt not in {"refused", "wrong", "broke", "gone"}
     )
-    assert not dialect.places.held
+    assert not dialect.slots.held
     assert all(job.cancelled for job in dialect.jobs.made.values()) == (prompt == "endless") or not dialect.jobs.made
 
 
@@ -358,7 +358,7 @@ async def test_no_job_is_created_beyond_the_limit_of_a_batch(tmp_path: Path) -> 
         with pytest.raises(Permanent) as caught:
             await rig.whole("good", ordinal=2, seconds=4)
         assert (caught.value.code, rig.jobs.created["good"]) == ("over_budget", 2)
-        assert not rig.places.held
+        assert not rig.slots.held
 
 
 @pytest.mark.parametrize("prompt", ["failing-once", "forgotten-once", "truncated-once", "stumbling", "silent"])
@@ -372,7 +372,7 @@ async def test_a_rate_limit_says_for_how_long(rig: Rig) -> None:
     intent = await rig.step("limited-once")
     with pytest.raises(RateLimited) as caught:
         await rig.step("limited-once", intent)
-    assert caught.value.delay_s == (0.3 if rig.course.provider.name == "openai" else 1.0)
+    assert caught.value.delay_s == (0.3 if rig.workflow.provider.name == "openai" else 1.0)
     await rig.whole("limited-once", intent)
     assert rig.jobs.created["limited-once"] == 1
 
@@ -398,7 +398,7 @@ async def test_polls_become_rarer_and_tell_how_far_it_is(tmp_path: Path) -> None
 
 
 async def test_no_more_jobs_than_there_are_places(dialect: Rig) -> None:
-    dialect.places.most = 1
+    dialect.slots.most = 1
     intent = await dialect.step("good", ordinal=0)
     waiting = await dialect.step("good", ordinal=1)
     assert (intent["step"], waiting["step"]) == ("intended", "waiting")
@@ -409,11 +409,11 @@ async def test_no_more_jobs_than_there_are_places(dialect: Rig) -> None:
 async def test_cancelling_reaches_the_provider(rig: Rig) -> None:
     intent = await rig.step("good")
     made = await rig.step("good", intent)
-    await rig.course.cancel(rig.context(made))
+    await rig.workflow.cancel(rig.context(made))
     assert rig.jobs.made[made["job_id"]].cancelled
-    assert not rig.places.held
-    await rig.course.cancel(rig.context())
-    await rig.course.cancel(rig.context({**made, "job_id": "unknown"}))
+    assert not rig.slots.held
+    await rig.workflow.cancel(rig.context())
+    await rig.workflow.cancel(rig.context({**made, "job_id": "unknown"}))
 
 
 async def test_a_clip_that_is_too_large_is_not_kept(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _AMBIGUOUS = "The records may have been bought; this is not repeated by itself. 
 
 
 @dataclass(frozen=True, slots=True)
-class Radar:
+class PropertyRadarClient:
     """Client of the API over one shared session."""
 
     session: aiohttp.ClientSession
@@ -77,7 +77,7 @@ class Radar:
 
 
 @asynccontextmanager
-async def open_radar() -> AsyncIterator[Radar]:
+async def open_radar() -> AsyncIterator[PropertyRadarClient]:
     """Open the client that the settings describe; it is closed with the worker."""
     settings = LeadsSettings()
     headers = {
@@ -88,4 +88,4 @@ async def open_radar() -> AsyncIterator[Radar]:
     }
     timeout = aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=10)
     async with open_session(headers=headers, timeout=timeout) as session:
-        yield Radar(session, settings)
+        yield PropertyRadarClient(session, settings)

@@ -16,15 +16,15 @@ import structlog
 from batchyard_contracts.workload import Ambiguous, Context, Continuation, Permanent, Transient, WorkloadError
 from services.worker.workloads.videos.artefacts.store import Store
 from services.worker.workloads.videos.download import NotReady, download
+from services.worker.workloads.videos.job_slots import JobSlots
 from services.worker.workloads.videos.model import Clip, Video
-from services.worker.workloads.videos.places import Places
 from services.worker.workloads.videos.providers.provider import (
+    JobRequest,
     MayExist,
     NoList,
     NoSuchJob,
     ProviderJob,
     VideoProvider,
-    Wanted,
 )
 from services.worker.workloads.videos.providers.verdict import of_failure
 from services.worker.workloads.videos.settings import PREFIX, VideosSettings
@@ -45,13 +45,13 @@ _UNASKED_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class ClipWorkflow:
     """Steps that lead an item to its clip, shared by all items of one worker. `clock` gives seconds since 1970."""
 
     provider: VideoProvider
     settings: VideosSettings
     store: Store
-    places: Places
+    slots: JobSlots
     clock: Callable[[], float]
     spending: SpendingLimit | None = None
     """Limit of what the jobs of a batch may cost; None: there is none."""
@@ -66,35 +66,35 @@ class Course:
             answer = await self._step(work, video, context)
         except WorkloadError as error:
             if isinstance(error, Permanent | Ambiguous):
-                await self.places.free(name)
+                await self.slots.free(name)
             raise
         except asyncio.CancelledError:
             if work.step != "made":
                 raise
             return self._later(work)  # so that whoever ended this run knows that there is a job
         if isinstance(answer, Clip):
-            await self.places.free(name)
+            await self.slots.free(name)
         return answer
 
     async def cancel(self, context: Context) -> None:
-        """Cancel the job of an item whose batch was stopped, and release its place."""
+        """Cancel the job of an item whose batch was stopped, and release its slot."""
         work = Work.read(context.state)
         if work and work.job_id and work.provider == self.provider.name:
             with suppress(NoSuchJob):
                 await self.provider.cancel(work.job_id)
             log.info("job cancelled", batch_id=str(context.batch_id), ordinal=context.ordinal, job_id=work.job_id)
-        await self.places.free(context.idempotency_key)
+        await self.slots.free(context.idempotency_key)
 
     async def _step(self, work: Work, video: Video, context: Context) -> Clip | Continuation:
         name = context.idempotency_key
-        wanted = Wanted(video, video.model or self.settings.model, work.reference(name))
+        wanted = JobRequest(video, video.model or self.settings.model, work.reference(name))
         match work.step:
             case "waiting":
-                if not await self.places.take(name):
+                if not await self.slots.take(name):
                     return self._later(work.again())
                 return self._continue(self._next(work, "intended"), 0.0)
             case "intended":
-                await self.places.keep(name)
+                await self.slots.keep(name)
                 if context.rerun:  # not at once: another item's job may have no owner for a moment
                     return self._later(self._next(work, "unsure"))
                 await self._reserve(work, video, context)
@@ -102,7 +102,7 @@ class Course:
             case "unsure":
                 return await self._find(work, wanted, name)
             case "made":
-                await self.places.keep(name)
+                await self.slots.keep(name)
                 return await self._look(work, video, context)
 
     async def _reserve(self, work: Work, video: Video, context: Context) -> None:
@@ -121,7 +121,7 @@ class Course:
             case "unknown":
                 raise Transient("spending_unknown", "Redis is away, so what the batch has cost is not known.")
 
-    async def _create(self, work: Work, wanted: Wanted, name: str) -> Continuation:
+    async def _create(self, work: Work, wanted: JobRequest, name: str) -> Continuation:
         """Create a job. An interrupted run still records whether the job exists, or that this is unknown."""
         unsure = self._next(work, "unsure")
         calling = asyncio.ensure_future(self.provider.create(wanted))
@@ -141,10 +141,10 @@ class Course:
             if isinstance(calling.exception(), MayExist):
                 return self._later(unsure)
             job = calling.result()
-        await self.places.claim(job.id, name)
+        await self.slots.claim(job.id, name)
         return self._later(self._next(work, "made", job_id=job.id), job.progress)
 
-    async def _find(self, work: Work, wanted: Wanted, name: str) -> Continuation:
+    async def _find(self, work: Work, wanted: JobRequest, name: str) -> Continuation:
         """Search for the job that may have been created, until it would have been listed."""
         looked_s = self.clock() - work.since
         try:
@@ -155,8 +155,8 @@ class Course:
             if looked_s > _UNASKED_S:
                 raise Ambiguous(f"{_PERHAPS} Its list could not be had: {error}") from error
             return self._later(work.again())
-        found = await self.places.unclaimed(alike, name)
-        if len(found) == 1 and await self.places.claim(found[0], name):
+        found = await self.slots.unclaimed(alike, name)
+        if len(found) == 1 and await self.slots.claim(found[0], name):
             log.info("job found again", reference=wanted.reference, job_id=found[0])
             return self._continue(self._next(work, "made", job_id=found[0]), 0.0)
         if len(found) > 1:
@@ -252,8 +252,8 @@ class Course:
         """Begin another step, which is stored with the result of this run before the next run acts on it."""
         now = self.clock()
         intended_at = now if step == "intended" else work.intended_at
-        told = {"step": step, "provider": work.provider, "since": now, "intended_at": intended_at}
-        return Work.model_validate({"tries": work.tries, **told, **changes})
+        record = {"step": step, "provider": work.provider, "since": now, "intended_at": intended_at}
+        return Work.model_validate({"tries": work.tries, **record, **changes})
 
     def _later(self, work: Work, progress: float | None = None) -> Continuation:
         return self._continue(work, pause_s(work.runs, self.settings.poll_s, random.random()), progress)
