@@ -82,8 +82,8 @@ def _run(block: Block, session: ShellSession) -> None:
     elif block.language == "sh":
         session.run(block.code)
     elif block.file:
-        with (session.folder / block.file).open("a", encoding="utf-8") as file:
-            file.write(f"\n\n{block.code}")
+        with (session.folder / block.file).open("a", encoding="utf-8") as workload:
+            workload.write(f"\n\n{block.code}")
         session.run(f"batchyard workload test {block.file}")
     else:
         file = session.folder / f"line_{block.line}.{'mjs' if block.language == 'js' else 'py'}"

@@ -12,9 +12,9 @@ from batchyard_contracts.v1.flow import CacheInvalidated
 from batchyard_contracts.v1.values import Dedup, Reuse
 from services.ingest.submission.dedup_index import DedupIndex
 from services.worker.caching.result_cache import CachedResult, ClaimRelease, InFlightItem, ResultCache
-from services.worker.workloads.distances.known_ways import KnownWays
-from services.worker.workloads.distances.places import Leg, Place, Way
-from services.worker.workloads.videos.places import Places
+from services.worker.workloads.distances.known_routes import KnownRoutes
+from services.worker.workloads.distances.places import Leg, Place, Route
+from services.worker.workloads.videos.job_slots import JobSlots
 from shared.redis.client import RedisClient
 from shared.redis.rate_reservations import KeyRate, RateReservations, rate_key
 from shared.redis.spending import SpendingLimit
@@ -53,12 +53,12 @@ async def test_results_are_cached_in_a_cluster(memory: RedisClient, reuse: Reuse
 async def test_rates_places_ways_and_sums_are_kept_in_a_cluster(memory: RedisClient) -> None:
     rates = [KeyRate(rate_key("w", name), 0.01, 1, 1) for name in ("calls:a", "account:b")]
     assert await RateReservations(memory).reserve(rates, 3)
-    places = Places(memory, 3, 60.0)
+    places = JobSlots(memory, 3, 60.0)
     assert await places.take("one")
     assert await places.claim("job-1", "one")
     assert await places.unclaimed(["job-1", "job-2", "job-3"], "two") == ["job-2", "job-3"]
-    ways = {Leg(Place(1.0, 2.0), Place(3.0, float(n))): Way(1000, 60) for n in range(20)}
-    known = KnownWays(memory, "osrm", "http://osrm", 5, 60)
+    ways = {Leg(Place(1.0, 2.0), Place(3.0, float(n))): Route(1000, 60) for n in range(20)}
+    known = KnownRoutes(memory, "osrm", "http://osrm", 5, 60)
     await known.keep(ways)
     assert await known.find(list(ways)) == ways
     assert await SpendingLimit(memory, "videos", 5.0).reserve(UUID(int=1), "call", 1.0) == "reserved"

@@ -66,8 +66,8 @@ def test_options_of_commands_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text("utf-8").replace("\\\n", " ")
     wrong = []
     for line in _LINE.findall(text):
-        command, words = get_command(app), iter(line.split())
-        for word in words:
+        command: Any = get_command(app)
+        for word in line.split():
             if word not in getattr(command, "commands", {}):
                 break
             command = command.commands[word]

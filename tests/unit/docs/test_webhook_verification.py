@@ -17,7 +17,6 @@ from tests.unit.docs.pages import ROOT
 
 SECRET = "whsec_" + "QUJD" * 8
 BODY = payload('{"type":"batch.finished.v1","name":"Ünï","finished_at":"2026-11-30T10:00:00Z"}')
-NOW = datetime.now(UTC)
 Verify = Callable[[str, Mapping[str, str], bytes], None]
 
 
@@ -50,7 +49,8 @@ def verify(request: pytest.FixtureRequest, tmp_path: Path) -> Verify:
     return lambda secret, headers, body: by_node(secret, headers, body, tmp_path)
 
 
-def signed(at: datetime = NOW) -> dict[str, str]:
+def signed(minutes: int = 0) -> dict[str, str]:
+    at = datetime.now(UTC) + timedelta(minutes=minutes)
     return dict(WebhookSigner(SECRET).headers("msg_1", at, BODY))
 
 
@@ -75,7 +75,7 @@ def test_a_webhook_that_was_changed_is_refused(verify: Verify, changed: str) -> 
         verify(secret, headers, body)
 
 
-@pytest.mark.parametrize("minutes", [-6, 6])
+@pytest.mark.parametrize("minutes", [-10, 60])
 def test_a_webhook_of_another_time_is_refused(verify: Verify, minutes: int) -> None:
     with pytest.raises(ValueError, match="too old"):
-        verify(SECRET, signed(NOW + timedelta(minutes=minutes)), BODY)
+        verify(SECRET, signed(minutes), BODY)
