@@ -112,6 +112,13 @@ class PrivateServer:
         await self._recipe.purge_vhost(self._record().ports, name)
         return True
 
+    async def import_definitions(self, file: Path) -> bool:
+        """Import definitions of RabbitMQ; tell whether that was possible."""
+        if not isinstance(self._recipe, RabbitMQ):
+            return False
+        await self._recipe.import_definitions(self._record().ports, file)
+        return True
+
     async def drop_vhost(self, name: str) -> None:
         """Delete a virtual host; nothing where the server is not RabbitMQ."""
         if isinstance(self._recipe, RabbitMQ):

@@ -113,6 +113,10 @@ class RabbitMQ:
         """Delete the messages that wait in the queues of a virtual host."""
         await self._evaluate(ports, _PURGE_VHOST.format(vhost=vhost))
 
+    async def import_definitions(self, ports: Ports, file: Path) -> None:
+        """Import exchanges, queues, users and rights of a file. Passwords of users that exist are replaced."""
+        await self._control(ports, "import_definitions", str(file))
+
     async def _evaluate(self, ports: Ports, expression: str) -> None:
         """Let the node evaluate an expression whose value is `ok`. Raises StackError with any other value.
 

@@ -1,5 +1,6 @@
 """Interface of a stack to each of its servers, and servers that run elsewhere."""
 
+from pathlib import Path
 from signal import Signals
 from typing import Protocol
 
@@ -30,6 +31,10 @@ class Server(Protocol):
 
     async def purge_vhost(self, name: str) -> bool:
         """Delete the messages of a virtual host that `create_vhost` created; tell whether that was possible."""
+        ...
+
+    async def import_definitions(self, file: Path) -> bool:
+        """Import definitions of RabbitMQ; tell whether that was possible."""
         ...
 
     async def drop_vhost(self, name: str) -> None:
@@ -68,6 +73,10 @@ class ExternalServer:
 
     async def purge_vhost(self, name: str) -> bool:
         """Return False: no virtual host was created."""
+        return False
+
+    async def import_definitions(self, file: Path) -> bool:
+        """Return False: definitions are imported by tools on the server's own machine."""
         return False
 
     async def drop_vhost(self, name: str) -> None:

@@ -124,6 +124,10 @@ class Stack:
         check_isolated_name(name)
         return await self._started("rabbitmq").purge_vhost(name)
 
+    async def import_definitions(self, file: Path) -> bool:
+        """Import exchanges, queues, users and rights into RabbitMQ; False where only its own machine can do that."""
+        return await self._started("rabbitmq").import_definitions(file)
+
     async def drop_isolated(self, name: str) -> None:
         """Delete what `create_isolated` created under this name, with its content."""
         check_isolated_name(name)

@@ -36,7 +36,7 @@ from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.queue_depth import queue_depth
 from shared.messaging.rpc_client import RpcClient
-from shared.messaging.topology import declare
+from shared.messaging.topology import prepare
 from shared.postgres.outbox import INTERVAL_S, Outbox
 from shared.postgres.pool import open_pool
 from shared.runtime.background import BackgroundTask
@@ -59,7 +59,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         stack.push_async_callback(pool.close)
         publisher = await Publisher.open(settings.amqp_url, NAME)
         stack.push_async_callback(publisher.close)
-        await declare(publisher.connection)
+        await prepare(publisher.connection, settings.topology, NAME)
         consuming = await connect(settings.amqp_url, f"{NAME}-consume")
         stack.push_async_callback(consuming.close)
 
@@ -70,7 +70,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         summary_wake = asyncio.Event()
         batch_changes = BatchChangePublisher(outbox, progress, summary_wake.set)
         retry_policy = SummaryRetryPolicy(settings.aggregator_summary_attempts, settings.aggregator_summary_timeout_s)
-        summary_requester = SummaryRequester(store, publisher, batch_changes, _now, retry_policy)
+        summary_requester = SummaryRequester(store, publisher, batch_changes, _now, retry_policy, settings.topology)
         summary_handler = SummaryHandler(store, batch_changes, _now)
         outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now)
         batch_handler = BatchHandler(store, batch_changes, _now)

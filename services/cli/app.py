@@ -16,6 +16,7 @@ from services.cli.commands import (
     rates,
     results,
     submit,
+    topology,
     workload,
 )
 from services.cli.commands.plain_help import HelpCommand, RootGroup
@@ -85,6 +86,7 @@ _PANELS = {
 }
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Platform")
 app.add_typer(keys.app, name="keys", rich_help_panel="Platform")
+app.add_typer(topology.app, name="topology", rich_help_panel="Platform")
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(_command.__name__.rstrip("_").replace("_", "-"), cls=HelpCommand, rich_help_panel=_panel)(_command)

@@ -15,7 +15,7 @@ from services.dispatcher.leadership.session import HEARTBEAT_S, Resources, Sessi
 from services.dispatcher.settings import DispatcherSettings
 from shared.messaging.connection import connect
 from shared.messaging.publisher import Publisher
-from shared.messaging.topology import declare
+from shared.messaging.topology import prepare
 from shared.postgres.migrations import migrate
 from shared.redis.client import RedisClient
 from shared.runtime.background import UNREADY_AFTER_S, BackgroundTask
@@ -33,7 +33,7 @@ async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[N
     """Open the connections of the process, and dispatch whenever this process holds the lease."""
     await migrate(settings, "dispatcher", "services.dispatcher.persistence")
     publisher = await retry_transient(lambda: Publisher.open(settings.amqp_url, "dispatcher"), "RabbitMQ")
-    await retry_transient(lambda: _declare(publisher.connection), "RabbitMQ")
+    await retry_transient(lambda: _prepare(publisher.connection, settings), "RabbitMQ")
     connection = await connect(settings.amqp_url, "dispatcher-consume", HEARTBEAT_S)
     memory = RedisClient(settings.redis_url)
     dispatcher = Dispatcher(Resources(settings, runtime.health, publisher, connection, memory))
@@ -48,10 +48,10 @@ async def app(settings: DispatcherSettings, runtime: Runtime) -> AsyncIterator[N
         await memory.close()
 
 
-async def _declare(connection: AbstractRobustConnection) -> None:
+async def _prepare(connection: AbstractRobustConnection, settings: DispatcherSettings) -> None:
     await connection.connected.wait()
     try:
-        await declare(connection)
+        await prepare(connection, settings.topology, "dispatcher")
     except RuntimeError as error:  # connection lost meanwhile; the library raises nothing more specific
         raise AMQPConnectionError(str(error)) from error
 

@@ -12,6 +12,7 @@ from batchyard_contracts.v1.flow import BatchResend, NotifierAnnounced, SourceEn
 from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.invalid_command import refusal_of
 from services.ingest.api.service import IngestService
+from services.ingest.api.workload_queues import WorkloadQueues
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.control.retry_preview import RetryPreviewer
@@ -40,7 +41,7 @@ from services.ingest.submission.upload_service import UploadService
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
-from shared.messaging.topology import declare
+from shared.messaging.topology import TopologyMode, prepare
 from shared.postgres.outbox import INTERVAL_S, Outbox
 from shared.postgres.pool import open_pool
 from shared.redis.client import RedisClient
@@ -156,6 +157,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             waiting_reasons,
             registry,
             notifier,
+            await stack.enter_async_context(WorkloadQueues.open(settings.topology_amqp_url)),
         )
         consumer = Consumer(settings.amqp_url, publisher, "ingest", anonymous_owner=settings.anonymous_owner)
         consumer.subscribe(
@@ -190,7 +192,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             concurrency=1,
         )
         stack.push_async_callback(consumer.stop)
-        consuming = runtime.spawn(_consume(publisher, consumer), "consumers")
+        consuming = runtime.spawn(_consume(publisher, consumer, settings.topology), "consumers")
         stack.push_async_callback(_stop_and_wait, consuming.cancel, consuming)
         await asyncio.wait([consuming], timeout=BROKER_PATIENCE_S)
 
@@ -214,9 +216,9 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         yield
 
 
-async def _consume(publisher: Publisher, consumer: Consumer) -> None:
-    """Declare the queues and consume commands, as soon as the broker is available."""
-    await declare(publisher.connection)
+async def _consume(publisher: Publisher, consumer: Consumer, mode: TopologyMode) -> None:
+    """Have the queues and consume commands, as soon as the broker is available."""
+    await prepare(publisher.connection, mode, "ingest")
     await consumer.start()
 
 

@@ -20,6 +20,12 @@ def _with_form(key: SecretStr) -> SecretStr:
 class IngestSettings(Settings):
     """Settings for the HTTP API, its keys, and backpressure."""
 
+    topology_amqp_url: str | None = Field(
+        None,
+        description="RabbitMQ as a user with the right to declare queues: those of announced workloads are declared",
+        examples=["amqp://topology:password@127.0.0.1:5672/"],
+        repr=False,
+    )
     http_host: str = Field("127.0.0.1", description="address on which the HTTP API is served")
     http_port: int = Field(
         8000, ge=0, le=65535, description="port of the HTTP API; 0: a free port, which the log names"

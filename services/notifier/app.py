@@ -25,7 +25,7 @@ from services.notifier.settings import NotifierSettings
 from shared.messaging.consumer import Consumer, Route
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
-from shared.messaging.topology import declare
+from shared.messaging.topology import prepare
 from shared.postgres.pool import open_pool
 from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
@@ -50,7 +50,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
         publisher = await Publisher.open(settings.amqp_url, "notifier")
         stack.push_async_callback(publisher.close)
         runtime.health.add_readiness_check("RabbitMQ", publisher.connection.connected.is_set)
-        await declare(publisher.connection)
+        await prepare(publisher.connection, settings.topology, "notifier")
 
         store = DeliveryStore(pool)
         schedule = BackoffSchedule(settings.delivery_schedule)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -31,7 +31,7 @@ from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
-from shared.messaging.topology import declare
+from shared.messaging.topology import prepare, queues_of
 from shared.redis.client import RedisClient
 from shared.redis.rate_reservations import RateReservations
 from shared.runtime.background import BackgroundTask
@@ -51,7 +51,6 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
     async with AsyncExitStack() as stack:
         publisher = await Publisher.open(settings.amqp_url, "worker")
         stack.push_async_callback(publisher.close)
-        await declare(publisher.connection, [*topology.QUEUES, *_queues(workloads.values())])
         connection = await connect(settings.amqp_url, "worker-consume")
         stack.push_async_callback(connection.close)
         redis = RedisClient(settings.redis_url)
@@ -63,6 +62,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         consumers: list[ChunkConsumer] = []
         quarantine_consumers: list[QuarantineConsumer] = []
         manifests = [workload.announcement() for workload in workloads.values()]
+        await _prepare(publisher, settings, worker_id, manifests)
         for workload in _available(workloads, manifests):
             resources = await stack.enter_async_context(workload.lifespan())
             slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
@@ -113,14 +113,12 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
                 asyncio.get_running_loop().call_later(settings.drain_timeout_s, _interrupt, holders)
 
 
-def _queues(workloads: Iterable[registry.AnyWorkload]) -> Iterator[topology.Queue]:
-    for workload in workloads:
-        yield from topology.work_queues(workload.name)
-        yield topology.quarantine_queue(workload.name)
-        if workload.summary_definition:
-            yield topology.summary_queue(workload.name)
-        for question in workload.question_definitions:
-            yield topology.question_queue(workload.name, question)
+async def _prepare(publisher: Publisher, settings: WorkerSettings, worker_id: str, manifests: list[Manifest]) -> None:
+    """Have the queues there. Where workers may declare none, ingest declares those of the workloads it hears of."""
+    if settings.topology == "check":
+        await _announce(publisher, worker_id, manifests)
+    queues = [queue for manifest in manifests for queue in queues_of(manifest)]
+    await prepare(publisher.connection, settings.topology, "worker", queues)
 
 
 async def _announce(publisher: Publisher, worker_id: str, manifests: list[Manifest]) -> None:

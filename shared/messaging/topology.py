@@ -1,17 +1,69 @@
-"""Declares the exchanges, queues and bindings that the contracts name."""
+"""Declares the exchanges, queues and bindings that the contracts name, or waits until somebody has declared them."""
 
+import asyncio
 from collections.abc import Iterable
+from typing import Literal
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractRobustConnection, ExchangeType
-from aio_pika.exceptions import ChannelPreconditionFailed
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from batchyard_contracts import topology
+from batchyard_contracts.v1.manifest import Manifest
 from shared.messaging.connection import open_channel
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
+TopologyMode = Literal["declare", "check"]
+"""`check`: the process has no right to declare, so that it waits for queues that are missing."""
+_LOOK_INTERVAL_S = 0.5
+_REMIND_AFTER_S = 10.0
+
+
+def queues_of(manifest: Manifest) -> list[topology.Queue]:
+    """Return the queues of a workload that workers consume, those of its summary and its questions included."""
+    name = manifest.name
+    return [
+        *topology.work_queues(name),
+        topology.quarantine_queue(name),
+        *([topology.summary_queue(name)] if manifest.summary_schema is not None else []),
+        *(topology.question_queue(name, question) for question in manifest.questions),
+    ]
+
+
+async def prepare(
+    connection: AbstractRobustConnection,
+    mode: TopologyMode,
+    service: str,
+    further: Iterable[topology.Queue] = (),
+) -> None:
+    """Return as soon as the queues of a service and the further ones are there; until then say what is missing."""
+    if mode == "declare":
+        await declare(connection, [*topology.QUEUES, *further])
+        return
+    own = [queue for queue in topology.QUEUES if queue.name.startswith(f"{service}.")]
+    await retry_transient(lambda: _wait_for(connection, [*own, *further]), "RabbitMQ")
+
+
+async def _wait_for(connection: AbstractRobustConnection, queues: Iterable[topology.Queue]) -> None:
+    loop = asyncio.get_running_loop()
+    for queue in queues:
+        reminded_at = -_REMIND_AFTER_S
+        while not await _exists(connection, queue.name):
+            if loop.time() >= reminded_at + _REMIND_AFTER_S:
+                log.warning("waiting for a queue", queue=queue.name, advice="run `batchyard topology apply`")
+                reminded_at = loop.time()
+            await asyncio.sleep(_LOOK_INTERVAL_S)  # RabbitMQ does not tell when a queue is declared
+
+
+async def _exists(connection: AbstractRobustConnection, queue: str) -> bool:
+    async with await open_channel(connection) as channel:
+        try:
+            await channel.declare_queue(queue, passive=True, robust=False)
+        except ChannelNotFoundEntity:
+            return False
+        return True
 
 
 async def declare(connection: AbstractRobustConnection, queues: Iterable[topology.Queue] = topology.QUEUES) -> None:

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, 6 or later", repr=False)
     database_pool: int = Field(5, ge=1, le=100, description="largest number of PostgreSQL connections of a process")
+    topology: Literal["declare", "check"] = Field(
+        "declare",
+        description="declare the exchanges and queues, which takes the right to, or wait until they are there",
+    )
     anonymous_owner: Owner | None = Field(
         None,
         description="owner of AMQP messages without the property `user_id`; without it they are refused",

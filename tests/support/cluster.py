@@ -4,7 +4,7 @@ import asyncio
 import json
 import tempfile
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import aiohttp
 import asyncpg
+from yarl import URL
 
 from batchyard_contracts.client import Client
 from batchyard_contracts.v1.events import BatchFinished
@@ -85,13 +86,16 @@ async def running_cluster(
     replicas: int = 1,
     known: Sequence[str] = ("noop",),
     token: str | None = None,
+    brokers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Cluster]:
     """Start the services and wait until a batch can be submitted; stop them at the end.
 
     `replicas`: the number of processes of each service but the worker. `token`: that of the client over HTTP.
+    `brokers`: addresses of RabbitMQ by service, and that of the `client`, if they have users of their own.
     """
     ports = free_ports(replicas)
     urls = [f"http://127.0.0.1:{port}" for port in ports]
+    client_url = (brokers or {}).get("client", servers.amqp_url)
     headers = {"Authorization": f"Bearer {token}"} if token else None
     with tempfile.TemporaryDirectory(prefix="cluster-") as name:
         folder = Path(name)
@@ -99,7 +103,7 @@ async def running_cluster(
         async with (
             WebhookReceiver(SECRET) as webhooks,
             Mailbox() as mailbox,
-            Client.connect(servers.amqp_url) as client,
+            Client.connect(client_url, owner=(brokers and URL(client_url).user) or "default") as client,
             aiohttp.ClientSession(f"{urls[0]}/api/v1/", headers=headers) as http,
         ):
             settings = {
@@ -115,7 +119,7 @@ async def running_cluster(
                 "BATCHYARD_TRACE_FILE": str(folder / "spans.jsonl"),
             }
             plan = Plan(folder, workers=workers, environment=settings | (environment or {}))
-            started = list(_programs(plan, servers, ports))
+            started = [_as_user(program, brokers or {}) for program in _programs(plan, servers, ports)]
             try:
                 await supervisor.start(*started)
                 for workload in known:
@@ -134,6 +138,11 @@ def _programs(plan: Plan, servers: Servers, http_ports: Sequence[int]) -> Iterat
         for program in programs(replace(plan, workers=1), servers, port):
             if program.name != "worker":
                 yield replace(program, name=f"{program.name}-{number}")
+
+
+def _as_user(program: Program, brokers: Mapping[str, str]) -> Program:
+    url = brokers.get(program.name.partition("-")[0])
+    return replace(program, env={**program.env, "BATCHYARD_AMQP_URL": url}) if url else program
 
 
 def _errors(log: Path) -> Iterator[str]:

@@ -60,6 +60,11 @@ class IsolatedServers:
                 del _purges[servers.amqp_url]
                 asyncio.run(self._stack.drop_isolated(name))
 
+    def import_definitions(self, file: Path) -> None:
+        """Give RabbitMQ users and rights; skip the test where that is not possible from here."""
+        if not asyncio.run(self._stack.import_definitions(file)):
+            pytest.skip("RabbitMQ runs elsewhere, so that it imports no definitions from here.")
+
 
 @contextlib.contextmanager
 def running_servers(home: Path, *, alone: bool = False) -> Iterator[IsolatedServers]:

@@ -17,7 +17,7 @@ from services.aggregator.domain.summary import SummaryRetryPolicy, summary_reque
 from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from shared.messaging.publisher import Publisher, outgoing
-from shared.messaging.topology import declare
+from shared.messaging.topology import TopologyMode, declare
 from shared.postgres.outbox import OutboxMessage
 from shared.runtime.errors import PublishFailed
 
@@ -36,7 +36,9 @@ class SummaryRequester:
         batch_changes: BatchChangePublisher,
         clock: Callable[[], datetime],
         retry_policy: SummaryRetryPolicy,
+        mode: TopologyMode = "declare",
     ) -> None:
+        self._mode = mode
         self._store = store
         self._publisher = publisher
         self._batch_changes = batch_changes
@@ -67,6 +69,8 @@ class SummaryRequester:
         try:
             await self._publisher.publish([message])
         except PublishFailed:  # the queue was deleted; declare it again
+            if self._mode == "check":
+                raise
             await declare(self._publisher.connection, [topology.summary_queue(request.workload)])
             await self._publisher.publish([message])
         await transaction.save([after])

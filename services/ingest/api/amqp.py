@@ -18,6 +18,7 @@ from batchyard_contracts.v1.commands import (
 )
 from batchyard_contracts.v1.flow import NotifierAnnounced, WorkerAnnounced
 from batchyard_contracts.v1.values import Owner
+from services.ingest.api.workload_queues import WorkloadQueues
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.domain.actor import Actor
@@ -54,6 +55,7 @@ class CommandHandlers:
         waiting_reasons: WaitingReasons,
         registry: WorkloadRegistry,
         notifier: NotifierRegistry,
+        workload_queues: WorkloadQueues,
     ) -> None:
         self._submitter = submitter
         self._appender = appender
@@ -62,6 +64,7 @@ class CommandHandlers:
         self._waiting_reasons = waiting_reasons
         self._registry = registry
         self._notifier = notifier
+        self._workload_queues = workload_queues
         self._batch_locks = KeyedLock()
         self._given_up: set[tuple[str, UUID]] = set()
         """Owners and batches with commands in progress that come after one which waited in vain."""
@@ -97,8 +100,9 @@ class CommandHandlers:
         return await self._cache_invalidator.invalidate(command)
 
     async def on_worker_announced(self, message: WorkerAnnounced, envelope: Envelope) -> None:
-        """Register the workloads of a worker."""
+        """Register the workloads of a worker, and declare their queues if that is left to this service."""
         await self._registry.register(message, redelivered=envelope.redelivered)
+        await self._workload_queues.declare(message.manifests)
 
     async def on_notifier_announced(self, message: NotifierAnnounced, _: Envelope) -> None:
         """Record what the notifier can send."""

@@ -1,8 +1,11 @@
 """Messages of clients: each has an owner, the type of its routing key, and asks about its owner's data only."""
 
 import uuid
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Envelope
@@ -10,8 +13,8 @@ from batchyard_contracts.topology import Queue, question_queue
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.queries import BatchesQuery, ResultsQuery, WorkloadQuery
 from shared.messaging.client_messages import ClientMessages
-from shared.messaging.delivery import Delivery
-from shared.runtime.errors import NotPermitted
+from shared.messaging.delivery import Delivery, decode, to_delivery
+from shared.runtime.errors import MessageRejected, NotPermitted
 
 
 def sent(
@@ -93,3 +96,20 @@ def test_messages_between_services_are_not_checked() -> None:
     told = sent("batch.accepted.v1", exchange=topology.FLOW)
     assert checks.identify(told) is told
     checks.check_sender(told)
+
+
+@pytest.mark.parametrize("header", ["CC", "BCC"])
+def test_a_message_that_asks_for_copies_is_refused(header: str) -> None:
+    """Brokers up to 4.0.1 check no permission for the routing keys of these headers."""
+    fields = dict.fromkeys(("message_id", "correlation_id", "reply_to", "app_id", "user_id", "timestamp"))
+    copied = SimpleNamespace(
+        **fields,
+        body=b"{}",
+        type="batch.submit.v1",
+        exchange=topology.COMMANDS,
+        routing_key="batch.submit.v1",
+        redelivered=False,
+        headers={header: ["cache.invalidate.v1"]},
+    )
+    with pytest.raises(MessageRejected, match=f"header {header} is not allowed"):
+        decode(to_delivery(cast("AbstractIncomingMessage", copied)), {BatchSubmit.type: BatchSubmit})

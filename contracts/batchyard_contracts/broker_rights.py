@@ -1,0 +1,143 @@
+"""Rights of the users of RabbitMQ as data: each service, an operator and a client may do what they need, and no more.
+
+They suppose that the user `topology` has declared the exchanges and queues; services with `BATCHYARD_TOPOLOGY=check`
+declare none. Patterns are RabbitMQ's: regular expressions over names of exchanges and queues.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from batchyard_contracts import topology
+from batchyard_contracts.topology import Binding, Queue
+
+NOTHING = "^$"
+DEFAULT_EXCHANGE = "amq.default"
+"""Name by which permissions know the exchange that has none: it carries the answers to questions."""
+_OWN_QUEUE = r"amq\.gen-.*"
+"""Exclusive queue that the broker names; no other connection may use it."""
+_WORKLOAD = "[a-z][a-z0-9-]{0,47}"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRights:
+    """Patterns of the routing keys that a user may publish with, and bind queues with, on a topic exchange."""
+
+    write: str = NOTHING
+    read: str = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Rights of one user in the virtual host. An exchange that `topics` does not name has no rights by routing key."""
+
+    configure: str = NOTHING
+    """Names of what the user may declare and delete."""
+    write: str = NOTHING
+    """Names of exchanges to which it may publish, and of queues that it may bind."""
+    read: str = NOTHING
+    """Names of queues that it may consume and purge, and of exchanges from which it may bind queues."""
+    topics: Mapping[str, TopicRights] = field(default_factory=dict)
+
+
+def _one_of(*patterns: str) -> str:
+    return f"^({'|'.join(patterns)})$"
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    return [re.escape(name).replace("\\-", "-") for name in names]
+
+
+def _queues(*queues: Queue) -> list[str]:
+    return _names(queue.name for queue in queues)
+
+
+def _types(bindings: Iterable[Binding]) -> list[str]:
+    """Return patterns of the routing keys of bindings, each for every version."""
+    return sorted(re.escape(binding.routing_key.removesuffix(".*")) for binding in bindings)
+
+
+def _writes(*exchanges: str) -> list[str]:
+    return _names((*exchanges, topology.DEAD))
+
+
+_EVERYTHING = r"^(batchyard|ingest|dispatcher|worker|aggregator|notifier|work)\..*$"
+_CONTROL_QUEUE = r"worker\.control\..*"
+_FROM_WORKERS = _one_of(*_names(sorted(topology.FROM_WORKERS)))
+_CLIENT_COMMANDS = rf"^({'|'.join(_types(topology.INGEST_COMMANDS.bindings))})\.v[0-9]+$"
+_OF_OWNER = rf"^[a-z_]+\.[a-z_]+\.v[0-9]+\.({_WORKLOAD}|unknown|\*)\.{{username}}$"
+
+USERS: Mapping[str, Rights] = {
+    "topology": Rights(_EVERYTHING, _EVERYTHING, _EVERYTHING),
+    "ingest": Rights(
+        configure=_one_of(_OWN_QUEUE),
+        write=_one_of(
+            *_writes(topology.FLOW, topology.EVENTS, topology.INQUIRIES, topology.OPERATORS, DEFAULT_EXCHANGE),
+            _OWN_QUEUE,
+        ),
+        read=_one_of(
+            *_queues(topology.INGEST_COMMANDS, topology.INGEST_SOURCES, topology.INGEST_WORKERS),
+            *_names([topology.EVENTS]),
+            _OWN_QUEUE,
+            r".+\.dead",
+        ),
+    ),
+    "dispatcher": Rights(
+        write=_one_of(*_writes(topology.FLOW, topology.WORK, topology.EVENTS, DEFAULT_EXCHANGE)),
+        read=_one_of(
+            *_queues(
+                topology.DISPATCHER_PAGES,
+                topology.DISPATCHER_OUTCOMES,
+                topology.DISPATCHER_CONTROL,
+                topology.DISPATCHER_HEARTBEATS,
+                topology.DISPATCHER_QUERIES,
+            )
+        ),
+    ),
+    "worker": Rights(
+        configure=_one_of(_CONTROL_QUEUE),
+        write=_one_of(*_writes(topology.FLOW, topology.INQUIRIES, DEFAULT_EXCHANGE), _CONTROL_QUEUE),
+        read=_one_of(
+            rf"work\.{_WORKLOAD}\.(immediate|normal|low|quarantine|summary|question\..+)",
+            *_queues(topology.WORKER_CACHE),
+            *_names([topology.FLOW]),
+            _CONTROL_QUEUE,
+        ),
+        topics={topology.FLOW: TopicRights(_FROM_WORKERS, r"^batch\.(controlled|stopped)\.v[0-9]+$")},
+    ),
+    "aggregator": Rights(
+        write=_one_of(*_writes(topology.FLOW, topology.WORK, topology.EVENTS, topology.INQUIRIES, DEFAULT_EXCHANGE)),
+        read=_one_of(
+            *_queues(
+                topology.AGGREGATOR_OUTCOMES,
+                topology.AGGREGATOR_ASIDE,
+                topology.AGGREGATOR_CONTROL,
+                topology.AGGREGATOR_QUERIES,
+            )
+        ),
+    ),
+    "notifier": Rights(
+        write=_one_of(*_writes(topology.FLOW, DEFAULT_EXCHANGE)),
+        read=_one_of(*_queues(topology.NOTIFIER_INBOX, topology.NOTIFIER_QUERIES)),
+        topics={topology.FLOW: TopicRights(write=r"^notifier\.announced\.v[0-9]+$")},
+    ),
+    "operator": Rights(
+        write=_one_of(*_names([topology.OPERATORS, DEFAULT_EXCHANGE])),
+        read=_one_of(r".+\.dead"),
+    ),
+}
+"""Users that every installation has, with their rights."""
+
+
+def client_rights(owner: str) -> Rights:
+    """Return the rights of a client. Its user has the name of the owner, so that `{username}` stands for it."""
+    named = rf"batchyard\.client\.{re.escape(owner)}\..*"
+    return Rights(
+        configure=_one_of(_OWN_QUEUE, named),
+        write=_one_of(*_names([topology.COMMANDS, topology.QUERIES]), _OWN_QUEUE, named),
+        read=_one_of(*_names([topology.EVENTS]), _OWN_QUEUE, named),
+        topics={
+            topology.COMMANDS: TopicRights(write=_CLIENT_COMMANDS),
+            topology.EVENTS: TopicRights(read=_OF_OWNER),
+        },
+    )
