@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 
 from batchyard_contracts.api_keys import is_api_key
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Owner
 from shared.runtime.errors import ConfigurationError
-from shared.runtime.settings import Settings, check_pair
+from shared.runtime.settings import Settings, check_pair, encrypted_url
 
 
 def _with_form(key: SecretStr) -> SecretStr:
@@ -100,6 +100,11 @@ class IngestSettings(Settings):
     audit_entries: int = Field(
         5_000_000, ge=1000, le=1_000_000_000, description="largest number of entries of the audit; the oldest ones go"
     )
+
+    @field_validator("topology_amqp_url")
+    @classmethod
+    def _encrypted_topology(cls, url: str | None, info: ValidationInfo) -> str | None:
+        return encrypted_url(url, info) if url else None
 
     def check_files(self) -> None:
         """Raise `ConfigurationError` when a file that a setting names is not there, or a certificate has no key."""

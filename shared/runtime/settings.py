@@ -85,13 +85,7 @@ class Settings(BaseSettings):
     @field_validator("amqp_url", "database_url", "redis_url")
     @classmethod
     def _encrypted(cls, url: str, info: ValidationInfo) -> str:
-        url = with_tls(url, _files(info.data))
-        if not info.data.get("allow_clear_passwords") and (hosts := hosts_reached_in_clear(url)):
-            raise ValueError(
-                f"its password would travel unencrypted to {hosts[0]}: use amqps://, rediss:// or sslmode=verify-full, "
-                "or set BATCHYARD_ALLOW_CLEAR_PASSWORDS=true"
-            )
-        return url
+        return encrypted_url(url, info)
 
     def check_files(self) -> None:
         """Raise `ConfigurationError` when a file that a setting names is not there, or a certificate has no key."""
@@ -110,6 +104,17 @@ class Settings(BaseSettings):
         """Return the hosts to which passwords travel unencrypted, because a setting allows it."""
         urls = (self.amqp_url, self.database_url, self.redis_url)
         return sorted({host for url in urls for host in hosts_reached_in_clear(url)})
+
+
+def encrypted_url(url: str, info: ValidationInfo) -> str:
+    """Return an address with the settings of TLS. Raises `ValueError` if its password would travel unencrypted."""
+    url = with_tls(url, _files(info.data))
+    if not info.data.get("allow_clear_passwords") and (hosts := hosts_reached_in_clear(url)):
+        raise ValueError(
+            f"its password would travel unencrypted to {hosts[0]}: use amqps://, rediss:// or sslmode=verify-full, "
+            "or set BATCHYARD_ALLOW_CLEAR_PASSWORDS=true"
+        )
+    return url
 
 
 def _files(values: Mapping[str, Any]) -> TlsFiles:
