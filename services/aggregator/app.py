@@ -47,6 +47,9 @@ _CONTROL_CONCURRENCY = 2
 _ASIDE_MESSAGES_PER_TRANSACTION = 4
 """Messages of many settled items per transaction; few, because each transaction holds the lock of its batch."""
 _QUERY_CONCURRENCY = 5
+SESSION = {"enable_bitmapscan": "off"}
+"""Settings of PostgreSQL sessions. While the statistics do not know a new batch, a bitmap scan seems cheap: each page
+of its outcomes would read and sort all that follow, which takes time by the square of the batch."""
 _OUTBOX_CLEANUP_INTERVAL_S = 600.0
 
 
@@ -55,7 +58,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
     """Run the aggregator until the block is left; then finish and publish what is in progress, and disconnect."""
     health = runtime.health
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings, NAME, "services.aggregator.persistence")
+        pool = await open_pool(settings, NAME, "services.aggregator.persistence", SESSION)
         stack.push_async_callback(pool.close)
         publisher = await Publisher.open(settings.amqp_url, NAME)
         stack.push_async_callback(publisher.close)

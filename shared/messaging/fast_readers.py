@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from batchyard_contracts.v1.queries import MAX_PAGE
+from batchyard_contracts.v1.queries import MAX_RESULTS
 from batchyard_contracts.v1.values import (
     MAX_ID,
     MAX_INTEGER,
@@ -122,8 +122,8 @@ class RawResult(msgspec.Struct, gc=False):
 
 
 class RawResultPage(msgspec.Struct):
-    """`ResultsReply`."""
+    """`ResultsPage`."""
 
-    items: Annotated[list[RawResult], msgspec.Meta(max_length=MAX_PAGE)] = []
+    items: Annotated[list[RawResult], msgspec.Meta(max_length=MAX_RESULTS)] = []
     found: bool = True
     next_after: Annotated[int, msgspec.Meta(ge=-1, le=MAX_INTEGER)] | None = None

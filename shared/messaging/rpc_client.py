@@ -50,8 +50,9 @@ class RpcClient:
         *,
         timeout_s: float = _TIMEOUT_S,
         exchange: str = INQUIRIES,
+        older_type: str | None = None,
     ) -> ReplyT:
-        """Send a query and return the decoded reply.
+        """Send a query and return the decoded reply. `older_type`: an older service's type of it, in the same form.
 
         A query whose connection is lost is sent again, so queries have to be idempotent. Raises `QueryTimeout` after
         `timeout_s` seconds, `QueryRefused` if the service replied with an error or with a body that cannot be read,
@@ -69,7 +70,7 @@ class RpcClient:
             raise QueryTimeout(f"No service answered {message.type} within {timeout_s:g} s. Is it running?") from error
         if received.type == QueryFailed.type:
             raise QueryRefused(QueryFailed.decode(received.body).detail)
-        if received.type != reply.type:
+        if received.type not in {reply.type, older_type}:
             raise QueryRefused(f"Expected {reply.type} as the reply to {message.type}, got {received.type}.")
         try:
             return reply.decode(received.body)

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from batchyard_contracts.ids import uuid7
@@ -14,6 +15,7 @@ from batchyard_contracts.v1.queries import (
     BatchesReply,
     FailuresQuery,
     FailuresReply,
+    ResultsPage,
     ResultsQuery,
     ResultsReply,
     SelectionQuery,
@@ -21,6 +23,7 @@ from batchyard_contracts.v1.queries import (
 )
 from batchyard_contracts.v1.values import ItemError
 from devstack import Servers
+from services.aggregator.app import SESSION
 from tests.support.ledger_messages import BATCH, accepted, processed, sealed, settled
 from tests.support.running_aggregator import Neighbours, at_work
 
@@ -94,6 +97,52 @@ async def test_pages_of_large_results_are_short(clean: Servers) -> None:
         assert [[item.ordinal for item in page.items] for page in found] == [[0, 1], [2, 3], [4, 5], [6], [7]]
         assert all(item.result == big for page in found[:3] for item in page.items)
         assert found[3].items[0].result == huge.result
+
+
+async def test_a_large_page_has_the_outcomes_of_many_small_ones(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(3001))
+        for first in range(0, 3000, 1000):
+            rows = {n: ItemOutcome(ordinal=n, status="succeeded", result=n) for n in range(first, first + 1000)}
+            rows[first] = failure(first, "bad")
+            await around.send(processed(rows))
+        await around.send(settled("duplicate", [3000]))
+        await around.finished()
+        small = await pages(around, ResultsQuery(owner="ann", batch_id=BATCH, limit=700))
+        large = await around.query(ResultsQuery(owner="ann", batch_id=BATCH, max_items=10_000), ResultsPage)
+        assert large.next_after is None
+        assert large.items == [item for page in small for item in page.items]
+        part = await around.query(ResultsQuery(owner="ann", batch_id=BATCH, after=9, max_items=1500), ResultsPage)
+        assert (part.items, part.next_after) == (large.items[10:1510], 1509)
+        unknown = await around.query(ResultsQuery(owner="eve", batch_id=BATCH, max_items=1500), ResultsPage)
+        assert not unknown.found
+
+
+@pytest.mark.parametrize("filters", [(None, None, None, False), (None, "bad", None, True), (None, None, "c", True)])
+async def test_a_page_of_a_batch_that_the_statistics_do_not_know_reads_its_rows_alone(
+    clean: Servers, filters: tuple[str | None, str | None, str | None, bool]
+) -> None:
+    """Otherwise each page sorts the rest of the batch, and a million results take time by the square."""
+    async with at_work(clean) as around:
+        await around.execute(
+            """INSERT INTO outcomes (batch, ordinal, round, attempts, cached, status, error_code, result)
+            SELECT 7, n, 1, 1, false, CASE WHEN n % 2 = 0 THEN 'succeeded' ELSE 'failed' END, 'bad', 'null'
+            FROM generate_series(0, 39999) AS n"""
+        )
+        await around.execute("INSERT INTO failures SELECT batch, ordinal, 'c' FROM outcomes WHERE status = 'failed'")
+        session = {"search_path": "aggregator", **SESSION}
+        connection = await asyncpg.connect(clean.database_url, server_settings=session)
+        try:
+            async with connection.transaction():
+                page = "SELECT count(*) FROM result_page(7, 9999, 500, 1500000, $1, $2, $3, $4)"
+                assert await connection.fetchval(page, *filters) == 501
+                read = await connection.fetch(
+                    "SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables "
+                    "WHERE schemaname = 'aggregator' AND relname IN ('outcomes', 'failures')"
+                )
+                assert 501 <= sum(row["rows"] for row in read) <= 3 * 501
+        finally:
+            await connection.close()
 
 
 async def test_a_hundred_results_cost_less_than_twenty_answers_with_one(clean: Servers) -> None:

@@ -19,6 +19,7 @@ from batchyard_contracts.v1.queries import (
     FailuresQuery,
     FailuresReply,
     QueryFailed,
+    ResultsPage,
     ResultsQuery,
     ResultsReply,
     WorkersQuery,
@@ -50,6 +51,8 @@ class FakeAggregator:
     def __init__(self) -> None:
         self.queries: list[ResultsQuery] = []
         self.fail_after: int | None = None
+        self.is_older = False
+        """True: it is of a version without large pages."""
 
     def results(self, query: ResultsQuery) -> Message:
         self.queries.append(query)
@@ -62,8 +65,11 @@ class FakeAggregator:
             and query.status in (None, item.status)
             and query.error_code in (None, item.error.code if item.error else None)
         ]
-        page = fitting[: query.limit]
-        return ResultsReply(items=page, next_after=page[-1].ordinal if len(fitting) > len(page) else None)
+        limit, reply = query.limit, ResultsReply
+        if query.max_items is not None and not self.is_older:
+            limit, reply = query.max_items, ResultsPage
+        page = fitting[:limit]
+        return reply(items=page, next_after=page[-1].ordinal if len(fitting) > len(page) else None)
 
 
 async def batch(harness: IngestHarness, aggregator: FakeAggregator) -> str:
@@ -84,11 +90,19 @@ async def test_results_as_json_and_ndjson_are_complete(clean: Servers) -> None:
         body, headers = await read(harness, f"{path}/results")
         assert headers["Content-Type"] == "application/json"
         assert [ItemResult.model_validate(item) for item in json.loads(body)] == ITEMS
-        assert [query.after for query in aggregator.queries] == [-1, 499, 999]
+        assert [query.after for query in aggregator.queries] == [-1, 999]
         lines, headers = await read(harness, f"{path}/results?format=ndjson")
         assert headers["Content-Type"] == "application/x-ndjson"
         assert headers["Content-Disposition"].endswith('.ndjson"')
         assert [ItemResult.model_validate_json(line) for line in lines.splitlines()] == ITEMS
+
+
+async def test_an_aggregator_of_an_older_version_is_read(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, aggregator := FakeAggregator())
+        aggregator.is_older = True
+        body, _ = await read(harness, f"{path}/results")
+        assert [ItemResult.model_validate(item) for item in json.loads(body)] == ITEMS
 
 
 async def test_results_are_filtered_and_paged(clean: Servers) -> None:
@@ -159,7 +173,7 @@ async def test_a_failing_aggregator_ends_the_response(clean: Servers) -> None:
         aggregator.fail_after = -1
         status, problem = await harness.get(f"{path}/results")
         assert (status, problem["code"], problem["detail"]) == (502, "service_error", "the aggregator has failed")
-        aggregator.fail_after = 499
+        aggregator.fail_after = 999
         async with harness.http.get(f"{harness.url}{path}/results?format=ndjson") as response:
             assert response.status == 200
             with pytest.raises(aiohttp.ClientError):  # half an answer must not look like a whole one

@@ -21,6 +21,7 @@ from batchyard_contracts.client.errors import (
 from batchyard_contracts.client.following import Events
 from batchyard_contracts.client.packing import Items, parts
 from batchyard_contracts.client.requests import APP_ID, DEFAULT_OWNER, RequestClient
+from batchyard_contracts.client.result_pages import read_pages
 from batchyard_contracts.client.subscription import Subscription
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.message import Command, Message
@@ -223,23 +224,25 @@ class Client:
         *,
         status: TerminalStatus | None = None,
         error_code: ErrorCode | None = None,
-        page: int = 500,
+        page: int = 5000,
+        after: int = -1,
     ) -> AsyncIterator[ItemResult]:
-        """Yield the outcomes recorded so far, in the order of the items; raises `UnknownBatch`.
+        """Yield the outcomes recorded so far of the items after the ordinal `after`, in the order of the items; raises
+        `UnknownBatch`.
 
-        They are read in pages of `page` items.
+        They are read in pages of `page` items, 10,000 at most; the next page is on its way while one is consumed.
         """
-        after: int | None = -1
-        while after is not None:
-            query = queries.ResultsQuery(
-                owner=self._owner, batch_id=batch_id, after=after, limit=page, status=status, error_code=error_code
-            )
-            reply = await self.query(query, queries.ResultsReply)
-            if not reply.found:
-                raise UnknownBatch
-            for item in reply.items:
-                yield item
-            after = reply.next_after
+        query = queries.ResultsQuery(
+            owner=self._owner,
+            batch_id=batch_id,
+            after=after,
+            limit=min(page, queries.MAX_PAGE),
+            max_items=page,
+            status=status,
+            error_code=error_code,
+        )
+        async for item in read_pages(lambda each: self.query(each, queries.ResultsReply), query):
+            yield item
 
     async def failures(self, batch_id: BatchId) -> list[queries.FailureGroup]:
         """Failures grouped by cause, the largest group first; raises `UnknownBatch`."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import httpx
 from batchyard_contracts.http import operations
 from batchyard_contracts.http.errors import BatchUnfinished, NotReachable
 from batchyard_contracts.http.operations import Item, Operation, TaggedBatch
+from batchyard_contracts.http.result_stream import ResultStream
 from batchyard_contracts.v1.commands import CommandAccepted
 from batchyard_contracts.v1.queries import BatchState, DeliveryState, FailureGroup, WorkerState
 from batchyard_contracts.v1.values import ItemResult, Selection
@@ -66,11 +68,22 @@ class HttpClient:
         return state
 
     def results(self, batch_id: UUID, **query: Any) -> Iterator[ItemResult]:
-        """Read the results in the order of the items; `query` narrows them by `status`, `error_code` or `cause`."""
-        after = -1
-        while page := self._run(operations.results(batch_id, query, after)):
-            yield from page
-            after = page[-1].ordinal
+        """Read the results in the order of the items; `query` narrows them by `status`, `error_code`, `cause` or
+        `after`, an ordinal. An answer that breaks off is continued where it stopped."""
+        stream = ResultStream(batch_id, query)
+        has_ended = False
+        while not has_ended:
+            is_continued = False
+            try:
+                with self._open(stream.operation()) as response:
+                    for piece in response.iter_bytes():
+                        found = stream.feed(piece)
+                        is_continued = is_continued or bool(found)
+                        yield from found
+                has_ended = True
+            except httpx.TransportError as error:
+                if not is_continued:
+                    raise _not_reachable(error) from error
 
     def failures(self, batch_id: UUID) -> list[FailureGroup]:
         """Show the failures of a batch by cause, the most frequent first."""
@@ -132,7 +145,16 @@ class HttpClient:
         try:
             return self._http.send(_request(self._http, operation))
         except httpx.TransportError as error:
-            raise NotReachable(f"{NotReachable.__doc__} ({error})") from error
+            raise _not_reachable(error) from error
+
+    @contextmanager
+    def _open(self, operation: Operation[None]) -> Iterator[httpx.Response]:
+        response = self._http.send(_request(self._http, operation), stream=True)
+        with closing(response):
+            if response.status_code >= 300:
+                response.read()
+            _raise_problem(response)
+            yield response
 
 
 class AsyncHttpClient:
@@ -180,12 +202,23 @@ class AsyncHttpClient:
         return state
 
     async def results(self, batch_id: UUID, **query: Any) -> AsyncIterator[ItemResult]:
-        """Read the results in the order of the items; `query` narrows them by `status`, `error_code` or `cause`."""
-        after = -1
-        while page := await self._run(operations.results(batch_id, query, after)):
-            for item in page:
-                yield item
-            after = page[-1].ordinal
+        """Read the results in the order of the items; `query` narrows them by `status`, `error_code`, `cause` or
+        `after`, an ordinal. An answer that breaks off is continued where it stopped."""
+        stream = ResultStream(batch_id, query)
+        has_ended = False
+        while not has_ended:
+            is_continued = False
+            try:
+                async with self._open(stream.operation()) as response:
+                    async for piece in response.aiter_bytes():
+                        found = stream.feed(piece)
+                        is_continued = is_continued or bool(found)
+                        for item in found:
+                            yield item
+                has_ended = True
+            except httpx.TransportError as error:
+                if not is_continued:
+                    raise _not_reachable(error) from error
 
     async def failures(self, batch_id: UUID) -> list[FailureGroup]:
         """Show the failures of a batch by cause, the most frequent first."""
@@ -247,7 +280,18 @@ class AsyncHttpClient:
         try:
             return await self._http.send(_request(self._http, operation))
         except httpx.TransportError as error:
-            raise NotReachable(f"{NotReachable.__doc__} ({error})") from error
+            raise _not_reachable(error) from error
+
+    @asynccontextmanager
+    async def _open(self, operation: Operation[None]) -> AsyncIterator[httpx.Response]:
+        response = await self._http.send(_request(self._http, operation), stream=True)
+        try:
+            if response.status_code >= 300:
+                await response.aread()
+            _raise_problem(response)
+            yield response
+        finally:
+            await response.aclose()
 
 
 def _base(url: str) -> str:
@@ -275,6 +319,14 @@ def _read_tagged(operation: Operation[BatchState], response: httpx.Response) -> 
 
 
 def _read(operation: Operation[T], response: httpx.Response) -> T:
+    _raise_problem(response)
+    return operation.read(response.content)
+
+
+def _raise_problem(response: httpx.Response) -> None:
     if response.status_code >= 300:
         raise operations.problem_of(response.status_code, response.content, response.headers.get("Retry-After"))
-    return operation.read(response.content)
+
+
+def _not_reachable(error: httpx.TransportError) -> NotReachable:
+    return NotReachable(f"{NotReachable.__doc__} ({error})")

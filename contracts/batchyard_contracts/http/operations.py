@@ -22,12 +22,9 @@ from batchyard_contracts.v1.queries import (
     WorkersReply,
     WorkerState,
 )
-from batchyard_contracts.v1.values import ItemResult, NewItem, Selection
+from batchyard_contracts.v1.values import NewItem, Selection
 
 T = TypeVar("T")
-PAGE = 1000
-"""Number of results that one request asks for."""
-_RESULTS = TypeAdapter(list[ItemResult])
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 Item = NewItem | Mapping[str, Any]
@@ -102,12 +99,6 @@ def failures(batch_id: UUID) -> Operation[list[FailureGroup]]:
 def deliveries(batch_id: UUID) -> Operation[list[DeliveryState]]:
     """Show the notifications of a batch."""
     return Operation("GET", f"/batches/{batch_id}/deliveries", lambda body: DeliveriesReply.decode(body).deliveries)
-
-
-def results(batch_id: UUID, query: Mapping[str, Any], after: int) -> Operation[list[ItemResult]]:
-    """Read a page of results."""
-    page = {**query, "after": after, "limit": PAGE}
-    return Operation("GET", f"/batches/{batch_id}/results", _RESULTS.validate_json, page)
 
 
 def control(batch_id: UUID, action: str, if_match: str | None = None) -> Operation[CommandAccepted]:

@@ -105,7 +105,6 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
         f"{noun}.query.v1": (f"{noun}.reply.v1", "query.failed.v1")
         for noun in (
             "batches",
-            "results",
             "failures",
             "selection",
             "items",
@@ -119,6 +118,7 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
             "limits",
         )
     },
+    "results.query.v1": ("results.reply.v1", "results.page.v1", "query.failed.v1"),
 }
 
 _PARAMETERS: Mapping[str, Json] = {

@@ -52,6 +52,7 @@ QUERIES: tuple[type[Message], ...] = (
     queries.BatchesReply,
     queries.ResultsQuery,
     queries.ResultsReply,
+    queries.ResultsPage,
     queries.FailuresQuery,
     queries.FailuresReply,
     queries.SelectionQuery,

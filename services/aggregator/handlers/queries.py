@@ -1,5 +1,7 @@
 """Answers queries about batches, results and failures, each only for their owner."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -12,6 +14,7 @@ from batchyard_contracts.v1.queries import (
     FailureGroup,
     FailuresQuery,
     FailuresReply,
+    ResultsPage,
     ResultsQuery,
     ResultsReply,
     SelectionQuery,
@@ -29,7 +32,7 @@ _MAX_GROUPS = 500
 
 
 class SplicedReply(Message):
-    """Reply whose JSON is assembled from stored JSON, without parsing the results."""
+    """`ResultsReply` whose JSON is assembled from stored JSON, without parsing the results."""
 
     type: ClassVar[str] = ResultsReply.type
     body: bytes
@@ -37,6 +40,12 @@ class SplicedReply(Message):
     def encode(self) -> bytes:
         """Return the assembled JSON."""
         return self.body
+
+
+class SplicedPage(SplicedReply):
+    """`ResultsPage` that is assembled in the same way."""
+
+    type: ClassVar[str] = ResultsPage.type
 
 
 class QueryHandler:
@@ -66,13 +75,11 @@ class QueryHandler:
         """Return a page of outcomes that fits into a message."""
         key = await self._store.batch_key(query.batch_id, query.owner)
         if key is None:
-            return ResultsReply(found=False)
-        rows = await self._store.results(key, query, MAX_REPLY_BYTES)
-        page = rows[: query.limit]
-        reply: dict[str, Any] = {"found": True, "items": [_item(row) for row in page]}
-        if page and page[0]["found"] > len(page):
-            reply["next_after"] = page[-1]["ordinal"]
-        return SplicedReply(body=orjson.dumps(reply))
+            return ResultsReply(found=False) if query.max_items is None else ResultsPage(found=False)
+        limit = query.max_items or query.limit
+        rows = await self._store.results(key, query, limit, MAX_REPLY_BYTES)
+        body = await asyncio.to_thread(_encode, rows)
+        return SplicedReply(body=body) if query.max_items is None else SplicedPage(body=body)
 
     async def on_failures_query(self, query: FailuresQuery, _: Envelope) -> Message:
         """Return the failures by cause, the most frequent first."""
@@ -111,6 +118,15 @@ class QueryHandler:
             next_after=page[-1] if len(found) > len(page) else None,
             count=await self._store.count_selected(key, query.select) if query.count else None,
         )
+
+
+def _encode(rows: Sequence[Any]) -> bytes:
+    """Return the page of some rows as JSON; a last row that is beyond the page only says that there are more."""
+    page = rows[:-1] if rows and rows[-1]["is_beyond"] else rows
+    reply: dict[str, Any] = {"found": True, "items": [_item(row) for row in page]}
+    if len(page) < len(rows):
+        reply["next_after"] = page[-1]["ordinal"]
+    return orjson.dumps(reply)
 
 
 def _item(row: Any) -> dict[str, Any]:

@@ -235,55 +235,10 @@ LIMIT $6;
 SELECT id FROM batches WHERE batch_id = $1 AND owner = $2;
 
 -- name: results
--- A page in the order of ordinals of at most $6 bytes, but at least one row; `found` counts the rows without that limit.
-WITH page AS (
-    SELECT * FROM outcomes
-    WHERE batch = $1 AND ordinal > $2
-        AND ($4::text IS NULL OR status = $4)
-        AND ($5::text IS NULL OR error_code = $5)
-    ORDER BY ordinal
-    LIMIT $3
-), sized AS (
-    SELECT *,
-        count(*) OVER () AS found,
-        row_number() OVER (ORDER BY ordinal) AS place,
-        sum(
-            200 + coalesce(octet_length(result), 0) + coalesce(octet_length(error_message), 0)
-            + coalesce(octet_length(custom_id), 0)
-        ) OVER (ORDER BY ordinal) AS bytes
-    FROM page
-)
+-- A page in the order of ordinals, and perhaps one row after it, whose `is_beyond` is true.
 SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, custom_id,
-    error_code, error_message, error_scope, result, found
-FROM sized WHERE bytes <= $6 OR place = 1
-ORDER BY ordinal;
-
--- name: unsuccessful_results
--- Like `results`, by the partial index of unsuccessful items, which finds three failures in a million at once.
-WITH page AS (
-    SELECT * FROM outcomes
-    WHERE batch = $1 AND ordinal > $2 AND status <> 'succeeded'
-        AND ($4::text IS NULL OR status = $4)
-        AND ($5::text IS NULL OR error_code = $5)
-        AND ($7::text IS NULL OR ordinal IN (
-            SELECT ordinal FROM failures WHERE batch = $1 AND cause = $7 AND ordinal > $2
-        ))
-    ORDER BY ordinal
-    LIMIT $3
-), sized AS (
-    SELECT *,
-        count(*) OVER () AS found,
-        row_number() OVER (ORDER BY ordinal) AS place,
-        sum(
-            200 + coalesce(octet_length(result), 0) + coalesce(octet_length(error_message), 0)
-            + coalesce(octet_length(custom_id), 0)
-        ) OVER (ORDER BY ordinal) AS bytes
-    FROM page
-)
-SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, custom_id,
-    error_code, error_message, error_scope, result, found
-FROM sized WHERE bytes <= $6 OR place = 1
-ORDER BY ordinal;
+    error_code, error_message, error_scope, result, batch IS NULL AS is_beyond
+FROM result_page($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: insert_failures
 -- Inserts each failure once if it is the item's recorded outcome, and counts the causes of the new ones.

@@ -284,15 +284,12 @@ class LedgerStore:
         key: int | None = await self._pool.fetchval(_SQL["batch_key"], batch_id, owner)
         return key
 
-    async def results(self, key: int, query: ResultsQuery, max_bytes: int) -> list[asyncpg.Record]:
-        """Return the outcomes of a query and one more, up to `max_bytes`.
-
-        `found` in each row is the number of outcomes without the limit on bytes.
-        """
-        arguments = [key, query.after, query.limit + 1, query.status, query.error_code, max_bytes]
-        if query.cause is None and query.error_code is None and query.status in {None, "succeeded"}:
-            return await self._pool.fetch(_SQL["results"], *arguments)
-        return await self._pool.fetch(_SQL["unsuccessful_results"], *arguments, query.cause)
+    async def results(self, key: int, query: ResultsQuery, limit: int, max_bytes: int) -> list[asyncpg.Record]:
+        """Return the first outcomes of a query, `limit` and `max_bytes` at most but one at least, and the next one,
+        whose `is_beyond` is true, if there are more."""
+        only_unsuccessful = bool(query.cause or query.error_code or query.status not in {None, "succeeded"})
+        filters = (query.status, query.error_code, query.cause, only_unsuccessful)
+        return await self._pool.fetch(_SQL["results"], key, query.after, limit, max_bytes, *filters)
 
     async def selected_ordinals(self, key: int, select: Selection | None, after: int, limit: int) -> list[int]:
         """Return the ordinals of a selection above `after`."""

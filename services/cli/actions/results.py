@@ -26,6 +26,8 @@ class ResultSelection:
     status: str | None
     code: str | None
     cause: str | None
+    after: int
+    """Ordinal after which the results begin; -1: with the first one."""
 
 
 def fetch(ctx: typer.Context, batch: str, selection: ResultSelection, output: Path | None) -> None:
@@ -37,6 +39,7 @@ def fetch(ctx: typer.Context, batch: str, selection: ResultSelection, output: Pa
         "status": selection.status,
         "error_code": selection.code,
         "cause": selection.cause,
+        "after": selection.after,
     }
 
     async def use(client: HttpClient) -> None:

@@ -27,6 +27,9 @@ def results(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; for cue and other exports a folder.")
     ] = None,
+    after: Annotated[
+        int, typer.Option(min=-1, help="Only items after this one, to continue: the ordinal of the last one you have.")
+    ] = -1,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Write the results of a batch, one for each item, in the order of the items.
@@ -47,4 +50,4 @@ def results(
     if json and format_ not in {None, "json"}:
         raise BadInput(f"--json and --format {format_} exclude each other.", "Give one of them.")
     chosen = "json" if json else format_ or "ndjson"
-    fetch(ctx, batch, ResultSelection(chosen, status.value if status else None, code, cause), output)
+    fetch(ctx, batch, ResultSelection(chosen, status.value if status else None, code, cause, after), output)

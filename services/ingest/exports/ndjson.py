@@ -10,7 +10,7 @@ async def ndjson_lines(pages: AsyncIterator[ResultPage]) -> AsyncIterator[bytes]
     """Yield one outcome per line."""
     async for page in pages:
         if page.items:
-            yield b"\n".join(await asyncio.to_thread(page.lines)) + b"\n"
+            yield await asyncio.to_thread(page.joined, b"\n") + b"\n"
 
 
 async def json_array(pages: AsyncIterator[ResultPage]) -> AsyncIterator[bytes]:
@@ -18,6 +18,6 @@ async def json_array(pages: AsyncIterator[ResultPage]) -> AsyncIterator[bytes]:
     before = b"["
     async for page in pages:
         if page.items:
-            yield before + b",\n".join(await asyncio.to_thread(page.lines))
+            yield before + await asyncio.to_thread(page.joined, b",\n")
             before = b",\n"
     yield b"[]" if before == b"[" else b"]"

@@ -21,6 +21,7 @@ from batchyard_contracts.v1.queries import (
     RatesQuery,
     RatesReply,
     ResultsQuery,
+    ResultsReply,
     SelectionQuery,
     SelectionReply,
     WaitingQuery,
@@ -46,7 +47,13 @@ class QueryClient(Protocol):
     """Interface of `shared.messaging.rpc_client.RpcClient` that is used here."""
 
     async def query(
-        self, question: Message, answer: MessageDecoder[ReplyT], *, timeout_s: float, exchange: str = INQUIRIES
+        self,
+        question: Message,
+        answer: MessageDecoder[ReplyT],
+        *,
+        timeout_s: float,
+        exchange: str = INQUIRIES,
+        older_type: str | None = None,
     ) -> ReplyT: ...
 
 
@@ -67,7 +74,7 @@ class AggregatorClient:
 
     async def results(self, query: ResultsQuery) -> ResultPage:
         """Return a page of outcomes."""
-        return await self._query(query, ResultPage)
+        return await self._query(query, ResultPage, older_type=ResultsReply.type)
 
     async def failures(self, query: FailuresQuery) -> FailuresReply:
         """Return the failures of a batch, grouped by cause."""
@@ -119,9 +126,12 @@ class AggregatorClient:
         answer: MessageDecoder[ReplyT],
         exchange: str = INQUIRIES,
         timeout_s: float = _TIMEOUT_S,
+        older_type: str | None = None,
     ) -> ReplyT:
         try:
-            return await self._client.query(question, answer, timeout_s=timeout_s, exchange=exchange)
+            return await self._client.query(
+                question, answer, timeout_s=timeout_s, exchange=exchange, older_type=older_type
+            )
         except QueryTimeout as error:
             raise IngestError(Rejection("service_timeout", str(error), 504)) from error
         except MessageRejected as error:

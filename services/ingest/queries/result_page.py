@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from batchyard_contracts.v1.queries import ResultsReply
+from batchyard_contracts.v1.queries import ResultsPage
 
 
 class JsonNumber:
@@ -53,7 +53,7 @@ class Outcome(msgspec.Struct):
 class ResultPage(msgspec.Struct):
     """Outcomes in the order of the ordinals. `next_after` is the cursor of the next page; None at the end."""
 
-    type: ClassVar[str] = ResultsReply.type
+    type: ClassVar[str] = ResultsPage.type
     items: list[msgspec.Raw] = []
     next_after: int | None = None
 
@@ -61,19 +61,26 @@ class ResultPage(msgspec.Struct):
     def decode(cls, body: bytes) -> "ResultPage":
         """Decode a reply; raises `pydantic.ValidationError` when it is none."""
         try:
-            return _page.decode(body)
+            page = _page.decode(body)
         except (
             msgspec.MsgspecError,
             UnicodeDecodeError,
             RecursionError,
         ):  # the contract accepts more, or explains the error
-            reply = ResultsReply.decode(body)
+            reply = ResultsPage.decode(body)
             lines = [msgspec.Raw(item.model_dump_json(exclude_none=True).encode()) for item in reply.items]
             return cls(lines, reply.next_after)
+        if b"\n" in body or b"\r" in body:  # between the tokens of a result: text has them as escapes
+            page.items = [msgspec.Raw(_one_line(item)) for item in page.items]
+        return page
 
-    def lines(self) -> list[bytes]:
-        """Return each outcome as one line of JSON."""
-        return [bytes(item).replace(b"\n", b" ").replace(b"\r", b" ") for item in self.items]
+    def joined(self, separator: bytes) -> bytes:
+        """Return the outcomes as JSON, each on one line, with a separator between them."""
+        return separator.join(self.items)
+
+    def size(self) -> int:
+        """Return the size of the outcomes in bytes of JSON."""
+        return sum(map(len, self.items))
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield each outcome, with its result as JSON."""
@@ -93,6 +100,10 @@ def write_json(value: Any) -> bytes:
 def sorted_json(value: Any) -> bytes:
     """Return JSON that is equal for equal values of `read_json`."""
     return _sorted(value)
+
+
+def _one_line(text: msgspec.Raw) -> bytes:
+    return bytes(text).replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def _number(number: Any) -> msgspec.Raw:

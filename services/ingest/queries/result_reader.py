@@ -1,16 +1,20 @@
-"""Reads the outcomes of a batch page by page, as fast as they are consumed."""
+"""Reads the outcomes of a batch page by page, one page ahead of their consumer."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from batchyard_contracts.v1.queries import ResultsQuery
+from batchyard_contracts.v1.queries import MAX_PAGE, MAX_RESULTS, ResultsQuery
 from batchyard_contracts.v1.values import Cause, ErrorCode, TerminalStatus
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.queries.result_page import ResultPage
 
-_PAGE_SIZE = 500
+_FIRST_PAGE = 1000
+"""Outcomes in the first page, whose size in bytes is not known before."""
+_PAGE_BYTES = 1024 * 1024
+"""Size in bytes that further pages have about."""
 _MAX_ATTEMPTS = 3
 _TRANSIENT_STATUSES = {503, 504}
 
@@ -30,25 +34,43 @@ class ResultSelection:
 
 async def read_results(aggregator: AggregatorClient, selection: ResultSelection) -> AsyncIterator[ResultPage]:
     """Yield pages in the order of the ordinals, at least one. Raises `IngestError` when the aggregator does not
-    answer."""
-    after, remaining = selection.after, selection.limit
-    while True:
-        page_limit = _PAGE_SIZE if remaining is None else min(_PAGE_SIZE, remaining)
-        page = await _query(aggregator, selection, after, page_limit)
-        yield page
-        if remaining is not None:
-            remaining -= len(page.items)
-        if page.next_after is None or remaining == 0:
-            return
-        after = page.next_after
+    answer.
+
+    The next page is on its way while a page is consumed, so that two of them are in memory at most.
+    """
+    remaining = selection.limit
+    asked = asyncio.create_task(_query(aggregator, selection, selection.after, _limited(_FIRST_PAGE, remaining)))
+    try:
+        while True:
+            page = await asked
+            if remaining is not None:
+                remaining -= len(page.items)
+            if page.next_after is None or remaining == 0:
+                yield page
+                return
+            next_size = _limited(_size_of_next(page), remaining)
+            asked = asyncio.create_task(_query(aggregator, selection, page.next_after, next_size))
+            yield page
+    finally:
+        await _abandon(asked)
 
 
-async def _query(aggregator: AggregatorClient, selection: ResultSelection, after: int, limit: int) -> ResultPage:
+def _limited(size: int, remaining: int | None) -> int:
+    return size if remaining is None else min(size, remaining)
+
+
+def _size_of_next(page: ResultPage) -> int:
+    """Return the number of outcomes that have about `_PAGE_BYTES` if they are as large as those of this page."""
+    return max(1, min(MAX_RESULTS, len(page.items) * _PAGE_BYTES // max(1, page.size())))
+
+
+async def _query(aggregator: AggregatorClient, selection: ResultSelection, after: int, size: int) -> ResultPage:
     query = ResultsQuery(
         owner=selection.owner,
         batch_id=selection.batch_id,
         after=after,
-        limit=limit,
+        limit=min(size, MAX_PAGE),
+        max_items=size,
         status=selection.status,
         error_code=selection.error_code,
         cause=selection.cause,
@@ -60,3 +82,11 @@ async def _query(aggregator: AggregatorClient, selection: ResultSelection, after
             if error.rejection.status not in _TRANSIENT_STATUSES:
                 raise
     return await aggregator.results(query)
+
+
+async def _abandon(query: asyncio.Task[ResultPage]) -> None:
+    """End a query whose page nobody will read."""
+    query.cancel()
+    await asyncio.wait({query})
+    if not query.cancelled():
+        query.exception()  # retrieved, so that asyncio does not log it: the reader has raised it, or is gone

@@ -4,14 +4,14 @@ from typing import ClassVar
 
 import msgspec
 
-from batchyard_contracts.v1.queries import ResultsReply
+from batchyard_contracts.v1.queries import ResultsPage
 from shared.messaging.fast_readers import RawResultPage
 
 
 class ResultPage(RawResultPage):
-    """Decoder of `results.reply.v1`."""
+    """Decoder of `results.page.v1`."""
 
-    type: ClassVar[str] = ResultsReply.type
+    type: ClassVar[str] = ResultsPage.type
 
     @classmethod
     def decode(cls, body: bytes) -> "ResultPage":

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from batchyard_contracts import topology
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import SummaryCompleted
-from batchyard_contracts.v1.queries import MAX_PAGE, ResultsQuery
+from batchyard_contracts.v1.queries import MAX_PAGE, MAX_RESULTS, ResultsQuery, ResultsReply
 from batchyard_contracts.v1.work import SummaryRequested
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.summaries.reduction import Reduction, SummaryFailed
@@ -79,11 +79,16 @@ class SummaryRunner:
 
     async def _page(self, request: SummaryRequested, after: int) -> ResultPage:
         query = ResultsQuery(
-            owner=request.owner, batch_id=request.batch_id, after=after, limit=MAX_PAGE, status="succeeded"
+            owner=request.owner,
+            batch_id=request.batch_id,
+            after=after,
+            limit=MAX_PAGE,
+            max_items=MAX_RESULTS,
+            status="succeeded",
         )
         while True:
             try:
-                page = await self._rpc_client.query(query, ResultPage)
+                page = await self._rpc_client.query(query, ResultPage, older_type=ResultsReply.type)
             except (QueryTimeout, QueryRefused, PublishFailed) as error:
                 log.warning("repeating a query for results", batch_id=str(request.batch_id), error=str(error))
                 await asyncio.sleep(_RETRY_DELAY_S)

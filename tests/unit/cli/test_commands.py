@@ -337,9 +337,10 @@ async def test_results_go_to_standard_output_or_a_file(run: Run, cluster: FakeCl
         return web.Response(text='{"ordinal":0}\n', content_type="application/x-ndjson")
 
     cluster.answer(f"GET /batches/{BATCH}/results", lines)
-    ended = await run("results", BATCH, "--status", "failed", "--code", "not_found")
+    ended = await run("results", BATCH, "--status", "failed", "--code", "not_found", "--after", "41")
     assert ended.out == '{"ordinal":0}\n'
-    assert cluster.queries[0] == [("format", "ndjson"), ("status", "failed"), ("error_code", "not_found")]
+    asked = [("format", "ndjson"), ("status", "failed"), ("error_code", "not_found"), ("after", "41")]
+    assert cluster.queries[0] == asked
     file = tmp_path / "r.ndjson"
     ended = await run("results", BATCH, "-o", str(file))
     assert (ended.out, file.read_text()) == ("", '{"ordinal":0}\n')

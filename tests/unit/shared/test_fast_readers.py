@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from batchyard_contracts.v1.flow import ChunkProcessed, ItemOutcome, ItemsPage, PageItem, Segment
-from batchyard_contracts.v1.queries import ResultsReply
+from batchyard_contracts.v1.queries import ResultsPage
 from batchyard_contracts.v1.values import ItemResult
 from batchyard_contracts.v1.work import ChunkItem
 from shared.messaging import fast_readers
@@ -33,7 +33,7 @@ MODELS: dict[type[msgspec.Struct], type[BaseModel]] = {
     RawKeyedItem: PageItem,
     RawChunkItem: ChunkItem,
     RawResult: ItemResult,
-    RawResultPage: ResultsReply,
+    RawResultPage: ResultsPage,
 }
 FIELDS = [
     pytest.param(struct, field, id=f"{struct.__name__}.{field.name}")

@@ -19,12 +19,13 @@ from batchyard_contracts.v1.queries.outcomes import (
     FailureGroup,
     FailuresQuery,
     FailuresReply,
+    ResultsPage,
     ResultsQuery,
     ResultsReply,
     SelectionQuery,
     SelectionReply,
 )
-from batchyard_contracts.v1.queries.paging import MAX_ORDINALS, MAX_PAGE, Cursor
+from batchyard_contracts.v1.queries.paging import MAX_ORDINALS, MAX_PAGE, MAX_RESULTS, Cursor
 from batchyard_contracts.v1.queries.questions import MAX_QUESTION_BYTES, QuestionError, WorkloadQuery, WorkloadReply
 from batchyard_contracts.v1.queries.rates import (
     CallResult,
@@ -47,6 +48,7 @@ __all__ = [
     "MAX_ORDINALS",
     "MAX_PAGE",
     "MAX_QUESTION_BYTES",
+    "MAX_RESULTS",
     "BatchState",
     "BatchesQuery",
     "BatchesReply",
@@ -70,6 +72,7 @@ __all__ = [
     "RateState",
     "RatesQuery",
     "RatesReply",
+    "ResultsPage",
     "ResultsQuery",
     "ResultsReply",
     "SelectionQuery",

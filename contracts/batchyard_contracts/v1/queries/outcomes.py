@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from batchyard_contracts.message import Message, Value
-from batchyard_contracts.v1.queries.paging import MAX_ORDINALS, MAX_PAGE, Cursor
+from batchyard_contracts.v1.queries.paging import MAX_ORDINALS, MAX_PAGE, MAX_RESULTS, Cursor
 from batchyard_contracts.v1.values import (
     BatchId,
     Cause,
@@ -34,6 +34,9 @@ class ResultsQuery(Message):
     error_code: ErrorCode | None = None
     cause: Cause | None = None
     """Cause of the failure, as the reply to `failures.query.v1` names it."""
+    max_items: Annotated[int, Field(ge=1, le=MAX_RESULTS)] | None = None
+    """Largest number of outcomes in a reply of type `results.page.v1`; None: the reply is `results.reply.v1`, with
+    `limit` outcomes at most. An older service sends that reply in any case."""
 
 
 class ResultsReply(Message):
@@ -44,6 +47,14 @@ class ResultsReply(Message):
     """False: the owner has no such batch."""
     items: Annotated[list[ItemResult], Field(max_length=MAX_PAGE)] = []
     next_after: Cursor | None = None
+
+
+class ResultsPage(ResultsReply):
+    """Reply with a large page of outcomes, cut at about a megabyte; `next_after` continues it, and is None after the
+    last outcome recorded so far."""
+
+    type: ClassVar[str] = "results.page.v1"
+    items: Annotated[list[ItemResult], Field(max_length=MAX_RESULTS)] = []
 
 
 class FailuresQuery(Message):

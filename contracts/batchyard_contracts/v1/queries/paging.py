@@ -10,6 +10,9 @@ MAX_PAGE = 1000
 """Largest number of rows in one reply; `BatchesQuery` and `ResultsQuery` go on from a cursor."""
 
 
+MAX_RESULTS = 10_000
+"""Largest number of outcomes in one reply of type `results.page.v1`."""
+
 MAX_ORDINALS = 10_000
 """Largest number of ordinals in one reply to `SelectionQuery`."""
 
