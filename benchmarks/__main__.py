@@ -98,9 +98,22 @@ def distances(
 
 
 @app.command()
-def smoke(runs: Runs = 3) -> None:
-    """Four rates in under four minutes, for a program to read: `benchmarks/results/smoke.json`."""
-    _run(lambda bench, console: measure_smoke(bench, console, runs), report_after=False)
+def smoke(
+    runs: Runs = 3,
+    keep_baseline: Annotated[bool, typer.Option(help="commit the cost of an item as the new baseline")] = False,
+) -> None:
+    """Four rates in under four minutes, for a program to read: `benchmarks/results/smoke.json`.
+
+    Fails with exit code 6 if the processor time of an item has grown by more than 15 % against the bare pipeline.
+    """
+    fits: list[bool] = []
+
+    async def measure(bench: BenchServers, console: Console) -> None:
+        fits.append(await measure_smoke(bench, console, runs, keep_baseline=keep_baseline))
+
+    _run(measure, report_after=False)
+    if not all(fits):
+        raise typer.Exit(6)
 
 
 @app.command()
@@ -121,6 +134,7 @@ async def _everything(bench: BenchServers, console: Console) -> None:
     await measure_scale(bench, console, _RUNS["scale"])
     await measure_numbers(bench, console, _RUNS["numbers"])
     await measure_distances(bench, console, _RUNS["distances"])
+    await measure_rates(bench, console, _RUNS["rates"])
 
 
 def _run(work: Callable[[BenchServers, Console], Awaitable[object]], *, report_after: bool = True) -> None:
@@ -152,6 +166,7 @@ def _report(console: Console) -> None:
     for title, text in (
         ("Comparison with other systems", tables.comparison(findings)),
         ("Many small batches", tables.small(findings)),
+        ("Processor time by process", tables.costs(findings)),
         ("Batchyard by the number of items", tables.scale(findings)),
         ("Batches that are submitted while others run", tables.later(findings)),
         ("A destination whose capacity changes", tables.rates(findings)),
@@ -166,6 +181,7 @@ def _report(console: Console) -> None:
         console.print(table, markup=False)
     for line in tables.left_out(findings):
         console.print(line, markup=False)
+    console.print(tables.dates(findings), style="" if tables.has_one_date(findings) else "bold red")
 
 
 def _console() -> Console:

@@ -1,6 +1,6 @@
 """Gives Batchyard and its peers the same work on the same servers, one after the other: `comparison.json`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,8 @@ from benchmarks.cluster import running_cluster
 from benchmarks.costs import costs
 from benchmarks.peers.contestants import CONTESTANTS, Contestant
 from benchmarks.peers.session import Session, running_peer
-from benchmarks.report import keep, kept, number
+from benchmarks.processes import Usage
+from benchmarks.report import UNFINISHED, conclude, keep, kept, number
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, NAPS, ONES, SINGLE, TEN, TENS, WARM_UP, Run, Work, WrongResults, check
 from devstack import StackError
@@ -34,7 +35,7 @@ async def compare(bench: BenchServers, console: Console, runs: int, only: Sequen
     document["machine"] = await machine.described(bench.servers)
     if not only or BATCHYARD in only:
         document["contestants"][BATCHYARD] = await _batchyard(bench, console, runs)
-        keep("comparison", document)
+        keep("comparison", document, UNFINISHED)
     for contestant in CONTESTANTS:
         if only and contestant.name not in only:
             continue
@@ -46,8 +47,8 @@ async def compare(bench: BenchServers, console: Console, runs: int, only: Sequen
             why = str(error).replace(f"{bench.home}/", "")  # the folder is this machine's affair
             document["left_out"][contestant.name] = why.partition("\n")[0]
             console.print(f"{contestant.title} is left out: {error}", markup=False)
-        keep("comparison", document)
-    console.print(f"Kept in {keep('comparison', document)}")
+        keep("comparison", document, UNFINISHED)
+    conclude(console, "comparison", document)
     return document
 
 
@@ -78,21 +79,25 @@ async def _batchyard(bench: BenchServers, console: Console, runs: int) -> Docume
             done = [check(work, await batchyard.run_side_by_side(cluster, work)) for _ in range(runs)]
             works[work.name] = _show(console, "Batchyard", work, done)
         await batchyard.run_one(cluster, 0)
-        singles = [await batchyard.run_one(cluster, n) * 1000 for n in range(SINGLES)]
-    return _entry("Batchyard", "per item", works, singles)
+        usage = Usage(cluster.everything)
+        seconds = [await batchyard.run_one(cluster, n) for n in range(SINGLES)]
+        single = _single(seconds, usage.cpu_s(), usage.others_share())
+    return _entry("Batchyard", "per item", works, single)
 
 
 async def _peer(bench: BenchServers, console: Console, contestant: Contestant, runs: int) -> Document:
     works: Document = {}
-    singles: list[float] = []
+    single: Document = {}
     for part in contestant.parts:
         async with running_peer(bench, part.peer) as session:
             for work in part.works:
                 works[work.name] = _show(console, contestant.title, work, await _runs(session, work, runs))
             if part.singles:
                 await session.run(SINGLE, 10)
-                singles = [run.seconds * 1000 for run in await session.run(SINGLE, SINGLES)]
-    return _entry(contestant.title, contestant.kind, works, singles)
+                done = await session.run(SINGLE, SINGLES)
+                cpu_s = {role: seconds * SINGLES for role, seconds in done[0].cpu_s.items()}
+                single = _single([run.seconds for run in done], cpu_s, done[0].others_share)
+    return _entry(contestant.title, contestant.kind, works, single)
 
 
 async def _runs(session: Session, work: Work, runs: int) -> list[Run]:
@@ -106,11 +111,22 @@ def _show(console: Console, title: str, work: Work, runs: Sequence[Run]) -> Docu
     return found
 
 
-def _entry(title: str, kind: str, works: Document, singles: Sequence[float]) -> Document:
+def _single(seconds: Sequence[float], cpu_s: Mapping[str, float], others_share: float) -> Document:
+    """Return the figures of single items: their times, and the processor time of one, by role."""
+    each = {role: round(spent / len(seconds) * 1000, 2) for role, spent in cpu_s.items()}
+    return {
+        "single_ms": Summary.of([one * 1000 for one in seconds]).document(),
+        "single_cpu_ms": {**each, "all": round(sum(each.values()), 2)},
+        "single": {"others_share": {"max": others_share}},
+    }
+
+
+def _entry(title: str, kind: str, works: Document, single: Document) -> Document:
     return {
         "title": title,
         "kind": kind,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "works": works,
-        "single_ms": Summary.of(singles).document() if singles else None,
+        "single_ms": None,
+        **single,
     }

@@ -49,6 +49,8 @@ _BLOCKS: dict[str, Callable[[Findings], str]] = {
     "numbers": _with_machine("numbers", tables.latencies),
     "comparison": _comparison,
     "small": lambda findings: markdown(tables.small(findings)),
+    "dates": lambda findings: tables.dates(findings) or _NOTHING,
+    "costs": lambda findings: markdown(tables.costs(findings)),
     "scale": _with_machine("scale", tables.scale),
     "later": lambda findings: markdown(tables.later(findings)),
     "rates": _with_machine("rates", tables.rates),

@@ -49,11 +49,15 @@ def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, 
 
 
 class Usage:
-    """Return the use since the first reading: by each role, and by programs that have no part in the measurement."""
+    """Return the use since the first reading: by each role, and by programs that have no part in the measurement.
+
+    What the benchmark has started beside the roles, such as a stand-in for a web site, is neither.
+    """
 
     def __init__(self, roles: Roles) -> None:
         self._roles = roles
         self._before, self._busy_s, self._began = cpu_s(roles), _busy_s(), time.perf_counter()
+        self._helpers = self._helpers_s()
 
     def cpu_s(self) -> dict[str, float]:
         """Processor seconds by role."""
@@ -62,14 +66,29 @@ class Usage:
     def others_share(self) -> float:
         """The share of all processors that went to others."""
         whole = (time.perf_counter() - self._began) * (psutil.cpu_count() or 1)
-        others = _busy_s() - self._busy_s - sum(self.cpu_s().values())
+        helpers = sum(seconds - self._helpers.get(pid, 0.0) for pid, seconds in self._helpers_s().items())
+        others = _busy_s() - self._busy_s - sum(self.cpu_s().values()) - helpers
         return round(max(0.0, others / whole), 3)
+
+    def _helpers_s(self) -> dict[int, float]:
+        """Return the processor seconds of each living process that this one has started beside the roles."""
+        counted = {process.pid for role, processes in self._roles.items() for process in _members(role, processes)}
+        started = psutil.Process().children(recursive=True)
+        return {process.pid: _cpu_s(process, alone=True) for process in started if process.pid not in counted}
 
 
 def resident_mb(roles: Roles) -> dict[str, float]:
     """Memory that is resident now, by role. Pages that two processes share are counted in both."""
     return {
         role: sum(_resident(process) for process in _members(role, processes)) / _MB
+        for role, processes in roles.items()
+    }
+
+
+def proportional_mb(roles: Roles) -> dict[str, float]:
+    """Memory that is resident now, by role (Linux). A page that n processes share counts as 1/n in each of them."""
+    return {
+        role: sum(_proportional(process) for process in _members(role, processes)) / _MB
         for role, processes in roles.items()
     }
 
@@ -99,11 +118,14 @@ class Watched:
     def __init__(self) -> None:
         self.highest_mb: dict[str, float] = {}
         self.together_mb: list[float] = []
+        self.proportional_mb: list[float] = []
+        """Memory of all roles at one moment, in which a shared page counts once."""
 
     def look(self, roles: Roles) -> None:
         """Take one reading."""
         now = resident_mb(roles)
         self.together_mb.append(sum(now.values()))
+        self.proportional_mb.append(sum(proportional_mb(roles).values()))
         self.highest_mb = {role: max(mb, self.highest_mb.get(role, 0.0)) for role, mb in now.items()}
 
 
@@ -150,6 +172,14 @@ def _peak(process: psutil.Process) -> int:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{process.pid}/status").read_text("ascii", "replace").splitlines():
             if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return _resident(process)
+
+
+def _proportional(process: psutil.Process) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii", "replace").splitlines():
+            if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return _resident(process)
 

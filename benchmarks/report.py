@@ -11,6 +11,10 @@ from rich.table import Table
 from benchmarks.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
+UNFINISHED = RESULTS / "unfinished"
+"""Documents of measurements that have not ended; not committed, like `loaded`."""
+LOADED_SHARE = 0.1
+"""Share of the processors above which other programs spoil a measurement."""
 
 
 def keep(name: str, document: Any, folder: Path = RESULTS) -> Path:
@@ -21,6 +25,34 @@ def keep(name: str, document: Any, folder: Path = RESULTS) -> Path:
     fresh.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     fresh.replace(file)
     return file
+
+
+def conclude(console: Console, name: str, document: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Write a document whose measurement has ended. On a loaded machine it says so, and a quiet one before it stays."""
+    share = max(others_shares(document), default=0.0)
+    if share > LOADED_SHARE:
+        console.print(
+            f"[bold red]The machine was loaded: other programs took up to {share:.0%} of its processors. Trust only "
+            "ratios of 1.5 or more.[/]"
+        )
+        earlier = kept(name, folder)
+        if earlier is not None and max(others_shares(earlier), default=0.0) <= LOADED_SHARE:
+            console.print(f"[bold red]The earlier {name}.json, of a quiet machine, stays.[/]")
+            folder /= "loaded"
+    file = keep(name, document, folder)
+    console.print(f"Kept in {file}", markup=False)
+    return file
+
+
+def others_shares(document: Any) -> list[float]:
+    """Return every share of the processors that others took, wherever it stands in a document."""
+    if not isinstance(document, dict):
+        return []
+    own = document.get("others_share")
+    shares = [own["max"]] if isinstance(own, dict) else []
+    usual = document.get("share_of_processors_used_by_others")
+    shares += [usual] if isinstance(usual, float) else []
+    return shares + [share for each in document.values() for share in others_shares(each)]
 
 
 def kept(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.findings import Findings, Found
-from benchmarks.report import number
+from benchmarks.report import LOADED_SHARE, number, others_shares
 from benchmarks.targets import verdicts
 
 _NONE = "-"
@@ -43,6 +42,17 @@ def small(findings: Findings) -> Text:
             rows.append((each["title"], *rates, " / ".join(costs)))
     headers = ("system", "batches of 1 a second", "batches of 10 a second", "ms of CPU per batch of 1 / of 10")
     return Text(headers, rows)
+
+
+def costs(findings: Findings) -> Text:
+    """One row for each contestant: processor time of an item of 100,000, and of a batch of one, by process."""
+    rows = []
+    for each in findings.contestants.values():
+        item = each["works"].get("100k", {}).get("cpu_us_per_item")
+        single = each.get("single_cpu_ms")
+        if item or single:
+            rows.append((each["title"], _by_role(item), _by_role(single)))
+    return Text(("system", "one item of 100,000, us", "one batch of one item, ms"), rows)
 
 
 def targets(findings: Findings) -> Text:
@@ -176,9 +186,30 @@ def measured(findings: Findings, document: str) -> str:
     """A line that says on what, and how much of the machine others took."""
     on = findings.at(document, "machine") or {}
     servers = ", ".join(f"{title} {on[name]}" for name, title in _SERVERS.items() if name in on)
-    shares = [share for share in _others(findings.documents.get(document, {})) if share is not None]
+    shares = others_shares(findings.documents.get(document, {}))
     taken = f"; other programs took up to {max(shares):.0%} of the processors during a run" if shares else ""
+    if shares and max(shares) > LOADED_SHARE:
+        taken = f"; **the machine was loaded**: {taken.removeprefix('; ')}"
     return f"{on.get('measured_at', '')[:10]}: {on.get('cores')} cores, {servers}, Python {on.get('python')}{taken}."
+
+
+def dates(findings: Findings) -> str:
+    """A line that says when the tables were measured."""
+    found = _dates(findings)
+    if len(set(found.values())) == 1:
+        return f"All tables were measured on {min(found.values())}."
+    each = ", ".join(f"{name} {date}" for name, date in found.items())
+    return f"The tables were not measured on one day, so do not compare them: {each}." if found else ""
+
+
+def has_one_date(findings: Findings) -> bool:
+    """Tell whether all tables were measured on one day."""
+    return len(set(_dates(findings).values())) <= 1
+
+
+def _dates(findings: Findings) -> dict[str, str]:
+    machines = {name: document.get("machine", {}) for name, document in findings.documents.items()}
+    return {name: on["measured_at"][:10] for name, on in machines.items() if "measured_at" in on}
 
 
 _FAIR = {
@@ -200,21 +231,17 @@ def _contestant(findings: Findings, name: str, each: Found) -> tuple[str, ...]:
         title,
         *(_spread(works[work]["items_per_s"]) if work in works else _NONE for work in (*_SIZES, "naps")),
         f"{number(single['median'])} / {number(single['p99'])}" if single else _NONE,
-        " / ".join(number(works[size]["resident_mb"]["median"]) for size in _SIZES if size in works),
-        number(biggest.get("cpu_us_per_item", {}).get("all", 0)),
+        " / ".join(number(works[size]["resident_mb"]["median"]) for size in _SIZES if size in works) or _NONE,
+        number(biggest["cpu_us_per_item"]["all"]) if biggest else _NONE,
     )
+
+
+def _by_role(costs: Found | None) -> str:
+    if not costs:
+        return _NONE
+    roles = sorted((role for role in costs if role != "all"), key=lambda role: -costs[role])
+    return f"{number(costs['all'])}: {', '.join(f'{role} {number(costs[role])}' for role in roles if costs[role])}"
 
 
 def _spread(summary: Found) -> str:
     return f"{number(summary['median'])} ({number(summary['min'])} - {number(summary['max'])})"
-
-
-def _others(found: Any) -> list[float]:
-    """Every share of the processors that others took, wherever it stands in a document."""
-    if not isinstance(found, dict):
-        return []
-    own = found.get("others_share")
-    shares = [own["max"]] if isinstance(own, dict) else []
-    usual = found.get("share_of_processors_used_by_others")
-    shares += [usual] if isinstance(usual, float) else []
-    return shares + [share for each in found.values() for share in _others(each)]

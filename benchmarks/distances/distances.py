@@ -14,7 +14,7 @@ from benchmarks.distances.recommendations import measure_recommendations
 from benchmarks.distances.router import running_router
 from benchmarks.distances.sizes import by_size, upload
 from benchmarks.processes import Usage
-from benchmarks.report import keep, kept, number
+from benchmarks.report import UNFINISHED, conclude, keep, kept, number
 
 ROUTER_S = 0.05
 """Duration of a call of the router in seconds, beside the work of answering it."""
@@ -36,11 +36,11 @@ async def distances(bench: BenchServers, console: Console, runs: int, only: str 
     document["machine"] = await machine.described(bench.servers)
     if only in {None, "sizes"}:
         document |= await _sizes(bench, console, runs)
-        keep("distances", document)
+        keep("distances", document, UNFINISHED)
     if only in {None, "million"}:
         async with running_cluster(bench, {}) as cluster:
             document["million"] = await million(cluster, console)
-    console.print(f"Kept in {keep('distances', document)}")
+    conclude(console, "distances", document)
     return document
 
 

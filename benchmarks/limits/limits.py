@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 
 from benchmarks import batchyard, machine
@@ -11,7 +12,8 @@ from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import running_cluster
 from benchmarks.limits.broker import chunks_of, passed
 from benchmarks.limits.rows import CONNECTIONS, ROWS, inserted, rows_of
-from benchmarks.report import keep, number
+from benchmarks.processes import CLIENT, Usage, servers_of
+from benchmarks.report import conclude, number
 from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, check
 
@@ -24,11 +26,13 @@ async def limits(bench: BenchServers, console: Console, runs: int) -> dict[str, 
         chunks = await chunks_of(cluster, HUNDRED)
         rows = await rows_of(cluster.servers.database_url, HUNDRED.items)
     servers = cluster.servers  # they outlive the services, which would disturb
+    usage = Usage({**servers_of(servers), CLIENT: [psutil.Process()]})
     with tempfile.TemporaryDirectory(prefix="limits-") as folder:
         taken = [await passed(servers.amqp_url, f"limit.{n}", chunks, Path(folder)) for n in range(runs)]
     copied = [await inserted(servers.database_url, rows) for _ in range(runs)]
     document = {
         "machine": on,
+        "others_share": {"max": usage.others_share()},
         "items": HUNDRED.items,
         "publish_consume": {
             "title": f"publish and consume of the same {len(chunks)} chunks, nothing else",
@@ -43,5 +47,5 @@ async def limits(bench: BenchServers, console: Console, runs: int) -> dict[str, 
     }
     for name in ("publish_consume", "insert"):
         console.print(f"{document[name]['title']}: {number(document[name]['items_per_s']['median'])} items/s")  # type: ignore[index]
-    console.print(f"Kept in {keep('limits', document)}")
+    conclude(console, "limits", document)
     return document

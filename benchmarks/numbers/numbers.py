@@ -8,11 +8,11 @@ from benchmarks.cluster import running_cluster
 from benchmarks.figure import Figure
 from benchmarks.numbers.memory import measure_memory
 from benchmarks.numbers.progress import ITEMS, measure_progress
-from benchmarks.numbers.results import measure_results
+from benchmarks.numbers.results import measure_formats, measure_results
 from benchmarks.numbers.submissions import measure_submissions
 from benchmarks.numbers.throughput import many, single
 from benchmarks.processes import Usage
-from benchmarks.report import figures_document, keep, show_figures
+from benchmarks.report import conclude, figures_document, show_figures
 from benchmarks.site import running_site
 
 SAMPLES = 200
@@ -39,7 +39,9 @@ async def numbers(bench: BenchServers, console: Console, runs: int) -> list[Figu
         figures += await measure_memory(cluster, origins)
         console.print("Measuring 10,000 items ...")
         figures += await many(cluster, runs)
-        on["share_of_processors_used_by_others"] = usage.others_share()  # the stand-in site is among them
+        console.print("Measuring the results of 100,000 items ...")
+        figures += await measure_formats(cluster, runs)
+        on["share_of_processors_used_by_others"] = usage.others_share()
     show_figures(console, figures, "Batchyard against its targets")
-    console.print(f"Kept in {keep('numbers', figures_document(on, figures))}")
+    conclude(console, "numbers", figures_document(on, figures))
     return figures

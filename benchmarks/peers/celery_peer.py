@@ -1,6 +1,7 @@
 """Celery with durable settings: persistent and confirmed messages, late acks, every result kept in Redis.
 
-The batch is a chord, whose end Celery counts in Redis; variant `chunks` makes one task, and one result, of many items.
+The batch is a chord, whose end Celery counts in Redis. Variant `chunks` makes one task, and one result, of many items.
+Variant `quorum` has quorum queues, as Batchyard has, in place of the classic queues that Celery declares by itself.
 """
 
 import time
@@ -14,6 +15,7 @@ _END_S = 900
 app = Celery("bench", broker=AMQP_URL, backend=REDIS_URL)
 app.conf.update(
     task_default_queue=QUEUE,
+    task_default_queue_type="quorum" if VARIANT == "quorum" else "classic",
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     broker_transport_options={"confirm_publish": True},

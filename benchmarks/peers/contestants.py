@@ -37,6 +37,7 @@ CONTESTANTS = (
         "limit",
         (Part(peer.CHUNK_LIMIT, (TEN, HUNDRED, NAPS), singles=True),),
     ),
+    Contestant("bare_road", "bare road of one item (no product)", "limit", (Part(peer.BARE_ROAD, (), singles=True),)),
     Contestant(
         "celery_chunks_1000",
         "Celery `chunks(1000)`",
@@ -64,6 +65,9 @@ CONTESTANTS = (
         "Celery, `chord`",
         "per item",
         (Part(peer.CELERY, (TEN, ONES, TENS), singles=True), Part(peer.CELERY_NAPS, (NAPS,))),
+    ),
+    Contestant(
+        "celery_quorum", "Celery on quorum queues", "per item", (Part(peer.CELERY_QUORUM, (TEN,), singles=True),)
     ),
     Contestant(
         "procrastinate",

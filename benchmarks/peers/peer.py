@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 _CELERY = ("-m", "celery", "-A", "benchmarks.peers.celery_peer", "worker", "-l", "WARNING")
 _QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 _PIPELINE = ("-m", "benchmarks.peers.chunk_pipeline")
+_ROAD = ("-m", "benchmarks.peers.bare_road")
 _TASKIQ = ("-m", "taskiq", "worker", "benchmarks.peers.taskiq_peer:broker", "--log-level", "WARNING")
 _PROCRASTINATE = (
     "-m",
@@ -19,7 +20,8 @@ _BULLMQ = "benchmarks/peers/bullmq/peer.cjs"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A program that is not Batchyard, in one configuration. Two worker processes each, one for each core."""
+    """A program that is not Batchyard, in one configuration. Two worker processes each, one for each core; the bare
+    road has one for each service."""
 
     name: str
     title: str
@@ -75,6 +77,7 @@ _THREADS = ("-P", "threads", "-c", "4")
 _MANY_THREADS = ("-P", "threads", "-c", "50")
 
 CELERY = _celery("celery", _THREADS, _THREADS)
+CELERY_QUORUM = _celery("celery_quorum", _THREADS, _THREADS, BENCH_VARIANT="quorum")
 CELERY_NAPS = _celery("celery_naps", _MANY_THREADS, _MANY_THREADS)
 CELERY_CHUNKS = _celery("celery_chunks_100", _THREADS, _THREADS, BENCH_VARIANT="chunks")
 CELERY_CHUNKS_1000 = _celery("celery_chunks_1000", _THREADS, _THREADS, BENCH_VARIANT="chunks", BENCH_CHUNK="1000")
@@ -91,3 +94,10 @@ PROCRASTINATE = _procrastinate("procrastinate", 2)
 PROCRASTINATE_NAPS = _procrastinate("procrastinate_naps", 50)
 BULLMQ = Peer("bullmq", "BullMQ", ((_BULLMQ, "worker"),) * 2, (_BULLMQ, "submit"), "bullmq")
 CHUNK_LIMIT = _pipeline(100)
+BARE_ROAD = Peer(
+    "bare_road",
+    "bare road",
+    tuple((*_ROAD, service) for service in ("ingest", "dispatcher", "worker", "aggregator")),
+    (*_ROAD, "submit"),
+    prepare=(*_ROAD, "tables"),
+)

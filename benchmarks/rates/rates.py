@@ -11,7 +11,7 @@ from benchmarks.rates import plot
 from benchmarks.rates.following import BOUNDS, Run, follow
 from benchmarks.rates.shares import Reached, answers_per_second, best, reached, steps
 from benchmarks.rates.unbound import cost_of_limits
-from benchmarks.report import keep, kept, number
+from benchmarks.report import UNFINISHED, conclude, keep, kept, number
 
 PARTS = ("following", "cost")
 SCHEDULE = ((30.0, 100.0), (30.0, 40.0), (30.0, 150.0))
@@ -29,13 +29,13 @@ async def rates(bench: BenchServers, console: Console, runs: int, only: str | No
         run = await follow(bench, SCHEDULE, FIXED)
         document |= _compared(run, console)
         _draw(run, document["best_fixed"]["per_second"])
-        keep("rates", document)
+        keep("rates", document, UNFINISHED)
     if only in {None, "cost"}:
         lost, free, limited = await cost_of_limits(bench, console, runs)
         document["limits_cost"] = round(lost, 4)
         document["limits_items_per_s"] = {"without": free.document(), "with": limited.document()}
         console.print(f"Limits that do not bind cost {document['limits_cost']:.1%} of the items a second.")
-    console.print(f"Kept in {keep('rates', document)}")
+    conclude(console, "rates", document)
     return document
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from benchmarks import machine
 from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import running_cluster
-from benchmarks.report import keep, kept, number
+from benchmarks.report import UNFINISHED, conclude, keep, kept, number
 from benchmarks.scale import fairness
 from benchmarks.scale.curve import curve
 from benchmarks.scale.urgent import urgent
@@ -25,15 +25,15 @@ async def scale(bench: BenchServers, console: Console, runs: int, only: str | No
         async with running_cluster(bench, {}) as cluster:
             if only != "urgent":
                 document["curve"] = await curve(cluster, console, runs)
-                keep("scale", document)
+                keep("scale", document, UNFINISHED)
             if only != "curve":
                 taken = [ms for _ in range(runs) for ms in await urgent(cluster)]
                 document["urgent_ms"] = Summary.of(taken).document()
-                keep("scale", document)
+                keep("scale", document, UNFINISHED)
                 console.print(f"Ten immediate items behind a million: p99 {number(document['urgent_ms']['p99'])} ms")
     if only in (None, "fairness"):
         document["fairness"] = await _fairness(bench, console, runs)
-    console.print(f"Kept in {keep('scale', document)}")
+    conclude(console, "scale", document)
     return document
 
 

@@ -16,9 +16,9 @@ _PEERS = Path(environment.__file__).parent
 def test_every_peer_runs_the_trivial_items_and_those_with_an_outcome_the_naps_and_single_ones_too() -> None:
     for contestant in CONTESTANTS:
         works = {work for part in contestant.parts for work in part.works}
-        assert TEN in works
+        assert (TEN in works) is (contestant.name != "bare_road")
         if contestant.kind == "per item":
-            assert NAPS in works
+            assert NAPS in works or contestant.name == "celery_quorum"
             assert any(part.singles for part in contestant.parts)
 
 

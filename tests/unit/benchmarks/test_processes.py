@@ -1,12 +1,14 @@
 """Use of processor and memory, read from the process table; this process is the subject."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
 
 import psutil
 
-from benchmarks.processes import CLIENT, Usage, resident_mb, spent, watching_memory
+from benchmarks.processes import CLIENT, Usage, proportional_mb, resident_mb, spent, watching_memory
 
 _ROLES = {"me": [psutil.Process()]}
 
@@ -30,6 +32,38 @@ def test_the_client_is_counted_without_what_it_has_started() -> None:
         me = [psutil.Process()]
         found = resident_mb({CLIENT: me, "all": me})
         assert found["all"] > found[CLIENT]
+    finally:
+        child.communicate(b"\n")
+
+
+def test_a_page_that_processes_share_counts_once() -> None:
+    me = {"me": [psutil.Process()]}
+    shared = bytearray(64 * 1024 * 1024)
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    try:
+        children = {"child": [psutil.Process(child)]}
+        both = sum((proportional_mb(me) | proportional_mb(children)).values())
+        assert both < sum((resident_mb(me) | resident_mb(children)).values()) - 60
+        assert both >= 64
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        del shared
+
+
+def test_what_the_benchmark_has_started_is_no_other_program() -> None:
+    spin = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\ninput()"
+    usage = Usage({})
+    child = subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.PIPE)
+    try:
+        process = psutil.Process(child.pid)
+        while sum(process.cpu_times()[:2]) < 0.3:
+            time.sleep(0.01)
+        helpers = usage._helpers_s()
+        assert helpers[child.pid] >= 0.3
+        assert child.pid not in Usage({"child": [process]})._helpers
     finally:
         child.communicate(b"\n")
 

@@ -75,6 +75,12 @@ def test_a_contestant_without_small_batches_has_no_row_among_them() -> None:
     assert tables.small(_FINDINGS).rows == []
 
 
+def test_a_contestant_with_single_items_alone_has_a_row() -> None:
+    road = {"title": "road", "kind": "limit", "works": {}, "single_ms": _summary(12)}
+    (row,) = tables.comparison(Findings({"comparison": {"contestants": {"bare_road": road}}})).rows
+    assert row == ("road", "-", "-", "-", "-", "12 / 12", "-", "-")
+
+
 def test_a_contestant_that_was_not_measured_is_named_with_the_reason() -> None:
     assert tables.left_out(_FINDINGS) == ["bullmq was left out: there is no npm"]
 
@@ -83,8 +89,32 @@ def test_the_largest_share_of_others_is_told() -> None:
     line = tables.measured(_FINDINGS, "comparison")
     assert line == (
         "2026-11-22: 2 cores, RabbitMQ 3.10.8, Python 3.11.7; "
-        "other programs took up to 50% of the processors during a run."
+        "**the machine was loaded**: other programs took up to 50% of the processors during a run."
     )
+
+
+def test_the_cost_of_an_item_and_of_a_batch_of_one_is_shown_by_process() -> None:
+    batchyard = {**_FINDINGS.contestants["batchyard"], "single_cpu_ms": {"all": 30.0, "worker": 2.0, "rabbitmq": 28.0}}
+    road = {"title": "road", "works": {}, "single_cpu_ms": {"all": 4.0, "workers": 4.0, "redis": 0.0}}
+    found = Findings({"comparison": {"contestants": {"batchyard": batchyard, "bare_road": road}}})
+    batchyard["works"]["100k"] = {"cpu_us_per_item": {"all": 31.0, "worker": 9.0, "postgres": 22.0}}
+    assert tables.costs(found).rows == [
+        ("Batchyard", "31: postgres 22, worker 9", "30: rabbitmq 28, worker 2"),
+        ("road", "-", "4: workers 4"),
+    ]
+    assert tables.costs(Findings({})).rows == []
+
+
+def test_tables_of_several_days_are_named() -> None:
+    def on(*days: str) -> Findings:
+        return Findings(
+            {name: {"machine": {"measured_at": f"{day}T00:00:00+00:00"}} for name, day in zip("ab", days, strict=False)}
+        )
+
+    assert tables.dates(on("2026-11-22", "2026-11-22")) == "All tables were measured on 2026-11-22."
+    assert tables.has_one_date(on("2026-11-22", "2026-11-22"))
+    assert "a 2026-11-22, b 2026-11-23" in tables.dates(on("2026-11-22", "2026-11-23"))
+    assert not tables.has_one_date(on("2026-11-22", "2026-11-23"))
 
 
 def test_a_page_gets_new_tables_between_its_marks_and_keeps_the_rest() -> None:

@@ -34,6 +34,7 @@ def test_ratios_are_those_of_the_medians() -> None:
             celery_chunks_100=_contestant(6000, "no outcome per item"),
             celery_chunks_1000=_contestant(12000, "no outcome per item"),
             chunk_limit_100=_contestant(36000, "limit", naps=2000),
+            bare_road={"title": "", "kind": "limit", "works": {}, "single_ms": _summary(8)},
         )
     )
     assert values == {
@@ -43,7 +44,7 @@ def test_ratios_are_those_of_the_medians() -> None:
         "100k_limit": 0.25,
         "naps_ideal": 1.25,
         "naps_peers": 2,
-        "single_celery": 1.2,
+        "single_road": 1.5,
         "single_p99": 2,
     }
 
