@@ -29,6 +29,8 @@ from services.aggregator.publishing.progress_events import ProgressEvents
 MAX_REPLY_BYTES = 1_500_000
 """Size at which a page is cut: even if escapes double the text, a reply stays below the limit of a message."""
 _MAX_GROUPS = 500
+_MAX_ROWS_HERE = 200
+"""Number of rows up to which encoding a page delays the event loop less than a thread would take."""
 
 
 class SplicedReply(Message):
@@ -78,7 +80,7 @@ class QueryHandler:
             return ResultsReply(found=False) if query.max_items is None else ResultsPage(found=False)
         limit = query.max_items or query.limit
         rows = await self._store.results(key, query, limit, MAX_REPLY_BYTES)
-        body = await asyncio.to_thread(_encode, rows)
+        body = await asyncio.to_thread(_encode, rows) if len(rows) > _MAX_ROWS_HERE else _encode(rows)
         return SplicedReply(body=body) if query.max_items is None else SplicedPage(body=body)
 
     async def on_failures_query(self, query: FailuresQuery, _: Envelope) -> Message:

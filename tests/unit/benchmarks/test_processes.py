@@ -53,7 +53,7 @@ def test_a_page_that_processes_share_counts_once() -> None:
         del shared
 
 
-def test_what_the_benchmark_has_started_is_no_other_program() -> None:
+def test_a_process_that_the_benchmark_started_is_no_other_program() -> None:
     spin = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\ninput()"
     usage = Usage({})
     child = subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.PIPE)
