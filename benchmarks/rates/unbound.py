@@ -9,6 +9,7 @@ from benchmarks.summary import Summary
 from benchmarks.work import HUNDRED, check
 
 LIMIT_PER_S = 1_000_000
+OVERRIDE = {"partition": "", "rate": {"per_second": LIMIT_PER_S}}
 
 
 async def cost_of_limits(bench: BenchServers, console: Console, runs: int) -> tuple[float, Summary, Summary]:
@@ -30,8 +31,7 @@ async def cost_of_limits(bench: BenchServers, console: Console, runs: int) -> tu
 
 async def _limit(cluster: Cluster, *, wanted: bool) -> None:
     if wanted:
-        put = {"value": "", "rate": {"per_second": LIMIT_PER_S}}
-        request = cluster.http.put("rates/noop", json=put)
+        request = cluster.http.put("rates/noop", json=OVERRIDE)
     else:
         request = cluster.http.delete("rates/noop", params={"partition": ""})
     async with request as answer:

@@ -2,9 +2,13 @@
 
 import xml.etree.ElementTree as ET
 
+from pydantic_core import to_json
+
 from benchmarks.rates.destination import BASE_S, PATIENCE_S, CallQueue
 from benchmarks.rates.plot import drawn
 from benchmarks.rates.shares import Reached, answers_per_second, best, reached, steps
+from benchmarks.rates.unbound import LIMIT_PER_S, OVERRIDE
+from services.ingest.http.models import RatesRequest
 
 SCHEDULE = ((10.0, 100.0), (10.0, 50.0))
 
@@ -45,3 +49,8 @@ def test_the_plot_is_well_formed_and_shows_each_line() -> None:
     root = ET.fromstring(drawn(capacity, answered, [(0.0, 10.0), (15.0, 49.0)], 50))
     assert sum(each.tag.endswith("polyline") for each in root.iter()) == 3
     assert "best fixed limit, 50/s" in "".join(root.itertext())
+
+
+def test_the_limit_that_does_not_bind_is_a_valid_override() -> None:
+    request = RatesRequest.decode(to_json(OVERRIDE))
+    assert (request.partition, request.rate and request.rate.per_second) == ("", LIMIT_PER_S)
