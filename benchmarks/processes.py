@@ -68,7 +68,7 @@ class Usage:
         whole = (time.perf_counter() - self._began) * (psutil.cpu_count() or 1)
         helpers = sum(seconds - self._helpers.get(pid, 0.0) for pid, seconds in self._helpers_s().items())
         others = _busy_s() - self._busy_s - sum(self.cpu_s().values()) - helpers
-        return round(max(0.0, others / whole), 3)
+        return round(min(1.0, max(0.0, others / whole)), 3)  # the kernel counts in ticks
 
     def _helpers_s(self) -> dict[int, float]:
         """Return the processor seconds of each living process that this one has started beside the roles."""
