@@ -21,7 +21,8 @@ from batchyard_contracts.v1.values import ItemError
 from devstack import Servers
 from services.dispatcher.leadership.lease_keeper import LeaseEnded
 from tests.support.dispatcher_parts import Parts, dispatcher_parts
-from tests.support.simulated_pipeline import DISPATCHER_QUEUES, Crashing, SimulatedBatch, SimulatedPipeline
+from tests.support.simulated_dispatcher import Crashing
+from tests.support.simulated_pipeline import DISPATCHER_QUEUES, SimulatedBatch, SimulatedPipeline
 
 pytestmark = pytest.mark.fuzz
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class Machine(RuleBasedStateMachine):
         self._do(self.database.execute("".join(f"DELETE FROM dispatcher.{table};" for table in TABLES.split(", "))))
         self.pipeline = SimulatedPipeline(self.make)
         self.frozen: Parts | None = None
-        self._do(self.pipeline.start_dispatcher())
+        self._do(self.pipeline.dispatcher.start())
 
     def _do(self, operation: Any) -> None:
         self.runner.run(operation)
@@ -120,7 +121,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(crash=CRASHES)
     def dispatch(self, crash: Any) -> None:
-        self._do(self.pipeline.dispatch(crash))
+        self._do(self.pipeline.dispatcher.dispatch(crash))
 
     @precondition(lambda self: self.pipeline.waiting)
     @rule(data=st.data())
@@ -142,6 +143,28 @@ class Machine(RuleBasedStateMachine):
             found = [outcome(item.ordinal, data.draw(STATUSES)) for item in chunk.items[first:]]
             self.pipeline.report(chunk, found, is_final=is_final)
 
+    @precondition(lambda self: self.pipeline.abandoned)
+    @rule(data=st.data())
+    def report_late(self, data: st.DataObject) -> None:
+        """Let a worker that nobody heard any more report a whole chunk after all."""
+        chunk = self._pick(data, self.pipeline.abandoned)
+        self.pipeline.report(chunk, [outcome(item.ordinal, "succeeded") for item in chunk.items], is_final=True)
+        self._do(self.pipeline.deliver_all())
+
+    @precondition(lambda self: self.pipeline.delivered)
+    @rule(data=st.data())
+    def repeat(self, data: st.DataObject) -> None:
+        """Let a message come again, however long ago it was."""
+        queue, message = self._pick(data, self.pipeline.delivered)
+        self.pipeline.queues[queue].append(message)
+
+    @precondition(lambda self: self.pipeline.held)
+    @rule()
+    def lose_workers(self) -> None:
+        """Let all workers vanish, and so much time pass that others get their chunks."""
+        self.pipeline.lose_workers()
+        self._do(self.pipeline.pass_time())
+
     @precondition(lambda self: self.pipeline.held)
     @rule(data=st.data())
     def lose_worker(self, data: st.DataObject) -> None:
@@ -157,11 +180,11 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.pipeline.held or self.pipeline.abandoned)
     @rule(data=st.data())
     def request_start(self, data: st.DataObject) -> None:
-        """Let a worker start items that must not run twice; also one that nobody hears any more."""
+        """Let workers ask whether they may start items that must not run twice, also one that is lost."""
         chunk = self._pick(data, [*self.pipeline.held, *self.pipeline.abandoned])
-        worker_id = data.draw(st.sampled_from(["hand", "lost"]))
         ordinals = [item.ordinal for item in chunk.items[: data.draw(st.integers(1, len(chunk.items)))]]
-        self._do(self.pipeline.request_start(chunk, worker_id, ordinals))
+        for worker_id in data.draw(st.permutations(["hand", "lost"]))[: data.draw(st.integers(1, 2))]:
+            self._do(self.pipeline.dispatcher.request_start(chunk, worker_id, ordinals))
 
     @rule()
     def freeze(self) -> None:
@@ -176,8 +199,8 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def wake_frozen(self, data: st.DataObject) -> None:
         assert self.frozen
-        total = sum(len(self.pipeline.queues[name]) for name in DISPATCHER_QUEUES)
-        self._do(self.pipeline.wake_frozen(self.frozen, data.draw(st.integers(0, total - 1))))
+        messages = [message for name in DISPATCHER_QUEUES for message in self.pipeline.queues[name]]
+        self._do(self.pipeline.dispatcher.wake_frozen(self.frozen, self._pick(data, messages)))
 
     @rule(crash=CRASHES)
     def pass_time(self, crash: Any) -> None:
@@ -189,7 +212,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def kill_dispatcher(self) -> None:
-        self._do(self.pipeline.start_dispatcher())
+        self._do(self.pipeline.dispatcher.start())
 
     @invariant()
     def counts_add_up(self) -> None:
@@ -197,7 +220,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def each_item_is_in_one_place(self) -> None:
-        self._do(self.pipeline.check_items())
+        self._do(self.pipeline.dispatcher.check_items())
 
     def teardown(self) -> None:
         try:

@@ -4,16 +4,12 @@ The dispatcher's handlers work on a real database, the ledger's on a store in me
 are simulated: nothing happens unless the test asks for it, and time passes when it says so.
 """
 
-import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Literal
 from uuid import UUID
-
-from asyncpg import PostgresError
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import Message
@@ -24,7 +20,6 @@ from batchyard_contracts.v1.flow import (
     BatchControlled,
     BatchSealed,
     BatchStopped,
-    ChunkProcessed,
     ChunkReturned,
     ItemOutcome,
     ItemsPage,
@@ -32,17 +27,11 @@ from batchyard_contracts.v1.flow import (
     ItemsSettled,
     PageItem,
     Segment,
-    WorkerHeartbeat,
 )
-from batchyard_contracts.v1.queries import StartPermitQuery
 from batchyard_contracts.v1.work import ChunkReady
-from services.dispatcher.leadership.lease_keeper import LeaseEnded
-from shared.messaging.batch_consumer import DecodedMessage
-from shared.messaging.publisher import OutgoingMessage
-from tests.support.dispatcher_parts import ENVELOPE, Parts, received, report_on
+from tests.support.dispatcher_parts import Parts, report_on
 from tests.support.memory_ledger import Ledger
-from tests.support.memory_ledger_store import Crash
-from tests.support.pipeline_model import PipelineModel
+from tests.support.simulated_dispatcher import MAX_TURNS, Crashing, SimulatedDispatcher
 
 PAGES, CONTROL, OUTCOMES = (
     queue.name for queue in (topology.DISPATCHER_PAGES, topology.DISPATCHER_CONTROL, topology.DISPATCHER_OUTCOMES)
@@ -50,11 +39,8 @@ PAGES, CONTROL, OUTCOMES = (
 LEDGER_CONTROL, LEDGER_OUTCOMES = topology.AGGREGATOR_CONTROL.name, topology.AGGREGATOR_OUTCOMES.name
 DISPATCHER_QUEUES = (PAGES, CONTROL, OUTCOMES)
 QUEUES = (PAGES, CONTROL, OUTCOMES, LEDGER_CONTROL, LEDGER_OUTCOMES)
-Crashing = Literal["before", "after"] | None
-"""Death of a process before or after its next publication, or commit."""
 _LONG_S = 100.0
 """Longer than any lease, in seconds."""
-_MOST_TURNS = 60
 
 
 class SimulatedBatch:
@@ -69,7 +55,6 @@ class SimulatedPipeline:
     """The pipeline, and what a correct one never does."""
 
     def __init__(self, make: Callable[[], Parts]) -> None:
-        self._make = make
         self.ledger = Ledger()
         self.queues: dict[str, list[Message]] = {name: [] for name in QUEUES}
         self.batches: dict[UUID, SimulatedBatch] = {}
@@ -79,22 +64,11 @@ class SimulatedPipeline:
         """Chunks at workers that live."""
         self.abandoned: list[ChunkReady] = []
         """Chunks at workers that nobody hears any more, but that may still report."""
+        self.delivered: list[tuple[str, Message]] = []
+        """Messages that were delivered, with their queues."""
         self.clock = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
         self._told: set[str | None] = set()
-        self._senders: dict[UUID, Parts] = {}
-        """The dispatcher that sent each chunk last."""
-        self.parts = make()
-        self.model = PipelineModel(self.parts.pool)
-        self._is_checked = True
-
-    async def start_dispatcher(self) -> None:
-        """Start a dispatcher that knows only what is in the tables; the one before is dead."""
-        self.parts = self._make()
-        self.parts.add_workload("w", chunk_max=3)
-        await self.parts.components.load(lambda: None)
-        await self.parts.batch_stopper.drain()
-        self._collect_from_dispatcher()
-        self._beat()
+        self.dispatcher = SimulatedDispatcher(make, self)
 
     async def submit(self, sizes: dict[str, int], pages: int, *, is_sealed: bool) -> None:
         """Send a batch as ingest does: pages with this number of items for each partition, and the header."""
@@ -139,17 +113,15 @@ class SimulatedPipeline:
             self._collect_from_ledger()
             has_died = False
         else:
-            has_died = not await self._deliver_to_dispatcher(message, crash)
+            has_died = not await self.dispatcher.deliver(message, crash)
         if not (again or has_died):
             self.queues[queue].remove(message)
+            self.delivered.append((queue, message))
 
-    async def wake_frozen(self, frozen: Parts, place: int) -> None:
-        """Deliver a message to a dispatcher of an earlier epoch, which must have no effect."""
-        message = [message for name in DISPATCHER_QUEUES for message in self.queues[name]][place]
-        before = await self.model.tables()
-        with suppress(PostgresError, LeaseEnded):
-            await self._handle(message, frozen)
-        assert await self.model.tables() == before, "a dispatcher of an earlier epoch has an effect"
+    def lose_workers(self) -> None:
+        """Let nobody hear the workers any more."""
+        self.abandoned += self.held
+        self.held.clear()
 
     async def deliver_all(self) -> None:
         """Deliver what is in the queues in order, and what follows from it."""
@@ -158,15 +130,17 @@ class SimulatedPipeline:
                 while self.queues[name]:
                     await self.deliver(name, 0)
 
-    async def dispatch(self, crash: Crashing = None) -> None:
-        """Send chunks until no more may be sent."""
+    def take_chunk(self, queue: str, chunk: ChunkReady) -> None:
+        """Put a chunk into a queue of the workers."""
+        self.waiting.append((queue, chunk))
 
-        async def until_idle() -> None:
-            for _ in range(_MOST_TURNS):
-                if await self.parts.dispatch_loop._dispatch_waiting() > 0:
-                    return
+    def take_settled(self, message: ItemsSettled) -> None:
+        """Put outcomes into the queue of the ledger."""
+        self.queues[LEDGER_OUTCOMES].append(message)
 
-        await self._run(until_idle, crash)
+    def queue_depth(self, queue: str) -> int:
+        """Return the number of messages in a queue."""
+        return sum(name == queue for name, _ in self.waiting) + len(self.queues.get(queue, ()))
 
     def take(self, place: int) -> None:
         """Let a worker take a chunk."""
@@ -182,16 +156,6 @@ class SimulatedPipeline:
                 if chunk in chunks:
                     chunks.remove(chunk)
 
-    async def request_start(self, chunk: ChunkReady, worker_id: str, ordinals: Sequence[int]) -> None:
-        """Let a worker ask whether it may start items that must not run twice."""
-        lease = await self.model.lease(chunk.chunk_id, chunk.fence)
-        query = StartPermitQuery(
-            chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=worker_id, ordinals=list(ordinals)
-        )
-        if (await self.parts.start_permits.on_permit_query(query, ENVELOPE)).granted:
-            self.model.record_permit(chunk, worker_id, ordinals, lease)
-            self._is_checked = False
-
     def give_back(self, chunk: ChunkReady, reason: Literal["redelivered", "stopping"]) -> None:
         """Return a chunk as a worker does that received it for the second time, or that stops."""
         same = chunk.model_dump(include={"chunk_id", "fence", "batch_id", "workload"})
@@ -200,17 +164,18 @@ class SimulatedPipeline:
 
     async def pass_time(self, crash: Crashing = None) -> None:
         """Let so much time pass that retries are due and the leases of chunks that nobody holds have expired."""
-        await self.parts.pool.execute("UPDATE retries SET due_at = now() - ordinal * interval '1 microsecond'")
-        self.parts.dispatch_loop.retry_in(0.0)
+        await self.dispatcher.parts.pool.execute(
+            "UPDATE retries SET due_at = now() - ordinal * interval '1 microsecond'"
+        )
+        self.dispatcher.parts.dispatch_loop.retry_in(0.0)
         alive = {chunk.chunk_id for chunk in self.held}
-        for lease in self.parts.state.leases.values():
+        for lease in self.dispatcher.parts.state.leases.values():
             if lease.chunk_id not in alive:
                 lease.seen_at -= _LONG_S
-        sweep = self.parts.components.worker_registry.sweep
         for _ in range(4):  # a chunk that was never sent is found when its worker has been heard twice
-            if not await self._run(lambda: sweep(self._depth, self._reports_read_until), crash):
+            if not await self.dispatcher.sweep(crash):
                 return
-            self._beat()
+            self.dispatcher.beat()
 
     async def finish(self) -> None:
         """Let all batches end with the help of workers that succeed; raises `AssertionError` if one never does."""
@@ -218,11 +183,11 @@ class SimulatedPipeline:
             if not batch.is_sealed:
                 await self.seal(batch)
             await self.control(batch, "resume")
-        for _ in range(_MOST_TURNS):
+        for _ in range(MAX_TURNS):
             await self.deliver_all()
             if self._is_done():
                 break
-            await self.dispatch()
+            await self.dispatcher.dispatch()
             while self.waiting:
                 self.take(0)
             for chunk in [*self.held]:
@@ -233,12 +198,6 @@ class SimulatedPipeline:
         else:
             raise AssertionError(f"stuck: {[self._unfinished(batch) for batch in self.batches.values()]}")
         await self._check_ends()
-
-    async def check_items(self) -> None:
-        """Each item is in one place, as `PipelineModel.check_items` says."""
-        if not self._is_checked:
-            await self.model.check_items()
-            self._is_checked = True
 
     def check_counts(self) -> None:
         """The counters of each batch are those of its rows, and never more than its items."""
@@ -265,11 +224,11 @@ class SimulatedPipeline:
             assert ordinals == list(range(batch.total)), "each item has one outcome"
             ends = sorted(end.round for end in self.ledger.finished() if end.batch_id == batch.batch_id)
             assert ends == list(range(1, known.round + 1)), "each round ended once"
-        state = self.parts.state
+        state = self.dispatcher.parts.state
         assert dict(state.leases) == {}
         assert state.workload_queue("w").window.in_flight == 0
         rest = {
-            table: [dict(row) for row in await self.parts.pool.fetch(f"SELECT * FROM {table}")]
+            table: [dict(row) for row in await self.dispatcher.parts.pool.fetch(f"SELECT * FROM {table}")]
             for table in ("leases", "retries")
         }
         assert rest == {"leases": [], "retries": []}, "nothing is left to do"
@@ -277,99 +236,17 @@ class SimulatedPipeline:
     def _is_done(self) -> bool:
         known = [self.ledger.store.batches.get(batch_id) for batch_id in self.batches]
         is_finished = all(batch is not None and batch.is_finished for batch in known)
-        return is_finished and not (self.waiting or self.held or self.parts.state.leases)
+        return is_finished and not (self.waiting or self.held or self.dispatcher.parts.state.leases)
 
     def _unfinished(self, batch: SimulatedBatch) -> dict[str, Any]:
         known = self.ledger.store.batches.get(batch.batch_id)
         return {
             "ledger": known,
-            "dispatcher": self.parts.state.batches.get(batch.batch_id),
-            "leases": [lease for lease in self.parts.state.leases.values() if lease.batch_id == batch.batch_id],
+            "dispatcher": self.dispatcher.parts.state.batches.get(batch.batch_id),
+            "leases": [
+                lease for lease in self.dispatcher.parts.state.leases.values() if lease.batch_id == batch.batch_id
+            ],
         }
-
-    async def _deliver_to_dispatcher(self, message: Message, crash: Crashing) -> bool:
-        """Deliver a message to the dispatcher; False if it died. A message that comes too late must have no effect."""
-        lease = None
-        match message:
-            case ChunkProcessed() | ChunkReturned():
-                lease = await self.model.lease(message.chunk_id, message.fence)
-                is_late = lease is None
-            case BatchControlled():
-                is_late = 0 < (message.round or 1_000_000) < await self.model.round_of(message.batch_id)
-            case _:
-                is_late = False
-        before = await self.model.tables() if is_late else None
-        has_survived = await self._run(lambda: self._handle(message, self.parts), crash)
-        if before is not None:
-            assert await self.model.tables() == before, f"a message that comes too late has an effect: {message}"
-        if has_survived and isinstance(message, ChunkProcessed) and lease is not None:
-            self.model.record_report(message, lease)
-        elif has_survived and isinstance(message, ItemsReopened):
-            self.model.record_reopened(message)
-        elif has_survived and isinstance(message, BatchFinished):
-            self.model.record_finished(message.batch_id, message.round)
-        return has_survived
-
-    async def _handle(self, message: Message, parts: Parts) -> None:
-        intake = parts.intake
-        match message:
-            case ItemsPage():
-                await intake.on_items_pages([received(message)])
-            case BatchAccepted():
-                await intake.on_batch_accepted(message, ENVELOPE)
-            case BatchControlled():
-                await intake.on_batch_controlled(message, ENVELOPE)
-            case BatchStopped():
-                await intake.on_batch_stopped(message, ENVELOPE)
-            case ItemsReopened():
-                await intake.on_items_reopened(message, ENVELOPE)
-            case BatchFinished():
-                await intake.on_batch_finished(message, ENVELOPE)
-            case ChunkProcessed():
-                await parts.report_handler.on_chunks_processed([received(message)])
-            case ChunkReturned():
-                await parts.recovery.on_chunks_returned([DecodedMessage(message, ENVELOPE)])
-            case _:
-                raise AssertionError(message)
-
-    async def _run(self, operation: Callable[[], Any], crash: Crashing) -> bool:
-        """Let the dispatcher do something; False if it died, and another one was started."""
-        self._is_checked = False
-        outbox = self.parts.outbox
-
-        def die(messages: Sequence[OutgoingMessage]) -> None:
-            if crash == "after":
-                outbox.sent += messages
-            raise Crash
-
-        if crash is not None:
-            outbox.refuse = die
-        try:
-            await operation()
-            await self.parts.batch_stopper.drain()
-        except Crash:
-            self._collect_from_dispatcher(is_saved=False)
-            await self.start_dispatcher()
-            return False
-        outbox.refuse = lambda _: None
-        self._collect_from_dispatcher()
-        return True
-
-    def _collect_from_dispatcher(self, *, is_saved: bool = True) -> None:
-        """Put what the dispatcher has sent into the queues. `is_saved`: it did not die before it saved all of it."""
-        sent, self.parts.outbox.sent = self.parts.outbox.sent, []
-        for message in sent:
-            if message.type == ChunkReady.type:
-                chunk = ChunkReady.decode(message.body)
-                is_successor = self._senders.get(chunk.chunk_id) is not self.parts
-                self._senders[chunk.chunk_id] = self.parts
-                self.model.check_dispatched(chunk, is_successor=is_successor)
-                self.waiting.append((message.routing_key, chunk))
-            elif message.type == ItemsSettled.type:
-                settled = ItemsSettled.decode(message.body)
-                self.queues[LEDGER_OUTCOMES].append(settled)
-                if is_saved:
-                    self.model.record_settled(settled)
 
     def _collect_from_ledger(self) -> None:
         for key, message in list(self.ledger.store.outbox.items()):
@@ -386,17 +263,3 @@ class SimulatedPipeline:
     def _command_time(self, batch: SimulatedBatch) -> datetime:
         batch.commanded_at = max(self.clock, batch.commanded_at + timedelta(microseconds=1))
         return batch.commanded_at
-
-    def _beat(self) -> None:
-        chunks = [chunk.chunk_id for chunk in self.held]
-        beat = WorkerHeartbeat(
-            worker_id="hand", workloads=["w"], chunks=chunks, handles_quarantine=True, at=datetime.now(UTC)
-        )
-        self.parts.state.record_heartbeat(beat, time.monotonic())
-
-    async def _depth(self, queue: str) -> int:
-        return sum(name == queue for name, _ in self.waiting) + len(self.queues.get(queue, ()))
-
-    async def _reports_read_until(self) -> float:
-        """Return the present time, as if every report was read: a chunk may be lost although its report is not."""
-        return time.monotonic()
