@@ -28,7 +28,7 @@ async def test_definitions_go_to_standard_output_alone(run: Run, tmp_path: Path)
         (["--passwords", "absent.json"], "absent.json cannot be read"),
     ],
 )
-async def test_what_cannot_be_defined_is_refused(run: Run, arguments: list[str], said: str) -> None:
+async def test_wrong_owners_and_files_are_refused(run: Run, arguments: list[str], said: str) -> None:
     ended = await run("topology", "export", *arguments)
     assert (ended.code, ended.out) == (Exit.USAGE, "")
     assert said in ended.err
