@@ -19,6 +19,7 @@ CHANNEL_LOST = (AMQPError, ChannelInvalidStateError)
 _TEXT_PROPERTIES = ("type", "message_id", "correlation_id", "reply_to", "app_id", "user_id")
 _COPYING_HEADERS = {"CC", "BCC"}
 """Headers that let the broker copy a message to routing keys for which older versions check no permission."""
+_COMPRESSIONS = {"gzip", "x-gzip", "deflate", "compress", "br", "zstd"}
 _MAX_REASON_LENGTH = 300
 log = structlog.get_logger()
 T_co = TypeVar("T_co", covariant=True)
@@ -135,6 +136,8 @@ def _fault_of(message: AbstractIncomingMessage) -> str | None:
     """Return the reason why a message is rejected for a property; None: it has no such property."""
     if copied := _COPYING_HEADERS & message.headers.keys():
         return f"The AMQP header {copied.pop()} is not allowed: publish once under each routing key."
+    if (coding := (message.content_encoding or "").lower()) in _COMPRESSIONS:
+        return f"The AMQP property `content_encoding` is {coding!r}. Send the body as it is, as JSON in UTF-8."
     for name in _TEXT_PROPERTIES:
         if "\x00" in (getattr(message, name) or ""):
             return f"The AMQP property `{name}` contains a NUL character."

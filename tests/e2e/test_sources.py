@@ -133,6 +133,9 @@ async def test_a_source_that_is_refused_ends_its_batch_with_the_reason(cluster: 
 
 @pytest.mark.usefixtures("squares")
 async def test_an_invalid_source_is_refused_at_submission(cluster: Cluster) -> None:
+    async with cluster.http.post("batches", json={"workload": "found-squares", "source": {"up_to": -1}}) as response:
+        (error,) = (await response.json())["errors"]
+        assert (error["code"], error["pointer"]) == ("source_invalid", "/source/up_to")
     for body, code in (
         ({"workload": "found-squares", "source": {"up_to": -1}}, "source_invalid"),
         ({"workload": "noop", "source": {"n": 1}}, "no_source"),

@@ -60,6 +60,11 @@ async def test_a_patch_is_previewed_on_every_item(clean: Servers) -> None:
         status, rejected = await harness.post(path, json={"patch": patch})
         assert (status, rejected["code"]) == (422, "patch_not_applicable")
         assert "6 of 12001 items" in rejected["detail"]
+        assert [each["detail"].partition(":")[0] for each in rejected["errors"]] == [
+            *(f"Item {n}" for n in range(0, 24_000, 5000)),
+            "Item 24013",
+        ]
+        assert rejected["error_count"] == 6
         status, accepted = await harness.post(
             path, json={"patch": patch, "skip_invalid": True, "select": {"codes": ["x"]}}
         )

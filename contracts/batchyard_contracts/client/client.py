@@ -251,6 +251,11 @@ class Client:
             raise UnknownBatch
         return reply.groups
 
+    async def deliveries(self, batch_id: BatchId) -> list[queries.DeliveryState]:
+        """Webhooks and e-mails about the end of each round, the newest first; empty for a batch of another owner."""
+        query = queries.DeliveriesQuery(owner=self._owner, batch_id=batch_id)
+        return (await self.query(query, queries.DeliveriesReply)).deliveries
+
     async def _send(self, command: Command, timeout_s: float | None) -> Message:
         timeout_s = timeout_s or self._command_timeout_s
         reply = await self._requests.request(topology.COMMANDS, command, timeout_s, durable=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from batchyard_contracts.v1.commands import BatchControl, CommandAccepted
+from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, InputError
 from batchyard_contracts.v1.flow import BatchControlled
 from batchyard_contracts.v1.queries import BatchState, SelectionQuery
 from services.ingest.control.retry_preview import RetryPreview, RetryPreviewer, nothing_to_retry
@@ -137,7 +137,11 @@ class BatchControlHandler:
                 f"The patch is not applicable to {preview.invalid} of {total} items; nothing was changed. "
                 f"Item {first.ordinal}: {first.reason} Preview it with dry_run; skip_invalid leaves these items out."
             )
-            raise IngestError(Rejection("patch_not_applicable", detail))
+            errors = tuple(
+                InputError(code=item.code, detail=f"Item {item.ordinal}: {item.reason}")
+                for item in preview.invalid_items
+            )
+            raise IngestError(Rejection("patch_not_applicable", detail, errors=errors, error_count=preview.invalid))
         if not preview.items:
             raise IngestError(nothing_to_retry(command.select))
         return preview

@@ -199,5 +199,5 @@ def _validated_source(command: BatchSubmit, workload: RegisteredWorkload) -> Val
         raise IngestError(Rejection("no_source", f"{command.workload!r} cannot expand a source. Send items."))
     item = validate_source(workload.validator, command.source)
     if isinstance(item, Rejection):
-        raise IngestError(replace(item, code="source_invalid"))
+        raise IngestError(replace(item, code="source_invalid").below("/source"))
     return item
