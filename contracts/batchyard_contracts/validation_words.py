@@ -124,7 +124,8 @@ def _place(location: Sequence[int | str]) -> str:
 
 def _size(kind: str, context: Mapping[str, Any]) -> str:
     number = context["min_length"] if kind.endswith("short") else context["max_length"]
-    unit = "character" if kind.startswith("string") else "entry"
+    is_text = kind.startswith("string") or context.get("field_type") == "Value"  # a secret is a value
+    unit = "character" if is_text else "entry"
     units = unit if number == 1 else {"character": "characters", "entry": "entries"}[unit]
     return f"takes at {'least' if kind.endswith('short') else 'most'} {number} {units}"
 

@@ -66,9 +66,11 @@ class Runtime:
             self.stopping.set()
 
 
-def _variable(error: ErrorDetails) -> str:
-    """Return the environment variable whose value is wrong."""
-    return f"BATCHYARD_{'_'.join(map(str, error['loc'])).upper()}"
+def wrong_setting(error: ErrorDetails) -> str:
+    """Return the environment variable whose value is wrong, and what is wrong with it."""
+    variable, *within = error["loc"]
+    place = f": `{'.'.join(map(str, within))}`" if within else ""
+    return f"BATCHYARD_{str(variable).upper()}{place} {predicate(error)}"
 
 
 def run(
@@ -78,7 +80,7 @@ def run(
     try:
         loaded = settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{_variable(each)} {predicate(each)}" for each in error.errors())
+        wrong = "; ".join(map(wrong_setting, error.errors()))
         _refuse(f"batchyard {service}: {wrong}", exit_codes.CONFIGURATION)
     log.configure(loaded, service)
     if hosts := loaded.hosts_in_clear():

@@ -35,6 +35,7 @@ _OPTIONS = {
     "dedup": "--dedup",
     "dedup.ttl_s": "--dedup-ttl",
     "cache": "--cache",
+    "workload": "WORKLOAD",
     "priority": "--priority",
     "labels": "--label",
     "name": "--name",

@@ -116,7 +116,9 @@ class Submission:
         try:
             return CommandAccepted.decode(await self._client.post("/batches", body, headers, query))
         except Refused as error:
-            if error.line is not None and f"{noun.lower()} {error.line}" not in error.what.lower():
+            if error.wrong_rows or (
+                error.line is not None and f"{noun.lower()} {error.line}" not in error.what.lower()
+            ):
                 _explain_rows(error, noun, self.key)
             raise
         except NotReachable as error:
@@ -138,11 +140,10 @@ class Submission:
 def _explain_rows(error: Refused, noun: str, key: str) -> None:
     """Let an error about wrong rows name each of them, and what to do."""
     several = len(error.wrong_rows) > 1
-    error.what = (
-        wrong_rows_text(error.wrong_rows, error.wrong_count, noun.lower())
-        if several
-        else f"{noun} {error.line}: {error.what}"
-    )
+    if several:
+        error.what = wrong_rows_text(error.wrong_rows, error.wrong_count, noun.lower())
+    elif error.line is not None:
+        error.what = f"{noun} {error.line}: {error.what}"
     them = "them" if several else "it"
     if error.batch_id is None:
         error.next_step = f"Correct {them}, then submit again: nothing was stored, and nothing runs."

@@ -50,12 +50,18 @@ def show(*parts: "RenderableType") -> None:
     from rich.table import Table  # noqa: PLC0415  # most answers are lines
     from rich.text import Text  # noqa: PLC0415  # as above
 
+    is_terminal = sys.stdout.isatty()
     for part in parts:
-        console = _console(sys.stdout.isatty(), stderr=False)
+        console = _console(is_terminal, stderr=False)
         if isinstance(part, Table):
             console.width = max(console.width, _least_width(part))
         whole = isinstance(part, Text) and bool(part.no_wrap)  # a command that is to be copied
-        console.print(part, crop=False, soft_wrap=whole)
+        if is_terminal:
+            console.print(part, crop=False, soft_wrap=whole)
+            continue
+        with console.capture() as captured:
+            console.print(part, crop=False, soft_wrap=whole)
+        say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def err() -> "Console":

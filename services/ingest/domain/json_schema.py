@@ -1,6 +1,7 @@
 """JSON Schemas of a manifest: compiled for speed, with explanations of what does not fit."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jsonschema_rs
@@ -12,6 +13,24 @@ _MAX_EXPLANATION_LENGTH = 300
 """Largest number of characters of a place or of a reason: either may quote the whole payload."""
 _MAX_REASONS = 3
 """Number of errors of one value that are explained."""
+_MAX_SHOWN = 60
+"""Largest number of characters of a value that is quoted."""
+_MAX_OPTIONS = 20
+_TYPES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a JSON object",
+    "array": "a JSON list",
+    "null": "null",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+}
 _MAX_DEPTH = 8
 """Largest number of alternatives within alternatives that are looked into."""
 
@@ -48,24 +67,44 @@ class CompiledSchema:
 
     def _reason(self, error: jsonschema_rs.ValidationError) -> str:
         error = _innermost(error)
-        where = "/".join(str(part) for part in error.instance_path)
-        return f"{'/' + _cut(where) if where else 'The payload'}: {self._words(error)}"
+        place = [str(part) for part in error.instance_path]
+        if error.kind.name == "required":
+            return f"{_name([*place, getattr(error.kind, 'property', '')])} is missing"
+        if error.kind.name == "additionalProperties":
+            names = [_name([*place, name]) for name in getattr(error.kind, "unexpected", ())]
+            return f"{_joined(names, 'and')} {'is not a known field' if len(names) == 1 else 'are not known fields'}"
+        where = _name(place)
+        return f"{where or 'The payload'} {self._words(error)}"
 
     def _words(self, error: jsonschema_rs.ValidationError) -> str:
-        """Return the library's sentence, but for those that show a part of the schema."""
-        match error.kind.name:
+        """Return what is wrong with a value, without a part of the schema that only its author understands."""
+        kind = error.kind
+        limit = getattr(kind, "limit", None)
+        match kind.name:
+            case "type":
+                types = [_TYPES[name] for name in getattr(kind, "types", ())]
+                return f"takes {_joined(types)}, and this is {_shown(error.instance)}"
+            case "enum":
+                return f"takes {_joined(map(_shown, getattr(kind, 'options', ())[:_MAX_OPTIONS]))}"
+            case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+                return f"takes {_BOUNDS[kind.name]} {limit}, and this is {_shown(error.instance)}"
+            case "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties":
+                least = "least" if kind.name.startswith("min") else "most"
+                return f"takes at {least} {limit} {_units(kind.name, limit)}"
             case "pattern" | "propertyNames" | "format":
                 meaning = self._meaning(error.schema_path)
                 of_it = f" ({_cut(meaning)})" if meaning else ""
-                what = "one of its names" if error.kind.name == "propertyNames" else "the text"
+                what = "has a name that" if kind.name == "propertyNames" else "is text that"
                 return f"{what} does not have the form that this field takes{of_it}"
             case "not" | "falseSchema":
-                return "this is not allowed here"
+                return "is not allowed here"
+            case "oneOf" if not all(_branches(error)):
+                return "fits several of the forms that this field takes, and has to fit one"
             case "anyOf" | "oneOf":
-                return f"this fits none of the forms that this field takes{_forms(error)}"
+                return f"fits none of the forms that this field takes{_forms(error)}"
             case "contains":
-                return "none of the entries is as one has to be"
-        return _truncate(error)
+                return "has no entry that is as one has to be"
+        return f"is not valid: {_truncate(error)}"
 
     def _meaning(self, path: Sequence[str | int]) -> str:
         """Return the description of the field whose schema has the keyword at this path."""
@@ -100,13 +139,33 @@ def _branches(error: jsonschema_rs.ValidationError) -> Sequence[Sequence[jsonsch
 def _forms(error: jsonschema_rs.ValidationError) -> str:
     place = list(error.instance_path)
     types = [
-        name
+        _TYPES[name]
         for branch in _branches(error)
         for each in branch
         if each.kind.name == "type" and list(each.instance_path) == place
         for name in getattr(each.kind, "types", ())
     ]
-    return f": {' or '.join(dict.fromkeys(types))}" if types else ""
+    return f": {_joined(dict.fromkeys(types))}" if types else ""
+
+
+def _name(place: Sequence[str]) -> str:
+    text = ".".join("".join(each if each.isprintable() else "\ufffd" for each in part) for part in place)
+    return text and f"`{_cut(text)}`"
+
+
+def _joined(words: Iterable[str], last: str = "or") -> str:
+    *first, end = [*words] or ["nothing"]
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def _units(keyword: str, number: Any) -> str:
+    one, many = ("character", "characters") if keyword.endswith("Length") else ("entry", "entries")
+    return one if number == 1 else many
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
 
 
 def _truncate(error: Exception) -> str:

@@ -41,7 +41,7 @@ class Problem(BaseModel):
     )
     title: str = Field(examples=["Invalid item"])
     status: int = Field(examples=[422])
-    detail: str = Field(examples=['/url: 3 is not of type "string"'])
+    detail: str = Field(examples=["`url` takes text, and this is 3."])
     code: str = Field(examples=["invalid_item"])
     instance: str | None = Field(None, examples=["/api/v1/batches"])
     line: int | None = Field(None, description="number of the first invalid item, counted from 1; in a file its line")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from services.cli.client.documents import Batch, Counts, FailureGroup
 from services.cli.rendering.output import show
@@ -67,3 +68,11 @@ def _in_terminal(columns: int) -> str:
         process.wait()
     os.close(leader)
     return b"".join(parts).decode()
+
+
+def test_lines_end_without_blanks_where_the_output_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("a", "short")
+    table.add_row("b", "a much longer one")
+    show(table)
+    assert capfd.readouterr().out == "a  short\nb  a much longer one\n"

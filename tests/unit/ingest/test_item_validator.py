@@ -39,7 +39,7 @@ def test_an_explanation_is_short_and_has_the_location() -> None:
         {"a": ["", "x" * 5000]}, b""
     )
     assert isinstance(found, Rejection)
-    assert found.detail.startswith("/a/1: ")
+    assert found.detail.startswith("`a.1` ")
     assert len(found.detail) < 400
 
 

@@ -5,10 +5,14 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from typing import Annotated
 
 import pytest
+from pydantic import Field, SecretStr, ValidationError
 
 from shared.runtime.exit_codes import CONFIGURATION, PORT_TAKEN
+from shared.runtime.process import wrong_setting
+from shared.runtime.settings import Settings
 from tests.support.patience import PATIENCE_S
 
 PROGRAM = """
@@ -97,3 +101,13 @@ async def test_a_wrong_setting_has_a_code_of_its_own() -> None:
     _, err = await process.communicate()
     assert process.returncode == CONFIGURATION
     assert err.decode().startswith("batchyard test: BATCHYARD_LOG_FORMAT takes ")
+
+
+async def test_a_wrong_part_of_a_setting_is_named_behind_its_variable() -> None:
+    class Limited(Settings):
+        tokens: dict[str, Annotated[SecretStr, Field(min_length=16)]] = {}
+
+    with pytest.raises(ValidationError) as caught:
+        Limited(tokens={"ann": SecretStr("short")})
+    (error,) = caught.value.errors()
+    assert wrong_setting(error) == "BATCHYARD_TOKENS: `ann` takes at least 16 characters"

@@ -84,5 +84,6 @@ def _wrong_length(cells: Sequence[str], header: Header, line: int) -> Rejection 
     """Return the rejection of a row, unless it has a cell for each column, and otherwise empty ones."""
     if len(cells) >= len(header.names) and not "".join(cells[len(header.names) :]).strip():
         return None
-    detail = f"The row has {len(cells)} cells, the header has {len(header.names)}. {_CELLS_ADVICE}"
+    has = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+    detail = f"The row has {has}, the header has {len(header.names)}. {_CELLS_ADVICE}"
     return Rejection(MALFORMED, detail, 400, line)
