@@ -21,7 +21,8 @@ from services.cli.client.http_client import HttpClient
 from services.cli.client.last_batch import remember
 from services.cli.client.upload import Submission
 from services.cli.errors import BadInput
-from services.cli.parsing.items import Format, format_of, read_list, read_object, read_options
+from services.cli.parsing.format import Format
+from services.cli.parsing.items import format_of, read_list, read_object, read_options
 from services.cli.parsing.terms import TermOptions
 from services.cli.rendering.output import note, say, write_json
 from services.cli.rendering.waiting import waiting_text

@@ -17,7 +17,7 @@ from batchyard_contracts.v1.commands import CommandAccepted
 from services.cli.client.http_client import HttpClient
 from services.cli.client.wrong_rows import wrong_rows_text
 from services.cli.errors import BadInput, CliError, NotReachable, Refused
-from services.cli.parsing.items import MEDIA_TYPES, Format
+from services.cli.parsing.format import MEDIA_TYPES, Format
 
 _PIECE = 256 * 1024
 _TERMS = ("weight", "rate", "concurrency", "deadline", "failure_threshold", "retry", "cache", "dedup")

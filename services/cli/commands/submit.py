@@ -18,7 +18,7 @@ from services.cli.commands.options import (
     Weight,
     Workload,
 )
-from services.cli.parsing.items import Format
+from services.cli.parsing.format import Format
 
 
 def submit(

@@ -1,12 +1,12 @@
 """Recognises the format of an item file, and divides JSON lists into items. The server reads each item."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import IO
 
 import msgspec
 
 from services.cli.errors import BadInput
+from services.cli.parsing.format import EXTENSIONS, Format
 from services.cli.parsing.json_text import as_utf8, read_as, read_json
 
 MAX_JSON_BYTES = 256 * 1024 * 1024
@@ -17,21 +17,9 @@ MAX_SOURCE_BYTES = 1536 * 1024
 """Largest source, which is the payload of item 0."""
 
 
-class Format(StrEnum):
-    """File formats of items."""
-
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-
-
-MEDIA_TYPES = {Format.JSON: "application/json", Format.NDJSON: "application/x-ndjson", Format.CSV: "text/csv"}
-_ENDINGS = {".json": Format.JSON, ".ndjson": Format.NDJSON, ".jsonl": Format.NDJSON, ".csv": Format.CSV}
-
-
 def format_of(name: str, start: bytes) -> Format:
     """Return the format by the ending of a file's name, else by its first bytes."""
-    for ending, known in _ENDINGS.items():
+    for ending, known in EXTENSIONS.items():
         if name.lower().endswith(ending):
             return known
     match as_utf8(start).lstrip()[:1]:

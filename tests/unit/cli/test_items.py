@@ -5,7 +5,8 @@ import io
 import pytest
 
 from services.cli.errors import BadInput
-from services.cli.parsing.items import Format, format_of, read_list, read_object, read_options
+from services.cli.parsing.format import Format
+from services.cli.parsing.items import format_of, read_list, read_object, read_options
 
 
 def read(text: str | bytes) -> list[bytes]:

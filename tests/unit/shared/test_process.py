@@ -105,7 +105,7 @@ async def test_a_wrong_setting_has_a_code_of_its_own() -> None:
 
 async def test_a_wrong_part_of_a_setting_is_named_behind_its_variable() -> None:
     class Limited(Settings):
-        tokens: dict[str, Annotated[SecretStr, Field(min_length=16)]] = {}
+        tokens: dict[str, Annotated[SecretStr, Field(min_length=16)]]
 
     with pytest.raises(ValidationError) as caught:
         Limited(tokens={"ann": SecretStr("short")})
