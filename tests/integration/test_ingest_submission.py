@@ -14,6 +14,9 @@ from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage, ItemsSettled, 
 from batchyard_contracts.v1.manifest import Refusal
 from batchyard_contracts.v1.values import NewItem, Notifications
 from devstack import Servers
+from services.ingest.persistence.store import BatchStore
+from services.ingest.settings import IngestSettings
+from shared.postgres.pool import open_pool
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
@@ -166,6 +169,23 @@ async def test_a_reused_identity_with_another_body_is_rejected(clean: Servers) -
             assert isinstance(rejected, CommandRejected)
             assert rejected.code == "idempotency_conflict"
         assert len(await harness.rows("SELECT FROM batches")) == len(harness.all(BatchAccepted)) == 2
+
+
+async def test_a_message_id_is_an_identity_for_seven_days(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        pool = await open_pool(IngestSettings(database_url=clean.database_url), "ingest", "services.ingest.persistence")
+        store = BatchStore(pool)
+        for days, is_known in ((6, True), (8, False)):
+            message_id = f"nightly-{days}"
+            first = await harness.command(submit(1), message_id=message_id)
+            assert isinstance(first, CommandAccepted)
+            aged = "UPDATE ingest.batches SET accepted_at = now() - make_interval(days => $1) WHERE message_id = $2"
+            await harness.rows(aged, days, message_id)
+            await store.forget_message_ids()
+            second = await harness.command(submit(1), message_id=message_id)
+            assert isinstance(second, CommandAccepted)
+            assert (second.replayed, second.batch_id == first.batch_id) == (is_known, is_known)
+        await pool.close()
 
 
 async def test_the_owner_is_the_broker_user(clean: Servers) -> None:

@@ -1,5 +1,5 @@
 """Does periodic maintenance: renews leases of uploads, stops idle batches, reloads the registries, deletes old
-commands, keys and entries of the audit."""
+commands, message ids, keys and entries of the audit."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -12,7 +12,7 @@ from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.upload_service import UploadService
 
-_DELETE_CONTROLS_ROUNDS = 1800
+_ROUNDS_AN_HOUR = 1800
 _DELETE_AUDIT_ROUNDS = 5
 
 
@@ -51,7 +51,8 @@ class Housekeeping:
         await self._notifier.reload()
         if self._rounds % _DELETE_AUDIT_ROUNDS == 0:
             await self._audit.delete_old(self._audit_age, self._audit_entries)
-        if self._rounds % _DELETE_CONTROLS_ROUNDS == 0:
+        if self._rounds % _ROUNDS_AN_HOUR == 0:
             await self._store.delete_old_controls()
+            await self._store.forget_message_ids()
             await self._keys.delete_ended()
         self._rounds += 1

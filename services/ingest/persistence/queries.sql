@@ -157,6 +157,15 @@ SELECT digest FROM controls WHERE owner = $1 AND command_id = $2
 -- name: delete_old_controls
 DELETE FROM controls WHERE at < now() - interval '7 days'
 
+-- name: forget_message_ids
+-- A message id is an identity for as long as a sender may repeat its message.
+UPDATE batches SET message_id = NULL
+WHERE batch_id IN (
+    SELECT batch_id FROM batches
+    WHERE message_id IS NOT NULL AND accepted_at < now() - interval '7 days'
+    LIMIT 100000
+)
+
 -- name: insert_messages
 INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
 SELECT exchange, routing_key, type, body, traceparent, key

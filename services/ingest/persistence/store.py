@@ -133,6 +133,10 @@ class BatchStore:
         """Delete control commands that are too old to be repeated."""
         await self._pool.execute(_SQL["delete_old_controls"])
 
+    async def forget_message_ids(self) -> None:
+        """Let go of the message ids of batches that are too old for their commands to be repeated."""
+        await self._pool.execute(_SQL["forget_message_ids"])
+
     async def _write(
         self,
         statement: str,

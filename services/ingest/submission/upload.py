@@ -92,27 +92,38 @@ class Upload:
     def add_rows(self, rows: Iterable[Row | Rejection]) -> None:
         """Validate rows, and add them to pages, up to the first invalid one; the others are only validated. Raises
         `IngestError` at a row after which none can be read."""
+        validator, pager = self._validator, self._pager
         for row in rows:
-            item = row if isinstance(row, Rejection) else self._validate(row)
-            if isinstance(item, Rejection):
-                self.rejections.add(item)
-                if item.is_final:
-                    self.check_rows()
             self._row_count += 1
-            if not self.rejections.count and not isinstance(item, Rejection) and (page := self._pager.add(item)):
-                self._pages.append(page)
+            if isinstance(row, Rejection):
+                self._reject(row)
+            elif too_many := validator.check_count(self._row_count):
+                self._reject(replace(too_many, line=row.line, is_final=True))
+            elif self.rejections.count:
+                self._check(row)
+            else:
+                item = validate_item(validator, self._row_count - 1, row.payload, row.raw, row.custom_id)
+                if isinstance(item, Rejection):
+                    self._reject(item.at(row.line))
+                elif page := pager.add(item):
+                    self._pages.append(page)
 
     def check_rows(self) -> None:
         """Raise `IngestError`, which lists the invalid rows, when there are any."""
         if rejection := self.rejections.summary():
             raise IngestError(rejection)
 
-    def _validate(self, row: Row) -> ValidatedItem | Rejection:
-        if rejection := self._validator.check_count(self._row_count + 1):
-            return replace(rejection, line=row.line, is_final=True)
+    def _check(self, row: Row) -> None:
+        """Validate a row that follows an invalid one: it is no item, since nothing of the upload is kept from there."""
         explain = self.rejections.has_room
-        item = validate_item(self._validator, self._row_count, row.payload, row.raw, row.custom_id, explain=explain)
-        return item.at(row.line) if isinstance(item, Rejection) else item
+        item = validate_item(self._validator, 0, row.payload, row.raw, row.custom_id, explain=explain)
+        if isinstance(item, Rejection):
+            self._reject(item.at(row.line))
+
+    def _reject(self, rejection: Rejection) -> None:
+        self.rejections.add(rejection)
+        if rejection.is_final:
+            self.check_rows()
 
     async def flush(self) -> None:
         """Encode full pages, and publish them when the window is full or old; raises `IngestError`."""
