@@ -3,11 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from batchyard_contracts.http import AsyncHttpClient, BatchUnfinished, HttpClient, HttpProblem, NotReachable
+from batchyard_contracts.http import (
+    AsyncHttpClient,
+    BatchUnfinished,
+    HttpClient,
+    HttpProblem,
+    NotReachable,
+    TaggedBatch,
+)
 from batchyard_contracts.v1.values import ItemResult, NewItem
 from tests.support.cluster import Cluster
 from tests.support.patience import PATIENCE_S
@@ -71,6 +78,49 @@ async def test_a_batch_is_controlled(call: Call) -> None:
     assert (state.result, state.priority, state.terms.rate.per_second) == ("cancelled", "normal", 5)
 
 
+async def test_a_change_depends_on_the_state_that_was_read(call: Call) -> None:
+    receipt = await call("submit", "noop", [{"n": n, "sleep_s": 5} for n in range(50)])
+    read = await _settled(call, receipt.batch_id)
+    await call("change", receipt.batch_id, weight=2, if_match=read.tag)
+    with pytest.raises(HttpProblem) as refused:
+        await call("cancel", receipt.batch_id, if_match=read.tag)
+    assert (refused.value.status, refused.value.code) == (412, "precondition_failed")
+    async with asyncio.timeout(PATIENCE_S):
+        while (changed := await _settled(call, receipt.batch_id)).state.terms.weight != 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # HTTP has no signal for it
+    await call("cancel", receipt.batch_id, if_match=changed.tag)
+    assert (await call("wait", receipt.batch_id, PATIENCE_S)).result == "cancelled"
+    ended = await _settled(call, receipt.batch_id)
+    assert await call("tagged_batch", receipt.batch_id, unless=ended.tag) is None
+
+
+async def _settled(call: Call, batch_id: UUID) -> TaggedBatch:
+    """The state of a batch with its tag."""
+    found = await call("tagged_batch", batch_id)
+    assert isinstance(found, TaggedBatch)
+    return found
+
+
+async def test_the_deliveries_of_a_batch_are_told(call: Call, cluster: Cluster) -> None:
+    notify = {"webhooks": [cluster.webhooks.url + "?token=t0ken"], "emails": ["ann@example.test"]}
+    receipt = await call("submit", "noop", [{"n": 1}, {"n": 2, "fail": "no"}], notify=notify)
+    assert (await call("wait", receipt.batch_id, PATIENCE_S)).result == "partial"
+    async with asyncio.timeout(PATIENCE_S):
+        while [each.state for each in await call("deliveries", receipt.batch_id)] != ["delivered"] * 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # as above
+    hook, mail = await call("deliveries", receipt.batch_id)
+    assert (hook.kind, hook.target, hook.status) == ("webhook", cluster.webhooks.url + "?…", 200)
+    assert (mail.kind, mail.target, mail.attempts) == ("email", "ann@example.test", 1)
+    assert await cluster.client.deliveries(receipt.batch_id) == [hook, mail]
+    (letter,) = [each for each in cluster.mailbox.letters if str(receipt.batch_id) in str(each.message)]
+    part = letter.message.get_body(("plain",))
+    assert part is not None
+    text = part.get_content()
+    (failed,) = await call("failures", receipt.batch_id)
+    assert f"1 item, {failed.code}" in text
+    assert f"/api/v1/batches/{receipt.batch_id}" in text
+
+
 async def test_the_platform_is_shown(call: Call) -> None:
     assert "noop" in [workload["name"] for workload in await call("workloads")]
     assert len(await call("workers")) >= 1
@@ -80,6 +130,7 @@ async def test_a_refusal_has_its_code_and_line(call: Call) -> None:
     with pytest.raises(HttpProblem) as refused:
         await call("submit", "noop", [{"n": 1}, {"n": "x"}])
     assert (refused.value.status, refused.value.code, refused.value.line) == (422, "invalid_item", 2)
+    assert [error.pointer for error in refused.value.errors] == ["/items/1/payload/n"]
     with pytest.raises(HttpProblem) as missing:
         await call("batch", uuid4())
     assert (missing.value.status, missing.value.code) == (404, "batch_not_found")
