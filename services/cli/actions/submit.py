@@ -1,6 +1,7 @@
 """Action of `batchyard submit`: reads the items, submits them, and prints the id of the batch."""
 
 import asyncio
+import gzip
 import io
 import os
 import sys
@@ -8,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import orjson
 import typer
@@ -22,6 +23,7 @@ from services.cli.client.last_batch import remember
 from services.cli.client.upload import Submission
 from services.cli.errors import BadInput
 from services.cli.parsing.format import Format
+from services.cli.parsing.gzip_start import expanded_start, is_gzip
 from services.cli.parsing.items import format_of, read_list, read_object, read_options
 from services.cli.parsing.terms import TermOptions
 from services.cli.rendering.output import note, say, write_json
@@ -119,10 +121,18 @@ async def _submitted(submission: Submission, request: Request) -> CommandAccepte
         return await submission.items(read_options(request.items))
     with ExitStack() as files:
         source = _open(request.file, files)
-        kind = request.kind or format_of(request.file.name, source.peek(_SNIFF))
+        start = source.peek(_SNIFF)
+        compressed = is_gzip(start)
+        name = request.file.name.removesuffix(".gz") if compressed else request.file.name
+        kind = request.kind or format_of(name, expanded_start(start) if compressed else start)
         if kind is Format.JSON:
-            return await submission.items(read_list(source))
-        return await submission.file(source, kind)
+            return await submission.items(read_list(_expanded(source, files) if compressed else source))
+        return await submission.file(source, kind, compressed=compressed)
+
+
+def _expanded(source: IO[bytes], files: ExitStack) -> IO[bytes]:
+    """Return the text of a compressed list, which is read here, because the server takes items a line each."""
+    return cast("IO[bytes]", files.enter_context(gzip.GzipFile(fileobj=source)))
 
 
 def _open(file: Path, files: ExitStack) -> io.BufferedReader:

@@ -44,6 +44,8 @@ class Submission:
         """Key under which the same submission may be repeated."""
         self._say = say
         self._batch_id = str(new_batch_id())
+        self._coding: dict[str, str] = {}
+        """Header with the content coding of the body, if it has one."""
 
     async def items(self, items: Sequence[bytes]) -> CommandAccepted:
         """Submit items, each as JSON on one line."""
@@ -56,8 +58,9 @@ class Submission:
         command = orjson.dumps({**self._options, "source": orjson.Fragment(source), "estimate": estimate})
         return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Source")
 
-    async def file(self, source: IO[bytes], kind: Format) -> CommandAccepted:
-        """Submit NDJSON or CSV unchanged, read while it is sent. A source that cannot be read twice is sent once."""
+    async def file(self, source: IO[bytes], kind: Format, *, compressed: bool = False) -> CommandAccepted:
+        """Submit NDJSON or CSV unchanged, read while it is sent; `compressed` with gzip the server expands it. A source
+        that cannot be read twice is sent once."""
         start = source.tell() if source.seekable() else None
 
         def parts() -> Iterator[bytes] | None:
@@ -69,6 +72,7 @@ class Submission:
             return iter(lambda: source.read(_PIECE), b"")
 
         used: list[bool] = []
+        self._coding = {"Content-Encoding": "gzip"} if compressed else {}
         return await self._upload(parts, MEDIA_TYPES[kind], "Line")
 
     async def _upload(self, parts: Callable[[], Iterator[bytes] | None], media_type: str, noun: str) -> CommandAccepted:
@@ -112,7 +116,7 @@ class Submission:
     async def _post(
         self, body: bytes | AsyncIterator[bytes], media_type: str, query: list[tuple[str, str]], noun: str
     ) -> CommandAccepted:
-        headers = {"Content-Type": media_type, "Idempotency-Key": self.key}
+        headers = {"Content-Type": media_type, "Idempotency-Key": self.key, **self._coding}
         try:
             return CommandAccepted.decode(await self._client.post("/batches", body, headers, query))
         except Refused as error:

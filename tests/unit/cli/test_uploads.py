@@ -1,6 +1,7 @@
 """`batchyard submit` of a file that breaks off: sent again, by itself, for as long as that is of use."""
 
 import asyncio
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,25 @@ async def test_the_batch_is_named_while_the_upload_goes_on(
     ended = await run("submit", "squares", str(file))
     assert ended.code == Exit.OK
     assert f"batchyard watch {batch_id()}" in ended.err
+
+
+@pytest.mark.parametrize("name", ["items.csv.gz", "items.gz"])
+async def test_a_compressed_file_is_sent_as_it_is(run: Run, cluster: FakeCluster, tmp_path: Path, name: str) -> None:
+    received: list[tuple[str, bytes]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        received.append((request.headers["Content-Encoding"], await request.read()))  # expanded by aiohttp
+        return await accept(request)
+
+    (tmp_path / name).write_bytes(gzip.compress(TEXT.encode()))
+    cluster.answer("POST /batches", take)
+    ended = await run("submit", "squares", str(tmp_path / name), *([] if ".csv" in name else ["--format", "csv"]))
+    assert ended.code == Exit.OK, ended.err
+    assert received == [("gzip", TEXT.encode())]
+
+
+async def test_a_compressed_json_list_is_expanded_here(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
+    (tmp_path / "items.json.gz").write_bytes(gzip.compress(b'[{"n": 1}, {"n": 2}]'))
+    cluster.answer("POST /batches", accept)
+    assert (await run("submit", "squares", str(tmp_path / "items.json.gz"))).code == Exit.OK
+    assert cluster.requests == [("POST /batches", '{"n": 1}\n{"n": 2}\n')]
