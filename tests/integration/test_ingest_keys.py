@@ -195,7 +195,11 @@ async def test_without_a_key_it_serves_this_machine_alone(clean: Servers) -> Non
     with pytest.raises(ConfigurationError, match="BATCHYARD_OPERATOR_KEY"):
         async with start_ingest(clean, http_host="0.0.0.0"):
             pass
-    options = {"http_host": "0.0.0.0", "operator_key": OPERATOR_KEY}
+    options: dict[str, Any] = {"http_host": "0.0.0.0", "operator_key": OPERATOR_KEY}
+    with pytest.raises(ConfigurationError, match="BATCHYARD_HTTP_TLS_CERTIFICATE_FILE"):
+        async with start_ingest(clean, **options):
+            pass
+    options["public_url"] = "https://jobs.example"
     async with start_ingest(clean, **options) as port, connect_harness(clean, port) as harness:
         assert (await harness.get("/session"))[0] == 401
         assert await status_of(harness, OPERATOR_KEY) == 200
