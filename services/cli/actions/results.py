@@ -61,7 +61,7 @@ async def _to_folder(response: aiohttp.ClientResponse, folder: Path) -> None:
             archive.write(piece)
         archive.seek(0)
         count = unpack(archive, folder)
-    note(f"{count} files in")
+    note(f"{count:,} {'file' if count == 1 else 'files'} in")
     say(str(folder))
 
 

@@ -359,6 +359,7 @@ async def test_an_export_is_unpacked(run: Run, cluster: FakeCluster, tmp_path: P
     ended = await run("results", BATCH, "--format", "cue", "-o", str(tmp_path / "sheets"))
     assert (tmp_path / "sheets" / "a.cue").read_text() == "TITLE"
     assert ended.out == f"{tmp_path / 'sheets'}\n"
+    assert ended.err.splitlines()[0] == "1 file in"
 
 
 @pytest.mark.parametrize(
