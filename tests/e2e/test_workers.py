@@ -15,6 +15,7 @@ from batchyard_contracts.topology import FLOW
 from batchyard_contracts.v1.flow import ChunkProcessed
 from batchyard_contracts.v1.queries import WorkersReply
 from batchyard_contracts.v1.values import NewItem
+from shared.messaging.bundles import deliveries
 from tests.support.cluster import Cluster, until_announced
 from tests.support.patience import PATIENCE_S
 
@@ -26,8 +27,9 @@ async def test_two_workers_share_a_batch_and_their_slots_grow_with_it(cluster: C
     opened = 0
 
     async def reported(message: AbstractIncomingMessage) -> None:
-        report = ChunkProcessed.decode(message.body)
-        by_worker[report.worker_id] += len(report.outcomes)
+        for delivery in deliveries(message):
+            report = ChunkProcessed.decode(delivery.body)
+            by_worker[report.worker_id] += len(report.outcomes)
 
     connection = await aio_pika.connect(cluster.servers.amqp_url)
     async with connection, connection.channel() as channel:

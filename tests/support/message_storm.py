@@ -11,6 +11,7 @@ import aiormq
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from batchyard_contracts import topology
+from batchyard_contracts.schema.asyncapi import EXCHANGE_OF
 from batchyard_contracts.v1 import COMMANDS, QUERIES, commands
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.queries import WorkloadReply
@@ -29,7 +30,7 @@ ANSWERED -= {"workload.query.v1"}
 _EXCHANGES: dict[str, str] = {
     **dict.fromkeys(topology.FROM_WORKERS, topology.FLOW),
     **{kind.type: topology.COMMANDS for kind in COMMANDS},
-    **{kind.type: topology.QUERIES for kind in QUERIES if kind.type in ANSWERED},
+    **{kind.type: EXCHANGE_OF[kind.type] for kind in QUERIES if kind.type in ANSWERED},
     commands.RatesControl.type: topology.OPERATORS,
 }
 TYPES = sorted(_EXCHANGES)
