@@ -88,6 +88,8 @@ class Queue:
     delivery_limit: int | None = DELIVERY_LIMIT
     lossy_ttl_ms: int | None = None
     """Milliseconds after which a message expires; such a queue has no dead letters. None: never."""
+    former_bindings: tuple[Binding, ...] = ()
+    """Bindings of an earlier version, which are removed."""
 
     @property
     def dead_name(self) -> str:
@@ -125,6 +127,14 @@ class Queue:
         return Queue(self.dead_name, (Binding(DEAD, self.name),), delivery_limit=None)
 
 
+ASIDE = "aside."
+"""Prefix of the routing key of bulk messages that are not urgent. They go to a queue of their own, so that no other
+message waits behind them."""
+WHOLE = "whole."
+"""Prefix of the routing key of `batch.accepted.v1` with the items of the batch. Such messages are many and small, so
+they go to queues whose consumers take many at a time. A service that does not know the prefix receives none of them."""
+
+
 def _asked(exchange: str, *nouns: str) -> tuple[Binding, ...]:
     return tuple(Binding(exchange, f"{noun}.query.v1") for noun in nouns)
 
@@ -142,6 +152,9 @@ INGEST_SOURCES = Queue(
 )
 INGEST_WORKERS = Queue("ingest.workers", (Binding(FLOW, "worker.announced.*"), Binding(FLOW, "notifier.announced.*")))
 DISPATCHER_PAGES = Queue("dispatcher.pages", (Binding(FLOW, "items.page.*"),))
+DISPATCHER_BATCHES = Queue(
+    "dispatcher.batches", (Binding(FLOW, f"{WHOLE}batch.accepted.*"), Binding(EVENTS, "batch.finished.#"))
+)
 DISPATCHER_OUTCOMES = Queue(
     "dispatcher.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "chunk.returned.*"))
 )
@@ -155,9 +168,9 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "batch.stopped.*"),
         Binding(FLOW, "items.reopened.*"),
         Binding(FLOW, "worker.announced.*"),
-        Binding(EVENTS, "batch.finished.#"),
         Binding(OPERATORS, "rates.control.*"),
     ),
+    former_bindings=(Binding(EVENTS, "batch.finished.#"),),
 )
 DISPATCHER_HEARTBEATS = Queue(
     "dispatcher.heartbeats", (Binding(FLOW, "worker.heartbeat.*"),), lossy_ttl_ms=QUERY_TTL_MS
@@ -174,10 +187,8 @@ WORKER_CACHE = Queue("worker.cache", (Binding(FLOW, "cache.invalidated.*"),))
 AGGREGATOR_OUTCOMES = Queue(
     "aggregator.outcomes", (Binding(FLOW, "chunk.processed.*"), Binding(FLOW, "items.settled.*"))
 )
-ASIDE = "aside."
-"""Prefix of the routing key of bulk messages that are not urgent. They go to a queue of their own, so that no other
-message waits behind them."""
 AGGREGATOR_ASIDE = Queue("aggregator.aside", (Binding(FLOW, f"{ASIDE}items.settled.*"),))
+AGGREGATOR_BATCHES = Queue("aggregator.batches", (Binding(FLOW, f"{WHOLE}batch.accepted.*"),))
 AGGREGATOR_CONTROL = Queue(
     "aggregator.control",
     (
@@ -197,9 +208,10 @@ AGGREGATOR_QUERIES = Queue(
 NOTIFIER_INBOX = Queue(
     "notifier.inbox",
     (
-        Binding(FLOW, "batch.accepted.*"),
-        *(Binding(EVENTS, f"{event}.#") for event in ("batch.finished", "batch.stuck", "circuit.changed")),
+        Binding(FLOW, "notification.requested.*"),
+        *(Binding(EVENTS, f"{event}.#") for event in ("batch.stuck", "circuit.changed")),
     ),
+    former_bindings=(Binding(FLOW, "batch.accepted.*"), Binding(EVENTS, "batch.finished.#")),
 )
 NOTIFIER_QUERIES = Queue(
     "notifier.queries", (*_asked(QUERIES, "deliveries"), *_asked(INQUIRIES, "deliveries")), lossy_ttl_ms=QUERY_TTL_MS
@@ -210,6 +222,7 @@ QUEUES: tuple[Queue, ...] = (
     INGEST_SOURCES,
     INGEST_WORKERS,
     DISPATCHER_PAGES,
+    DISPATCHER_BATCHES,
     DISPATCHER_OUTCOMES,
     DISPATCHER_CONTROL,
     DISPATCHER_HEARTBEATS,
@@ -217,6 +230,7 @@ QUEUES: tuple[Queue, ...] = (
     WORKER_CACHE,
     AGGREGATOR_OUTCOMES,
     AGGREGATOR_ASIDE,
+    AGGREGATOR_BATCHES,
     AGGREGATOR_CONTROL,
     AGGREGATOR_QUERIES,
     NOTIFIER_INBOX,

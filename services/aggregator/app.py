@@ -44,6 +44,7 @@ from shared.runtime.process import Runtime
 
 NAME = "aggregator"
 _CONTROL_CONCURRENCY = 2
+_BATCHES_PER_TRANSACTION = 200
 _ASIDE_MESSAGES_PER_TRANSACTION = 4
 """Messages of many settled items per transaction; few, because each transaction holds the lock of its batch."""
 _QUERY_CONCURRENCY = 5
@@ -97,6 +98,15 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             health.pulse("outcomes"),
             max_messages=settings.aggregator_messages_per_transaction,
             linger_s=settings.aggregator_linger_ms / 1000,
+        )
+        batches_consumer = BatchConsumer(
+            consuming,
+            publisher,
+            topology.AGGREGATOR_BATCHES,
+            (BatchAccepted,),
+            batch_handler.on_batches_accepted,
+            health.pulse("batches"),
+            max_messages=_BATCHES_PER_TRANSACTION,
         )
         aside_consumer = BatchConsumer(
             consuming,
@@ -169,6 +179,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             ),
             outcomes_consumer,
             aside_consumer,
+            batches_consumer,
         ):
             await stack.enter_async_context(runtime.running(task))
         health.add_readiness_check("rabbitmq", consuming.connected.is_set)

@@ -35,6 +35,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
+from services.ingest.submission.group_commit import GroupCommit
 from services.ingest.submission.source_expansion import SourceExpansion
 from services.ingest.submission.submit import BatchSubmitter
 from services.ingest.submission.upload_service import UploadService
@@ -81,8 +82,8 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         aggregator, progress_hub = AggregatorClient(rpc_client), ProgressHub(redis)
         backpressure = Backpressure(pool, per_owner=settings.max_waiting_per_owner, total=settings.max_waiting)
         await retry_transient(backpressure.refresh, "PostgreSQL")
-        submitter = BatchSubmitter(store, outbox, registry, notifier, dedup_index, backpressure, new_batch_id, _now)
-        uploads = UploadService(store, outbox, registry, notifier, dedup_index, backpressure, new_batch_id, _now)
+        parts = (store, GroupCommit(store, outbox), outbox, registry, notifier, dedup_index, backpressure)
+        submitter, uploads = BatchSubmitter(*parts, new_batch_id, _now), UploadService(*parts, new_batch_id, _now)
         appender = BatchAppender(store, outbox, registry, dedup_index, backpressure)
         control_handler = BatchControlHandler(
             store, outbox, aggregator, RetryPreviewer(aggregator, registry), dedup_index, backpressure, _now

@@ -1,4 +1,4 @@
-"""The notifier's composition: a message consumer, one delivery worker for webhooks, one for e-mail, and the cleanup."""
+"""The notifier's composition: a message consumer, one delivery worker for webhooks and one for e-mail."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import structlog
 
 from batchyard_contracts.topology import FLOW, NOTIFIER_INBOX, NOTIFIER_QUERIES
-from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged
-from batchyard_contracts.v1.flow import BatchAccepted, NotifierAnnounced
+from batchyard_contracts.v1.events import BatchStuck, CircuitChanged
+from batchyard_contracts.v1.flow import NotificationRequested, NotifierAnnounced
 from batchyard_contracts.v1.queries import DeliveriesQuery
 from services.notifier.delivery.cause_reader import CauseReader
 from services.notifier.delivery.delivery_worker import POLL_S, DeliveryLimits, DeliveryWorker
@@ -35,10 +35,6 @@ log = structlog.get_logger()
 _INBOX_CONCURRENCY = 3
 """Messages handled at a time: less than the pool's size, so that delivery workers get connections."""
 _QUERY_CONCURRENCY = 2
-_CLEANUP_INTERVAL_S = 600.0
-_UNCLAIMED_ROUND_AGE_S = 86_400.0
-"""Age in seconds at which a round without notification targets is deleted: its `batch.finished` may arrive before the
-`batch.accepted` with the targets."""
 
 
 @asynccontextmanager
@@ -81,13 +77,6 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
             BackgroundTask(pulse(name), worker.deliver_due, interval_s=POLL_S, wake=worker.wake, on_stop=worker.finish)
             for name, worker in delivery_workers.items()
         ]
-        background_tasks.append(
-            BackgroundTask(
-                pulse("cleanup"),
-                lambda: store.delete_unclaimed_rounds(_UNCLAIMED_ROUND_AGE_S),
-                interval_s=_CLEANUP_INTERVAL_S,
-            )
-        )
         await stack.enter_async_context(runtime.running(*background_tasks))
 
         def wake() -> None:
@@ -99,8 +88,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
         control.subscribe(
             NOTIFIER_INBOX,
             [
-                Route(BatchAccepted, handlers.on_batch_accepted),
-                Route(BatchFinished, handlers.on_batch_finished),
+                Route(NotificationRequested, handlers.on_notification_requested),
                 Route(CircuitChanged, handlers.on_circuit_changed),
                 Route(BatchStuck, handlers.on_batch_stuck),
             ],

@@ -93,6 +93,12 @@ class RawPage(msgspec.Struct):
     segments: Annotated[list[RawSegment], msgspec.Meta(max_length=MAX_ITEMS_PER_COMMAND)]
 
 
+class RawAcceptedItems(msgspec.Struct):
+    """The items of `BatchAccepted`."""
+
+    segments: Annotated[list[RawSegment], msgspec.Meta(max_length=MAX_ITEMS_PER_COMMAND)] | None = None
+
+
 class RawKeyedItem(msgspec.Struct):
     """`PageItem` without its payload."""
 

@@ -69,8 +69,8 @@ async def _exists(connection: AbstractRobustConnection, queue: str) -> bool:
 async def declare(connection: AbstractRobustConnection, queues: Iterable[topology.Queue] = topology.QUEUES) -> None:
     """Declare all exchanges and the given queues with their dead-letter queues and bindings. Safe to repeat.
 
-    Waits until the broker is available. A queue whose messages may be lost is deleted and declared anew if it has other
-    arguments, those of an old version.
+    Waits until the broker is available. Bindings of an earlier version are removed. A queue whose messages may be lost
+    is deleted and declared anew if it has other arguments, those of an old version.
     """
     wanted = list(queues)
     await retry_transient(lambda: _declare(connection, wanted), "RabbitMQ")
@@ -110,3 +110,5 @@ async def _declare_queue(channel: AbstractChannel, queue: topology.Queue) -> Non
         ) from error
     for binding in queue.bindings:
         await declared.bind(binding.exchange, binding.routing_key)
+    for binding in queue.former_bindings:  # one that is not there is no error
+        await declared.unbind(binding.exchange, binding.routing_key)

@@ -84,6 +84,7 @@ class Outbox:
         self._deferred: set[int] = set()
         self._backlog = 0
         self._next_relay_at = time.monotonic()
+        self._next_record_at = 0.0
         self.wake = asyncio.Event()
         """Set when messages were enqueued."""
         self.is_working = False
@@ -116,6 +117,8 @@ class Outbox:
             self._deferred.update(ids)
             log.warning("messages left to the relay", messages=len(ids), error=f"{type(error).__name__}: {error}")
         else:
+            if not self._confirmed:
+                self._next_record_at = time.monotonic() + INTERVAL_S
             self._confirmed += ids
 
     async def send(self, messages: Sequence[OutboxMessage]) -> None:
@@ -124,8 +127,10 @@ class Outbox:
 
     async def update(self) -> float | None:
         """Publish what is enqueued, record what is confirmed, and now and then relay; return 0 if more is waiting."""
+        is_busy = bool(self._pending)
         await self._publish_pending()
-        await self._record_sent()
+        if not is_busy or time.monotonic() >= self._next_record_at:  # many messages take one statement
+            await self._record_sent()
         if time.monotonic() < self._next_relay_at:
             return None
         try:

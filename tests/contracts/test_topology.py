@@ -90,7 +90,20 @@ def test_clients_can_only_ask_for_what_has_an_owner() -> None:
 
 def test_events_reach_a_service_whatever_the_workload_and_owner() -> None:
     assert address_of("batch.finished.v1") == "batch.finished.v1.{workload}.{owner}"
-    assert {q.name for q in QUEUES if "batch.finished.v1" in routes_to(q)} == {"dispatcher.control", "notifier.inbox"}
+    assert {q.name for q in QUEUES if "batch.finished.v1" in routes_to(q)} == {"dispatcher.batches"}
+
+
+def test_the_notifier_hears_of_nothing_that_every_batch_sends() -> None:
+    assert set(routes_to(topology.NOTIFIER_INBOX)) == {
+        "notification.requested.v1",
+        "batch.stuck.v1",
+        "circuit.changed.v1",
+    }
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
+def test_no_binding_is_removed_that_is_needed(queue: Queue) -> None:
+    assert not set(queue.bindings) & set(queue.former_bindings)
 
 
 @pytest.mark.parametrize("queue", [*ALL, *DEAD], ids=lambda queue: queue.name)

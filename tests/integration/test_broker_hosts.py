@@ -201,6 +201,24 @@ async def test_a_consumer_starts_with_the_queues_that_are_there(
         await publisher.close()
 
 
+async def test_a_binding_of_an_earlier_version_is_removed(clean: Servers) -> None:
+    connection = await connect(clean.amqp_url, "declare")
+    for _ in range(2):
+        await declare(connection)
+        async with connection.channel() as channel:
+            inbox = await channel.get_queue(topology.NOTIFIER_INBOX.name)
+            for binding in topology.NOTIFIER_INBOX.former_bindings:
+                exchange = await channel.get_exchange(binding.exchange)
+                key = binding.routing_key.replace("*", "v1").replace("#", "v1.noop.ann")
+                await inbox.bind(binding.exchange, binding.routing_key)
+                await exchange.publish(aio_pika.Message(b"{}"), key)
+                assert await inbox.get(no_ack=True)
+                await declare(connection)
+                await exchange.publish(aio_pika.Message(b"{}"), key, mandatory=False)
+            assert await inbox.get(no_ack=True, fail=False) is None
+    await connection.close()
+
+
 async def test_a_lossy_queue_of_an_old_version_is_replaced(clean: Servers) -> None:
     name = topology.DISPATCHER_QUERIES.name
     connection = await connect(clean.amqp_url, "declares")

@@ -357,7 +357,7 @@ async def test_a_deadline_before_the_retry_request_does_not_expire_the_new_round
     batch = await parts.add_batch({"": 1}, terms=Terms(deadline=later(-60)))
     assert await parts.batch_stopper.stop_due() == []
     assert parts.state.batches[batch].stop_status == "expired"
-    await parts.stores.batches.finish(batch, 1)
+    await parts.stores.batches.finish({batch: 1})
     again = await parts.stores.batches.reopen(batch, 2, datetime.now(UTC))
     assert again
     assert (again.stop_status, again.deadline) == (None, None)
@@ -382,11 +382,11 @@ async def test_a_stop_applies_only_to_the_round_that_it_names(parts: Parts) -> N
     batch = await parts.add_batch({"": 1})
     await parts.intake.on_batch_stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
     assert parts.state.batches[batch].stop_status is None
-    await parts.stores.batches.finish(batch, 1)
+    await parts.stores.batches.finish({batch: 1})
     second = await parts.stores.batches.reopen(batch, 2, datetime.now(UTC))
     assert second
     assert second.stop_status == "cancelled"
-    await parts.stores.batches.finish(batch, 2)
+    await parts.stores.batches.finish({batch: 2})
     third = await parts.stores.batches.reopen(batch, 3, datetime.now(UTC))
     await parts.intake.on_batch_stopped(stopped(batch, "failure_threshold", 2), ENVELOPE)
     assert third

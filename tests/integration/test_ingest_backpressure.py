@@ -54,6 +54,15 @@ async def until_accepted(harness: IngestHarness, command: BatchSubmit) -> Comman
     return answer
 
 
+async def test_submissions_that_are_committed_together_do_not_exceed_the_limit_together(clean: Servers) -> None:
+    async with running_ingest(clean, max_waiting=BOUND) as harness:
+        assert isinstance(await harness.command(submit(BOUND - 5)), CommandAccepted)
+        answers = await asyncio.gather(*(harness.command(submit(1)) for _ in range(12)))
+        assert sum(isinstance(answer, CommandAccepted) for answer in answers) == 5
+        assert {answer.code for answer in answers if isinstance(answer, CommandRejected)} == {"too_many_waiting"}
+        assert len(await harness.rows("SELECT FROM batches")) == 1 + 5
+
+
 @pytest.mark.parametrize("setting", ["max_waiting_per_owner", "max_waiting"])
 async def test_submissions_beyond_the_limit_are_rejected_until_items_end(clean: Servers, setting: str) -> None:
     async with running_ingest(clean, **{setting: BOUND}) as harness:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
 from tests.support.ingest_process import ingest_process
+from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import connect_harness, running_ingest
+from tests.support.tcp_proxy import TcpProxy
 
 COMMANDS = 150
 
@@ -41,8 +44,33 @@ async def test_submissions_survive_a_kill(clean: Servers, tmp_path: Path, after:
             assert len({each.batch_id for each in announced}) == COMMANDS
             answered = [CommandAccepted.decode(reply.result().body) for reply in waiting if reply.done()]
             assert {each.batch_id for each in answered} <= {each.batch_id for each in announced}
-            pages = {page.batch_id for page in harness.all(ItemsPage)}
+            pages = {page.batch_id for page in harness.pages}
             assert pages == {each.batch_id for each in announced}
+
+
+async def test_submissions_that_were_committed_together_and_not_published_survive_a_kill(
+    clean: Servers, tmp_path: Path
+) -> None:
+    async with TcpProxy(clean.amqp_url) as proxy:
+        reached = replace(clean, amqp_url=proxy.url)
+        async with (
+            ingest_process(reached, tmp_path / "log") as process,
+            connect_harness(clean, process.port) as harness,
+        ):
+            await harness.announce()
+            proxy.refuse()
+            bodies = [{"workload": "squares", "name": str(n), "items": [{"payload": {"n": n}}]} for n in range(10)]
+            posts = [asyncio.create_task(harness.post("/batches", json=body)) for body in bodies]
+            async with asyncio.timeout(PATIENCE_S):
+                while len(await harness.rows("SELECT FROM batches")) < 10:  # noqa: ASYNC110  a table has no event
+                    await asyncio.sleep(0.02)
+            await process.end(signal.SIGKILL)
+            await asyncio.gather(*posts, return_exceptions=True)
+            assert harness.flow == []
+            async with running_ingest(clean):
+                announced = await harness.wait_for(BatchAccepted, 10)
+            assert sorted(int(each.name or "") for each in announced) == list(range(10))
+            assert all(each.segments for each in announced)
 
 
 async def test_appends_survive_a_kill(clean: Servers, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
-from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage
+from batchyard_contracts.v1.flow import BatchAccepted
 from batchyard_contracts.v1.values import Dedup, FailureThreshold, Rate, RetryRule, Reuse, Terms
 from devstack import Servers
 from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
@@ -86,7 +86,8 @@ async def test_items_carry_their_keys_when_they_have_to_claim_them(clean: Server
         items = [{"payload": {"n": n}} for n in (1, 2, 1)]
         command = {"workload": "squares", "items": items, "dedup": {"mode": mode}}
         assert (await harness.post("/batches", json=command))[0] == 202
-        (page,) = await harness.wait_for(ItemsPage)
+        await harness.wait_for(BatchAccepted)
+        (page,) = harness.pages
         keys = [item.key for segment in page.segments for item in segment.items]
         assert (len(keys), len(set(keys) - {None})) == (2, 0 if mode == "attach" else 2)
 

@@ -87,7 +87,7 @@ async def test_wrapped_items_and_spaces_are_accepted(clean: Servers) -> None:
         assert (status, accepted["items"]) == (202, 3)
         (announced,) = await harness.wait_for(BatchAccepted)
         assert (announced.priority, announced.name) == ("immediate", "my file")
-        (page,) = harness.all(ItemsPage)
+        (page,) = harness.pages
         assert [(i.custom_id, i.payload["n"]) for i in page.segments[0].items] == [
             ("a b", 1),
             (None, 2),
@@ -102,7 +102,8 @@ async def test_a_csv_file_is_accepted(clean: Servers) -> None:
             "/batches?workload=squares", data=body.encode("utf-8-sig"), headers={"Content-Type": "text/csv"}
         )
         assert (status, accepted["items"]) == (202, 2), accepted
-        (page,) = await harness.wait_for(ItemsPage)
+        await harness.wait_for(BatchAccepted)
+        (page,) = harness.pages
         assert {s.partition: [(i.ordinal, i.custom_id, i.payload) for i in s.items] for s in page.segments} == {
             "ä.example": [(0, "first", {"n": 1, "url": "http://ä.example/", "note": 'two\nlines, "quoted"'})],
             "": [(1, None, {"n": 2})],

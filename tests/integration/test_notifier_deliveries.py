@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.flow import NotificationRequested
 from batchyard_contracts.v1.values import NotificationTargets
 from devstack import Servers
 from services.notifier.delivery import delivery_worker as delivery_worker_module
@@ -33,7 +34,7 @@ from shared.postgres.pool import Pool, open_pool
 from shared.runtime.background import BackgroundTask
 from shared.runtime.egress_guard import parse_networks
 from shared.runtime.health import Pulse
-from tests.support.finished_batches import SECRET, accepted, finished
+from tests.support.finished_batches import SECRET, finished, requested
 from tests.support.mailbox import Mailbox
 from tests.support.patience import PATIENCE_S
 from tests.support.webhook_receiver import Answer, WebhookReceiver
@@ -67,10 +68,9 @@ class Harness:
     delivery_workers: list[DeliveryWorker]
 
     async def batch(self, *, webhooks: Any = (), emails: Any = (), **event: Any) -> None:
-        """Accept and finish a batch."""
-        batch_id = uuid4()
-        await self.handlers.on_batch_accepted(accepted(batch_id, webhooks=webhooks, emails=emails), ENVELOPE)
-        await self.handlers.on_batch_finished(finished(batch_id, **event), ENVELOPE)
+        """Finish a batch."""
+        message = requested(webhooks=webhooks, emails=emails, **event)
+        await self.handlers.on_notification_requested(message, ENVELOPE)
 
     async def rows(self) -> list[asyncpg.Record]:
         """Return all deliveries."""
@@ -140,66 +140,42 @@ async def running(worker: DeliveryWorker) -> AsyncIterator[None]:
         await task
 
 
-@pytest.mark.parametrize("order", ["accepted first", "finished first"])
-async def test_each_target_and_round_has_one_delivery_in_any_order_of_messages(harness: Harness, order: str) -> None:
+async def test_each_target_and_round_has_one_delivery_however_often_a_message_arrives(harness: Harness) -> None:
     batch_id = uuid4()
-    start = accepted(batch_id, webhooks=[HOOK, HOOK, "https://b.example/"], emails=["ann@a.example"])
-    end = finished(batch_id)
-
-    async def one() -> None:
-        await harness.handlers.on_batch_accepted(start, ENVELOPE)
-
-    async def other() -> None:
-        await harness.handlers.on_batch_finished(end, ENVELOPE)
-
-    for handle in (one, other) if order == "accepted first" else (other, one):
-        await handle()
-        await handle()
-    for _ in range(2):
-        await one()
-        await other()
+    receivers: dict[str, Any] = {"webhooks": [HOOK, HOOK, "https://b.example/"], "emails": ["ann@a.example"]}
+    first = requested(batch_id, **receivers)
+    await asyncio.gather(*(harness.handlers.on_notification_requested(first, ENVELOPE) for _ in range(4)))
     rows = await harness.rows()
     assert [(row["kind"], row["address"], row["round"], row["state"], row["attempts"]) for row in rows] == [
         ("email", "ann@a.example", 1, "pending", 0),
         ("webhook", "https://b.example/", 1, "pending", 0),
         ("webhook", HOOK, 1, "pending", 0),
     ]
-    await harness.handlers.on_batch_finished(finished(batch_id, round=2), ENVELOPE)
+    await harness.handlers.on_notification_requested(requested(batch_id, round=2, **receivers), ENVELOPE)
     assert [row["round"] for row in await harness.rows()] == [1, 2] * 3
 
 
-async def test_concurrent_accepted_and_finished_create_every_delivery(harness: Harness) -> None:
-    ids = [uuid4() for _ in range(60)]
-    messages = [harness.handlers.on_batch_accepted(accepted(batch_id, webhooks=[HOOK]), ENVELOPE) for batch_id in ids]
-    messages += [harness.handlers.on_batch_finished(finished(batch_id), ENVELOPE) for batch_id in ids]
-    order = [part for pair in zip(messages[:60], messages[60:], strict=True) for part in pair]
-    await asyncio.gather(*order)
-    assert {row["batch_id"] for row in await harness.rows()} == set(ids)
-
-
-async def test_nothing_is_stored_without_targets(harness: Harness) -> None:
-    one, other = uuid4(), uuid4()
-    await harness.handlers.on_batch_accepted(accepted(one), ENVELOPE)
-    await harness.handlers.on_batch_finished(finished(one), ENVELOPE)
-    await harness.handlers.on_batch_finished(finished(other), ENVELOPE)
-    await harness.handlers.on_batch_accepted(accepted(other), ENVELOPE)
-    assert await harness.rows() == []
-    assert await harness.pool.fetchval("SELECT count(*) FROM batches") == 0
-    store = DeliveryStore(harness.pool)
-    await store.delete_unclaimed_rounds(3600)
-    assert await harness.pool.fetchval("SELECT count(*) FROM rounds") == 1
-    await store.delete_unclaimed_rounds(0)
-    assert await harness.pool.fetchval("SELECT count(*) FROM rounds") == 0
+async def test_the_receivers_of_a_batch_from_an_earlier_version_are_told(harness: Harness) -> None:
+    batch_id = uuid4()
+    await harness.pool.execute(
+        "INSERT INTO batches (batch_id, webhooks, emails) VALUES ($1, $2, $3)", batch_id, [HOOK], ["ann@a.example"]
+    )
+    for known in (batch_id, uuid4()):
+        await harness.handlers.on_notification_requested(NotificationRequested(event=finished(known)), ENVELOPE)
+    assert [(row["batch_id"], row["address"]) for row in await harness.rows()] == [
+        (batch_id, "ann@a.example"),
+        (batch_id, HOOK),
+    ]
 
 
 async def test_names_and_addresses_with_nul_do_not_block_the_queue(harness: Harness) -> None:
-    batch_id = uuid4()
-    start = accepted(batch_id, webhooks=["https://a.example/"], name="a\x00b")
     unchecked = NotificationTargets.model_construct(
         webhooks=["https://a.example/\x00"]
     )  # as an older ingest may have let it pass
-    await harness.handlers.on_batch_accepted(start.model_copy(update={"notify": unchecked}), ENVELOPE)
-    await harness.handlers.on_batch_finished(finished(batch_id, name="a\x00b", labels={"\x00": "\x00"}), ENVELOPE)
+    event = finished(name="a\x00b", labels={"\x00": "\x00"})
+    await harness.handlers.on_notification_requested(
+        NotificationRequested.model_construct(event=event, notify=unchecked), ENVELOPE
+    )
     async with delivery_worker(harness):
         (row,) = await harness.settled()
     assert (row["state"], row["reason"]) == ("failed", "not a valid address")
@@ -409,7 +385,7 @@ async def test_an_exception_in_a_sender_costs_one_attempt(harness: Harness, pool
 
 
 async def test_the_event_is_stored_unchanged(harness: Harness) -> None:
-    event = finished()
-    await harness.handlers.on_batch_finished(event, ENVELOPE)
+    message = requested(webhooks=[HOOK])
+    await harness.handlers.on_notification_requested(message, ENVELOPE)
     kept = json.loads(await harness.pool.fetchval("SELECT event FROM rounds"))
-    assert kept == json.loads(event.encode())
+    assert kept == json.loads(message.event.encode())

@@ -16,9 +16,8 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from batchyard_contracts.message import Message
-from batchyard_contracts.topology import AGGREGATOR_QUERIES, EVENTS, FLOW, NOTIFIER_INBOX
-from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import BatchAccepted
+from batchyard_contracts.topology import AGGREGATOR_QUERIES, FLOW, NOTIFIER_INBOX
+from batchyard_contracts.v1.flow import NotificationRequested
 from batchyard_contracts.v1.queries import DeliveriesQuery, DeliveriesReply, FailureGroup, FailuresQuery, FailuresReply
 from devstack import Servers
 from services.notifier.delivery.delivery_worker import POLL_S
@@ -28,7 +27,7 @@ from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.runtime.exit_codes import CONFIGURATION
-from tests.support.finished_batches import SECRET, accepted, finished
+from tests.support.finished_batches import SECRET, requested
 from tests.support.mailbox import Mailbox
 from tests.support.notifier_process import NotifierProcess
 from tests.support.patience import PATIENCE_S
@@ -66,8 +65,7 @@ def environment(clean: Servers) -> dict[str, str]:
 
 
 async def send(publisher: Publisher, message: Message) -> None:
-    exchange = EVENTS if isinstance(message, BatchFinished) else FLOW
-    await publisher.publish([outgoing(exchange, message, traceparent=TRACE)])
+    await publisher.publish([outgoing(FLOW, message, traceparent=TRACE)])
 
 
 async def deliveries(servers: Servers, *, ended: int) -> list[asyncpg.Record]:
@@ -93,8 +91,7 @@ async def test_one_trace_leads_to_the_webhook_and_the_log_contains_no_secrets(
         environment |= {"BATCHYARD_SMTP_URL": mailbox.url, "BATCHYARD_TRACE_FILE": str(spans)}
         async with NotifierProcess(tmp_path / "log", **environment) as notifier:
             url = receiver.url.replace("http://", "http://user:pa55word@") + "?token=t0ken"
-            await send(publisher, accepted(batch_id, webhooks=[url], emails=["ann@a.example"]))
-            await send(publisher, finished(batch_id, name=NAME))
+            await send(publisher, requested(batch_id, webhooks=[url], emails=["ann@a.example"], name=NAME))
             failed, call = await receiver.wait_for(2)
             (letter,) = await mailbox.wait_for(1)
             await deliveries(clean, ended=2)
@@ -127,8 +124,7 @@ async def test_the_deliveries_of_a_batch_are_told_to_its_owner_alone(
     receiver.answer(Answer(500))
     url = receiver.url + "/0123456789abcdef?token=t0ken"
     async with NotifierProcess(tmp_path / "log", **environment | {"BATCHYARD_DELIVERY_SCHEDULE": "0,600"}):
-        await send(publisher, accepted(batch_id, webhooks=[url], emails=["ann@a.example"]))
-        await send(publisher, finished(batch_id))
+        await send(publisher, requested(batch_id, webhooks=[url], emails=["ann@a.example"]))
         await deliveries(clean, ended=1)
         client = await RpcClient.open(clean.amqp_url, "tests")
         try:
@@ -179,8 +175,7 @@ async def test_every_email_about_a_round_names_the_same_causes(
             "BATCHYARD_DELIVERY_LEASE_S": "60",
         }
         async with NotifierProcess(tmp_path / "log", **environment):
-            await send(publisher, accepted(batch_id, emails=["ann@a.example"]))
-            await send(publisher, finished(batch_id))
+            await send(publisher, requested(batch_id, emails=["ann@a.example"]))
             (letter,) = await mailbox.wait_for(1)
             await deliveries(clean, ended=1)
     part = letter.message.get_body(("plain",))
@@ -197,8 +192,7 @@ async def test_a_kill_between_post_and_record_repeats_the_webhook_with_the_same_
     batch_id = uuid4()
     receiver.answer(Answer(hold=asyncio.Event()))
     async with NotifierProcess(tmp_path / "first", **environment) as notifier:
-        await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
-        await send(publisher, finished(batch_id))
+        await send(publisher, requested(batch_id, webhooks=[receiver.url]))
         await receiver.wait_for(1)
         assert await notifier.end(signal.SIGKILL) == -signal.SIGKILL
     async with NotifierProcess(tmp_path / "second", **environment):
@@ -210,17 +204,15 @@ async def test_a_kill_between_post_and_record_repeats_the_webhook_with_the_same_
     assert (row["state"], row["attempts"]) == ("delivered", 2)
 
 
-async def test_a_kill_before_the_batches_finish_loses_no_delivery(
+async def test_a_request_that_comes_while_no_notifier_runs_is_delivered_once(
     clean: Servers, publisher: Publisher, receiver: WebhookReceiver, environment: dict[str, str], tmp_path: Path
 ) -> None:
     batches = [uuid4() for _ in range(5)]
     async with NotifierProcess(tmp_path / "first", **environment) as notifier:
-        for batch_id in batches:
-            await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
         await notifier.end(signal.SIGKILL)
     for batch_id in batches:
-        await send(publisher, finished(batch_id))
-        await send(publisher, finished(batch_id))
+        await send(publisher, requested(batch_id, webhooks=[receiver.url]))
+        await send(publisher, requested(batch_id, webhooks=[receiver.url]))
     async with NotifierProcess(tmp_path / "second", **environment):
         await receiver.wait_for(5)
         rows = await deliveries(clean, ended=5)
@@ -237,8 +229,7 @@ async def test_sigterm_waits_for_the_attempt_in_progress(
     async with NotifierProcess(
         tmp_path / "log", **environment | {"BATCHYARD_WEBHOOK_TIMEOUT_S": "10", "BATCHYARD_DELIVERY_LEASE_S": "20"}
     ) as notifier:
-        await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
-        await send(publisher, finished(batch_id))
+        await send(publisher, requested(batch_id, webhooks=[receiver.url]))
         await receiver.wait_for(1)
         ending = asyncio.create_task(notifier.end(signal.SIGTERM))
         await notifier.until_logged("stopping")
@@ -254,8 +245,7 @@ async def test_missing_secret_and_relay_are_logged_and_recorded_as_failures(
 ) -> None:
     batch_id = uuid4()
     async with NotifierProcess(tmp_path / "log", **environment | {"BATCHYARD_WEBHOOK_SECRET": ""}) as notifier:
-        await send(publisher, accepted(batch_id, webhooks=[receiver.url], emails=["ann@a.example"]))
-        await send(publisher, finished(batch_id))
+        await send(publisher, requested(batch_id, webhooks=[receiver.url], emails=["ann@a.example"]))
         mail, hook = await deliveries(clean, ended=2)
         warnings = [line["reason"] for line in notifier.lines() if line["level"] == "warning"]
     assert warnings[0] == hook["reason"] == "no secret to sign with: set BATCHYARD_WEBHOOK_SECRET"
@@ -278,9 +268,10 @@ async def test_an_invalid_message_is_dead_lettered_and_the_next_is_handled(
 ) -> None:
     batch_id = uuid4()
     async with NotifierProcess(tmp_path / "log", **environment):
-        await publisher.publish([OutgoingMessage(FLOW, BatchAccepted.type, BatchAccepted.type, b'{"batch_id": 7}')])
-        await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
-        await send(publisher, finished(batch_id))
+        await publisher.publish(
+            [OutgoingMessage(FLOW, NotificationRequested.type, NotificationRequested.type, b'{"event": 7}')]
+        )
+        await send(publisher, requested(batch_id, webhooks=[receiver.url]))
         await receiver.wait_for(1)
         connection = await aio_pika.connect(clean.amqp_url)
         async with connection, connection.channel() as channel:
@@ -288,7 +279,7 @@ async def test_an_invalid_message_is_dead_lettered_and_the_next_is_handled(
             async with queue.iterator(timeout=10) as arriving:
                 dead = await anext(arriving)
                 await dead.ack()
-    assert "batch_id" in str(dead.headers[REASON])
+    assert "event" in str(dead.headers[REASON])
 
 
 async def test_the_end_of_a_batch_reaches_its_webhook_without_waiting_for_the_next_poll(
@@ -298,8 +289,7 @@ async def test_the_end_of_a_batch_reaches_its_webhook_without_waiting_for_the_ne
     async with NotifierProcess(tmp_path / "log", **environment):
         for number in range(1, 11):
             batch_id = uuid4()
-            await send(publisher, accepted(batch_id, webhooks=[receiver.url]))
             begun = time.monotonic()
-            await send(publisher, finished(batch_id))
+            await send(publisher, requested(batch_id, webhooks=[receiver.url]))
             waits.append((await receiver.wait_for(number))[-1].at - begun)
     assert statistics.median(waits) < POLL_S / 2, "by chance it would be half of the time between two looks"

@@ -108,6 +108,19 @@ async def test_enqueued_messages_are_published_at_once_and_recorded_as_sent(pool
     assert await pool.fetch("SELECT FROM outbox") == []
 
 
+async def test_messages_that_are_sent_one_after_the_other_are_recorded_together(
+    pool: Pool, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "INTERVAL_S", 3600.0)
+    outbox, bodies = outbox_on(pool, broker), [b"%d" % number for number in range(5)]
+    for body in bodies:
+        outbox.enqueue(await insert(pool, body))
+        await outbox.update()
+    assert (broker.received, await unsent(pool)) == (bodies, bodies)
+    await outbox.update()
+    assert (broker.received, await unsent(pool)) == (bodies, [])
+
+
 async def test_a_message_with_a_key_stays_after_it_was_sent(pool: Pool, broker: Broker) -> None:
     outbox = outbox_on(pool, broker)
     await outbox.deliver(await insert(pool, b"1", key="fact"))

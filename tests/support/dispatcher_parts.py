@@ -27,6 +27,7 @@ from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Counts, ItemError
 from batchyard_contracts.v1.work import ChunkReady
 from devstack import Servers
+from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.domain.page import Page
 from services.dispatcher.domain.report import Report
 from services.dispatcher.domain.retry_policy import Retry
@@ -100,6 +101,12 @@ class Parts:
         await self.intake.on_batch_accepted(header(batch_id, workload).model_copy(update=fields), ENVELOPE)
         await self.batch_stopper.drain()
 
+    async def accept_whole(self, *batches: BatchAccepted) -> None:
+        """Deliver batches with their items in one group."""
+        messages = [AcceptedBatch.decode(batch.encode()) for batch in batches]
+        await self.intake.on_batches([DecodedMessage(message, ENVELOPE) for message in messages])
+        await self.batch_stopper.drain()
+
     async def control(self, batch_id: uuid.UUID, action: str, at: datetime | None = None, **fields: Any) -> None:
         """Deliver a control."""
         command = {"batch_id": batch_id, "owner": "o", "action": action, "at": at or datetime.now(UTC)} | fields
@@ -115,9 +122,13 @@ class Parts:
 
     async def finish(self, batch_id: uuid.UUID, round_: int) -> None:
         """Have the aggregator end a round of a batch."""
+        await self.intake.on_batch_finished(self.finished(batch_id, round_), ENVELOPE)
+
+    def finished(self, batch_id: uuid.UUID, round_: int) -> BatchFinished:
+        """Return the end of a round of a batch."""
         fields = {"batch_id": batch_id, "round": round_, "workload": "w", "owner": "o", "result": "failed"}
         fields |= {"accepted_at": "2026-11-20T18:00:00Z", "finished_at": "2026-11-20T18:00:00Z", "counts": Counts()}
-        await self.intake.on_batch_finished(BatchFinished.model_validate(fields), ENVELOPE)
+        return BatchFinished.model_validate(fields)
 
     async def reopen(self, batch_id: uuid.UUID, round_: int, ordinals: Sequence[int], **fields: Any) -> None:
         """Run items again in a new round."""
@@ -180,6 +191,12 @@ def page_of(batch_id: uuid.UUID, sizes: dict[str, int], *, page: int = 0, worklo
         segments.append(Segment(partition=partition, items=items))
         ordinal += size
     return ItemsPage(batch_id=batch_id, workload=workload, page=page, segments=segments)
+
+
+def whole(batch_id: uuid.UUID, sizes: dict[str, int], workload: str = "w", **fields: Any) -> BatchAccepted:
+    """Return a sealed batch with this number of items for each partition."""
+    segments = page_of(batch_id, sizes).segments
+    return header(batch_id, workload).model_copy(update={"total": sum(sizes.values()), "segments": segments} | fields)
 
 
 def header(batch_id: uuid.UUID, workload: str = "w") -> BatchAccepted:

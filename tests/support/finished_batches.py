@@ -5,27 +5,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import BatchAccepted
-from batchyard_contracts.v1.values import Counts, Notifications
+from batchyard_contracts.v1.flow import NotificationRequested
+from batchyard_contracts.v1.values import Counts, NotificationTargets
 from services.notifier.domain.delivery import Kind, Target, deliveries_for
 from services.notifier.persistence.store import ClaimedDelivery
 
 AT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 SECRET = "whsec_" + "c2l4dHkgZm91ciBieXRlcyBvciBsZXNzLCBubyBzZWNyZXQ="
-
-
-def accepted(batch_id: UUID | None = None, *, webhooks: Any = (), emails: Any = (), **fields: Any) -> BatchAccepted:
-    """Return a sealed batch of three items with its notification targets."""
-    given: dict[str, Any] = {
-        "batch_id": batch_id or uuid4(),
-        "owner": "default",
-        "workload": "noop",
-        "priority": "normal",
-        "total": 3,
-        "notify": Notifications(webhooks=list(webhooks), emails=list(emails)),
-        "accepted_at": AT,
-    }
-    return BatchAccepted.model_validate(given | fields)
 
 
 def finished(batch_id: UUID | None = None, **fields: Any) -> BatchFinished:
@@ -42,6 +28,14 @@ def finished(batch_id: UUID | None = None, **fields: Any) -> BatchFinished:
         "finished_at": AT,
     }
     return BatchFinished.model_validate(given | fields)
+
+
+def requested(
+    batch_id: UUID | None = None, *, webhooks: Any = (), emails: Any = (), **event: Any
+) -> NotificationRequested:
+    """Return the request to tell these receivers of such an end."""
+    notify = NotificationTargets(webhooks=list(webhooks), emails=list(emails))
+    return NotificationRequested(event=finished(batch_id, **event), notify=notify)
 
 
 def claimed(kind: Kind, address: str, *, number: int = 1, event: BatchFinished | None = None) -> ClaimedDelivery:

@@ -98,14 +98,17 @@ class MemoryStore:
     def cached_batch(self, batch_id: UUID) -> Batch | None:
         return self._cache.get(batch_id)
 
-    async def create_batch(self, batch: Batch) -> bool:
-        if batch.batch_id in self.batches:
-            return False
+    async def create_batches(self, batches: Sequence[Batch]) -> set[UUID]:
+        new = [batch for batch in batches if batch.batch_id not in self.batches]
+        if not new:
+            return set()
         crash = self._crash_before()
-        self.batches[batch.batch_id] = replace(batch, key=len(self.batches) + 1)
+        for batch in new:
+            self.batches[batch.batch_id] = replace(batch, key=len(self.batches) + 1)
         self._crash_after(crash)
-        self._cache[batch.batch_id] = self.batches[batch.batch_id]
-        return True
+        for batch in new:
+            self._cache[batch.batch_id] = self.batches[batch.batch_id]
+        return {batch.batch_id for batch in new}
 
     async def record_few(self, changes: Sequence[FewOutcomes]) -> dict[UUID, list[OutboxMessage]]:
         current = [one for one in changes if self.batches[one.batch.batch_id].version == one.batch.version]

@@ -16,7 +16,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1 import MESSAGES
 from batchyard_contracts.v1.commands import CommandAccepted, CommandRejected
-from batchyard_contracts.v1.flow import WorkerAnnounced
+from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest, Partition, TextExport
 from batchyard_contracts.v1.queries import WaitingQuery, WaitingReply
 from devstack import Servers, free_ports
@@ -164,6 +164,16 @@ class IngestHarness:
     def all(self, kind: type[MessageT]) -> list[MessageT]:
         """Return every message of a type that ingest has sent so far."""
         return [message for message in (*self.flow, *self.events) if isinstance(message, kind)]
+
+    @property
+    def pages(self) -> list[ItemsPage]:
+        """Every page that ingest has sent so far, on its own or with the announcement of its batch."""
+        found = [message for message in self.flow if isinstance(message, ItemsPage)]
+        for one in self.all(BatchAccepted):
+            if one.segments is not None:
+                page = ItemsPage(batch_id=one.batch_id, workload=one.workload, page=0, segments=one.segments)
+                found.append(page)
+        return found
 
     async def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition that can only become true when a message arrives."""

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from batchyard_contracts.v1.flow import ItemsPage
 from tests.support.running_ingest import IngestHarness
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -31,5 +30,4 @@ async def post(
 
 
 def ordinals(harness: IngestHarness) -> list[int]:
-    pages = harness.all(ItemsPage)
-    return sorted(item.ordinal for page in pages for segment in page.segments for item in segment.items)
+    return sorted(item.ordinal for page in harness.pages for segment in page.segments for item in segment.items)

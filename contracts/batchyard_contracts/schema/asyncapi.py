@@ -9,7 +9,7 @@ from typing import Any
 
 from batchyard_contracts import __version__, topology, v1
 from batchyard_contracts.message import BUNDLE_CONTENT_TYPE, CONTENT_TYPE, MAX_BUNDLE_MESSAGES, Message
-from batchyard_contracts.topology import ASIDE, Binding, Queue
+from batchyard_contracts.topology import ASIDE, WHOLE, Binding, Queue
 
 Json = dict[str, Any]
 CLIENT = "client"
@@ -61,6 +61,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.sealed.v1": ("ingest",),
     "batch.withdrawn.v1": ("ingest",),
     "batch.resend.v1": ("aggregator",),
+    "notification.requested.v1": ("aggregator",),
     "batch.controlled.v1": ("ingest",),
     "batch.stopped.v1": ("ingest", "dispatcher", "aggregator"),
     "items.settled.v1": ("ingest", "dispatcher", "aggregator"),
@@ -193,7 +194,7 @@ def routes_to(queue: Queue) -> list[str]:
 
 
 def _stem(binding: Binding) -> str:
-    return binding.routing_key.removeprefix(ASIDE)
+    return binding.routing_key.removeprefix(ASIDE).removeprefix(WHOLE)
 
 
 def _matches(pattern: str, key: str) -> bool:

@@ -24,6 +24,7 @@ FLOW: tuple[type[Message], ...] = (
     flow.BatchSealed,
     flow.BatchWithdrawn,
     flow.BatchResend,
+    flow.NotificationRequested,
     flow.BatchControlled,
     flow.BatchStopped,
     flow.ItemsSettled,

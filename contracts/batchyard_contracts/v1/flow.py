@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
 from batchyard_contracts.message import Message, Value
+from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.manifest import Manifest, Pointer
 from batchyard_contracts.v1.values import (
     MAX_CHUNKS,
@@ -51,9 +52,28 @@ from batchyard_contracts.v1.values import (
 )
 
 
+class PageItem(Value):
+    """Item of a page, with its ordinal in the batch."""
+
+    ordinal: Ordinal
+    payload: Any
+    custom_id: ItemId | None = None
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
+    """Fingerprint by which equal items of other batches are found; None: the batch does not ask for it."""
+    source: bool | None = None
+    """True: the payload is the source of the batch, see `SourceExpanded`."""
+
+
+class Segment(Value):
+    """Items of a page that belong to one partition."""
+
+    partition: PartitionName
+    items: Annotated[list[PageItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
+
+
 class BatchAccepted(Message):
-    """Message sent when ingest has accepted a batch. For a sealed batch it follows the pages, none of which runs
-    before."""
+    """Message sent when ingest has accepted a batch. A small sealed batch has its items in it. For a large one it
+    follows the pages, none of which runs before."""
 
     type: ClassVar[str] = "batch.accepted.v1"
     batch_id: BatchId
@@ -74,25 +94,9 @@ class BatchAccepted(Message):
     has_source: bool | None = None
     """True: item 0 is the source, from which a worker finds the other items."""
     accepted_at: Time
-
-
-class PageItem(Value):
-    """Item of a page, with its ordinal in the batch."""
-
-    ordinal: Ordinal
-    payload: Any
-    custom_id: ItemId | None = None
-    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
-    """Fingerprint by which equal items of other batches are found; None: the batch does not ask for it."""
-    source: bool | None = None
-    """True: the payload is the source of the batch, see `SourceExpanded`."""
-
-
-class Segment(Value):
-    """Items of a page that belong to one partition."""
-
-    partition: PartitionName
-    items: Annotated[list[PageItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
+    segments: Annotated[list[Segment], Field(max_length=MAX_ITEMS_PER_COMMAND)] | None = None
+    """All items of the batch that are to run, as its page 0; None: they come in messages of their own. With items, the
+    message has the routing key of `topology.WHOLE`."""
 
 
 class ItemsPage(Message):
@@ -153,6 +157,15 @@ class BatchResend(Message):
 
     type: ClassVar[str] = "batch.resend.v1"
     batch_id: BatchId
+
+
+class NotificationRequested(Message):
+    """Request to tell the receivers of a batch that a round of it has ended. Batches without receivers have none."""
+
+    type: ClassVar[str] = "notification.requested.v1"
+    event: BatchFinished
+    notify: NotificationTargets | None = None
+    """Receivers; None: those that the notifier has recorded for a batch that an earlier version accepted."""
 
 
 class BatchControlled(Message):

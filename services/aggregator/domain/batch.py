@@ -10,12 +10,21 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from batchyard_contracts.v1.values import BatchStatus, FailureThreshold, Priority, Result, StopReason, Terms
+from batchyard_contracts.v1.values import (
+    BatchStatus,
+    FailureThreshold,
+    NotificationTargets,
+    Priority,
+    Result,
+    StopReason,
+    Terms,
+)
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.terms_history import TermsHistory
 from services.aggregator.domain.threshold import find_breach
 
 Action = Literal["pause", "resume", "cancel", "retry"]
+NO_TARGETS = NotificationTargets()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class BatchHeader:
     """Name of the unit that results are counted in, such as records; None if they are not counted."""
     has_source: bool = False
     """True if item 0 is a source that produces the other items."""
+    notify: NotificationTargets | None = NO_TARGETS
+    """Receivers of the end of each round; None: an earlier version accepted the batch, and the notifier knows them."""
 
 
 @dataclass(frozen=True, slots=True)

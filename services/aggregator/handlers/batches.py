@@ -1,6 +1,6 @@
 """Handles ingest's messages about a batch: its acceptance, its sealing, its withdrawal and commands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -20,6 +20,7 @@ from services.aggregator.handlers.thresholds import check_threshold, source_ende
 from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from services.aggregator.publishing.outbox_messages import reopened_message
+from shared.messaging.batch_consumer import DecodedMessage
 from shared.observability.telemetry import traceparent
 from shared.postgres.outbox import OutboxMessage
 
@@ -34,33 +35,39 @@ class BatchHandler:
         self._batch_changes = batch_changes
         self._clock = clock
 
-    async def on_batch_accepted(self, message: BatchAccepted, _: Envelope) -> None:
-        """Save the header, and finish the batch if all its outcomes arrived before it."""
-        header = BatchHeader(
-            message.owner,
-            message.workload,
-            message.accepted_at,
-            message.name and message.name.replace("\x00", ""),  # PostgreSQL refuses U+0000
-            message.labels,
-            traceparent(),
-            message.has_summary or False,
-            message.unit,
-            bool(message.has_source),
+    async def on_batches_accepted(self, received: Sequence[DecodedMessage]) -> None:
+        """Save the headers of batches in one statement."""
+        await self._accept(
+            [(one.message, one.envelope.traceparent) for one in received if isinstance(one.message, BatchAccepted)]
         )
-        new = Batch(0, message.batch_id).accept(header, message.priority, message.total, message.terms)
-        if new.finish_if_complete(self._clock()) == new and await self._store.create_batch(new):
+
+    async def on_batch_accepted(self, message: BatchAccepted, envelope: Envelope) -> None:
+        """Save the header of a batch."""
+        await self._accept([(message, envelope.traceparent)])
+
+    async def _accept(self, accepted: Sequence[tuple[BatchAccepted, str | None]]) -> None:
+        """Save headers, and finish the batches of which all outcomes arrived before."""
+        headers = {message.batch_id: (message, _header_of(message, trace)) for message, trace in accepted}
+        new = [
+            Batch(0, message.batch_id).accept(header, message.priority, message.total, message.terms)
+            for message, header in headers.values()
+        ]
+        created = await self._store.create_batches([b for b in new if b.finish_if_complete(self._clock()) == b])
+        known = [batch_id for batch_id in headers if batch_id not in created]
+        if not known:
             return
-        async with self._store.lock([message.batch_id]) as transaction:
-            before = transaction.batches[message.batch_id]
-            accepted = await check_threshold(
-                transaction, before.accept(header, message.priority, message.total, message.terms)
-            )
-            after = accepted.finish_if_complete(self._clock())
-            if before.header is None:
-                await transaction.save_header(after)
-            messages = await self._save(transaction, before, after)
-        if after.counters.ended or after.is_finished:  # otherwise ingest's reply has said all there is
-            self._publish(before, after, messages)
+        changes: list[tuple[Batch, Batch, list[OutboxMessage]]] = []
+        async with self._store.lock(known) as transaction:
+            for before in transaction.batches.values():
+                message, header = headers[before.batch_id]
+                updated = before.accept(header, message.priority, message.total, message.terms)
+                after = (await check_threshold(transaction, updated)).finish_if_complete(self._clock())
+                if before.header is None:
+                    await transaction.save_header(after)
+                changes.append((before, after, await self._save(transaction, before, after)))
+        for before, after, messages in changes:
+            if after.counters.ended or after.is_finished:  # otherwise ingest's reply has said all there is
+                self._publish(before, after, messages)
 
     async def on_batch_sealed(self, message: BatchSealed, _: Envelope) -> None:
         """Save the number of items, and finish the batch if all have ended."""
@@ -120,6 +127,21 @@ class BatchHandler:
     def _publish(self, before: Batch, after: Batch, messages: list[OutboxMessage]) -> None:
         if after != before:
             self._batch_changes.publish([after], messages)
+
+
+def _header_of(message: BatchAccepted, trace: str | None) -> BatchHeader:
+    return BatchHeader(
+        message.owner,
+        message.workload,
+        message.accepted_at,
+        message.name and message.name.replace("\x00", ""),  # PostgreSQL refuses U+0000
+        message.labels,
+        trace,
+        message.has_summary or False,
+        message.unit,
+        bool(message.has_source),
+        message.notify,
+    )
 
 
 async def _reopen(

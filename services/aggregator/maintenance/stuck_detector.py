@@ -35,10 +35,12 @@ _MAX_BACKLOG = 1000
 """Messages in a queue above which batches that are not held may only have to wait for theirs."""
 _BACKLOG_QUEUES = (
     topology.DISPATCHER_PAGES,
+    topology.DISPATCHER_BATCHES,
     topology.DISPATCHER_CONTROL,
     topology.DISPATCHER_OUTCOMES,
     topology.AGGREGATOR_OUTCOMES,
     topology.AGGREGATOR_ASIDE,
+    topology.AGGREGATOR_BATCHES,
     topology.AGGREGATOR_CONTROL,
     topology.INGEST_SOURCES,
 )

@@ -1,6 +1,6 @@
 -- fragment: batch_columns
-id, batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, priority, status, round,
-    total, succeeded, failed, cancelled, expired, duplicate, cached, units, units_total, paused, result, finished_at,
+id, batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, notify, priority, status,
+    round, total, succeeded, failed, cancelled, expired, duplicate, cached, units, units_total, paused, result, finished_at,
     changed_at, paused_or_resumed_at, priority_changed_at, cancel_asked_at, retry_asked_at, reopened_at, terms, stopped,
     failed_before, ended_before, summary_due_at, summary_asked, version, stuck_version
 
@@ -36,15 +36,18 @@ FROM unnest(
 )
 WHERE batches.id = new.id;
 
--- name: create_batch
--- Inserts a batch with its header, unless the batch exists.
+-- name: create_batches
+-- Inserts batches with their headers, those that do not exist.
 INSERT INTO batches (
-    batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, priority,
+    batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, notify, priority,
     status, total, terms
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+SELECT * FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::boolean[],
+    $9::boolean[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int[], $15::text[]
+)
 ON CONFLICT (batch_id) DO NOTHING
-RETURNING id, changed_at;
+RETURNING batch_id, id, changed_at;
 
 -- name: record_few
 -- Inserts new outcomes and outbox messages and updates their batches, except those that have changed since version $2.
@@ -89,7 +92,7 @@ SELECT id AS batch, NULL AS message, NULL AS key FROM changed UNION ALL SELECT N
 -- name: save_header
 UPDATE batches
 SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, traceparent = $7, summarize = $8, sourced = $9,
-    unit = $10
+    unit = $10, notify = $11
 WHERE id = $1;
 
 -- name: delete_stub

@@ -7,7 +7,8 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from services.aggregator.domain.batch import Batch, BatchHeader
+from batchyard_contracts.v1.values import NotificationTargets
+from services.aggregator.domain.batch import NO_TARGETS, Batch, BatchHeader
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.terms_history import TermsHistory
 
@@ -81,7 +82,7 @@ def save_batch_row(batch: Batch) -> tuple[Any, ...]:
 
 
 def header_arguments(key: int | UUID, header: BatchHeader) -> tuple[Any, ...]:
-    """Return the arguments of `save_header`, which are also the first ones of `create_batch`."""
+    """Return the arguments of `save_header`, which are also the first columns of `create_batches`."""
     return (
         key,
         header.owner,
@@ -93,11 +94,12 @@ def header_arguments(key: int | UUID, header: BatchHeader) -> tuple[Any, ...]:
         header.has_summary,
         header.has_source,
         header.unit,
+        None if header.notify is None else _dump_targets(header.notify),
     )
 
 
 def create_batch_arguments(batch: Batch, header: BatchHeader) -> tuple[Any, ...]:
-    """Return the arguments of `create_batch`."""
+    """Return a row of `create_batches`."""
     terms = _dump_terms(batch.terms_history) if batch.terms_history else None
     return (*header_arguments(batch.batch_id, header), batch.priority, batch.status, batch.total, terms)
 
@@ -132,6 +134,14 @@ def _load_terms(text: str) -> TermsHistory:
     return TermsHistory({name: (value, datetime.fromisoformat(at)) for name, (value, at) in orjson.loads(text).items()})
 
 
+def _dump_targets(targets: NotificationTargets) -> str:
+    return "{}" if targets == NO_TARGETS else targets.model_dump_json()
+
+
+def _load_targets(text: str) -> NotificationTargets:
+    return NO_TARGETS if text == "{}" else NotificationTargets.model_validate_json(text)
+
+
 def _header(row: asyncpg.Record) -> BatchHeader | None:
     if row["owner"] is None:
         return None
@@ -145,4 +155,5 @@ def _header(row: asyncpg.Record) -> BatchHeader | None:
         has_summary=row["summarize"],
         has_source=row["sourced"],
         unit=row["unit"],
+        notify=None if row["notify"] is None else _load_targets(row["notify"]),
     )

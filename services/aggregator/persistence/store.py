@@ -169,14 +169,16 @@ class LedgerStore:
         """Return a batch as this process committed it last, if it is cached."""
         return self._cache.get(batch_id)
 
-    async def create_batch(self, batch: Batch) -> bool:
-        """Insert a batch with its header in one statement; return False if the batch exists."""
-        if batch.header is None:
-            return False
-        row = await self._pool.fetchrow(_SQL["create_batch"], *create_batch_arguments(batch, batch.header))
-        if row is not None:
-            self._cache.put(replace(batch, key=row["id"], changed_at=row["changed_at"]))
-        return row is not None
+    async def create_batches(self, batches: Sequence[Batch]) -> set[UUID]:
+        """Insert batches with their headers in one statement; return the ids of those that did not exist."""
+        new = {batch.batch_id: batch for batch in batches}
+        rows = [create_batch_arguments(batch, header) for batch in new.values() if (header := batch.header)]
+        if not rows:
+            return set()
+        created = await self._pool.fetch(_SQL["create_batches"], *zip(*rows, strict=True))
+        for row in created:
+            self._cache.put(replace(new[row["batch_id"]], key=row["id"], changed_at=row["changed_at"]))
+        return {row["batch_id"] for row in created}
 
     async def record_few(self, changes: Sequence[FewOutcomes]) -> dict[UUID, list[OutboxMessage]]:
         """Record outcomes of cached batches, the new states of these, and their messages, in one statement.

@@ -8,20 +8,24 @@ from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.events import finished_event
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
-from services.aggregator.publishing.outbox_messages import finished_message
+from services.aggregator.publishing.outbox_messages import finished_message, notification_message
 from services.aggregator.publishing.progress_events import ProgressEvents
 from shared.observability.telemetry import span, traceparent
 from shared.postgres.outbox import Outbox, OutboxMessage
 
 
 def finished_messages(changed: Iterable[Batch], summaries: Mapping[UUID, Summary] | None = None) -> list[OutboxMessage]:
-    """Return the events of finished batches, to be saved in the transaction that finished them."""
+    """Return the messages about finished batches, to be saved in the transaction that finished them: the event of each,
+    and the request to tell its receivers, if it has any."""
     messages = []
     for batch in changed:
-        if batch.is_finished:
+        if batch.is_finished and batch.header:
             summary = summaries.get(batch.batch_id, NO_SUMMARY) if summaries else NO_SUMMARY
-            with span("finish batch", batch.header.traceparent if batch.header else None):
-                messages.append(finished_message(finished_event(batch, summary), traceparent()))
+            with span("finish batch", batch.header.traceparent):
+                event, trace, notify = finished_event(batch, summary), traceparent(), batch.header.notify
+                messages.append(finished_message(event, trace))
+                if notify is None or notify.webhooks or notify.emails:
+                    messages.append(notification_message(event, notify, trace))
     return messages
 
 

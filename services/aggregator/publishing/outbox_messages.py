@@ -4,8 +4,8 @@ from uuid import UUID
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished, BatchStuck
-from batchyard_contracts.v1.flow import BatchStopped, ItemsReopened, SourceEnded
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
+from batchyard_contracts.v1.flow import BatchStopped, ItemsReopened, NotificationRequested, SourceEnded
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, NotificationTargets
 from services.aggregator.domain.events import MAX_REOPENED_ORDINALS
 from shared.postgres.outbox import OutboxMessage
 
@@ -16,6 +16,15 @@ _MAX_PARTS = MAX_ITEMS_PER_BATCH // MAX_REOPENED_ORDINALS + 1
 def finished_message(event: BatchFinished, traceparent: str | None) -> OutboxMessage:
     """Return the message about the end of a round."""
     return OutboxMessage.of(topology.EVENTS, event, traceparent, _key(event, event.round))
+
+
+def notification_message(
+    event: BatchFinished, notify: NotificationTargets | None, traceparent: str | None
+) -> OutboxMessage:
+    """Return the request to tell the receivers of a batch about the end of a round."""
+    message = NotificationRequested(event=event, notify=notify)
+    key = ":".join(map(str, (message.type, event.batch_id, event.round)))
+    return OutboxMessage.of(topology.FLOW, message, traceparent, key)
 
 
 def reopened_message(message: ItemsReopened, part: int, traceparent: str | None) -> OutboxMessage:

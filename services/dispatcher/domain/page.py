@@ -5,20 +5,21 @@ another way are read by that model and rewritten.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
 import msgspec
 
-from batchyard_contracts.v1.flow import ItemsPage
+from batchyard_contracts.v1.flow import BatchAccepted, ItemsPage
+from batchyard_contracts.v1.flow import Segment as ItemSegment
 from services.dispatcher.domain.item_line import line_of
-from shared.messaging.fast_readers import RawPage
+from shared.messaging.fast_readers import RawAcceptedItems, RawPage, RawSegment
 
 _is_line = re.compile(rb'\{"ordinal":(?:0|[1-9][0-9]{0,7}),"payload":').match
-
-
 _decoder = msgspec.json.Decoder(RawPage)
+_items_decoder = msgspec.json.Decoder(RawAcceptedItems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +43,42 @@ class Page:
     def decode(cls, body: bytes) -> "Page":
         """Read a body; raises `pydantic.ValidationError` if it is no page."""
         try:
-            if not body.isascii():
-                body.decode()
-            page = _decoder.decode(body)
+            page = _decoder.decode(_checked(body))
         except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract accepts more, or reports the error
             return cls.of(ItemsPage.decode(body))
-        segments = [Segment(s.partition, list(map(bytes, s.items))) for s in page.segments]
-        if b"\n" in body or not all(_is_line(line) for s in segments for line in s.lines):
+        if (segments := _raw_segments(body, page.segments)) is None:
             return cls.of(ItemsPage.decode(body))
         return cls(page.batch_id, page.page, segments)
 
     @classmethod
+    def of_accepted(cls, header: BatchAccepted, body: bytes) -> "Page":
+        """Return the page in the message that announces its batch; `body` is that message in JSON."""
+        try:
+            segments = _raw_segments(body, _items_decoder.decode(_checked(body)).segments or [])
+        except (msgspec.MsgspecError, ValueError, RecursionError):  # the contract, which accepts more, has read it
+            segments = None
+        if segments is None:
+            segments = [_segment_of(segment) for segment in header.segments or []]
+        return cls(header.batch_id, 0, segments)
+
+    @classmethod
     def of(cls, message: ItemsPage) -> "Page":
         """Return the page of a contract message."""
-        segments = [Segment(s.partition, list(map(line_of, s.items))) for s in message.segments]
-        return cls(message.batch_id, message.page, segments)
+        return cls(message.batch_id, message.page, [_segment_of(segment) for segment in message.segments])
+
+
+def _checked(body: bytes) -> bytes:
+    """Return a body in UTF-8; raises `ValueError` otherwise."""
+    if not body.isascii():
+        body.decode()
+    return body
+
+
+def _raw_segments(body: bytes, segments: Sequence[RawSegment]) -> list[Segment] | None:
+    """Return segments with the lines of their items; None if not every item is a line that can be stored."""
+    found = [Segment(s.partition, list(map(bytes, s.items))) for s in segments]
+    return None if b"\n" in body or not all(_is_line(line) for s in found for line in s.lines) else found
+
+
+def _segment_of(segment: ItemSegment) -> Segment:
+    return Segment(segment.partition, list(map(line_of, segment.items)))

@@ -16,6 +16,7 @@ from batchyard_contracts.v1.flow import (
     ItemsReopened,
 )
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
+from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.page import Page
 from services.dispatcher.domain.scheduling.early_pages import EarlyPages
@@ -23,6 +24,7 @@ from services.dispatcher.intake.arrivals import Arrivals
 from services.dispatcher.intake.dedup_claims import DedupClaims
 from services.dispatcher.intake.reopening import ITEM_DELETED, ItemReopener
 from services.dispatcher.persistence.page_cache import PageCache
+from services.dispatcher.persistence.page_store import SavedSegment
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
@@ -89,17 +91,40 @@ class BatchIntake:
                 claimed.add(batch.batch_id)
                 await self._claims.claim(batch)
         for segment in saved:
-            if segment.is_new:
-                place = segment.slice
-                self._pages.add((segment.batch_id, place.page, place.segment), segment.lines)
+            self._cache_items(segment)
             batch_of_page = self._state.batches.get(segment.batch_id)
-            if batch_of_page is None:
-                if segment.is_new:
-                    self._early_pages.add(segment.batch_id, segment.partition, segment.slice)
-            elif batch_of_page.stop_status:
-                self._batch_stopper.schedule(batch_of_page)
-            elif queue := self._state.batch_queue(batch_of_page):
-                arrivals.add(queue, segment)
+            if batch_of_page is not None:
+                self._queue_segment(batch_of_page, segment, arrivals)
+            elif segment.is_new:
+                self._early_pages.add(segment.batch_id, segment.partition, segment.slice)
+        self._state.changed.set()
+
+    async def on_batches(self, received: Sequence[DecodedMessage]) -> None:
+        """Save batches that arrive with their items, and forget rounds that have ended. Many of each take one
+        statement."""
+        await self._accept_whole(
+            [(r.message, r.envelope.traceparent) for r in received if isinstance(r.message, AcceptedBatch)]
+        )
+        await self._forget([r.message for r in received if isinstance(r.message, BatchFinished)])
+
+    async def _accept_whole(self, accepted: Sequence[tuple[AcceptedBatch, str | None]]) -> None:
+        if not accepted:
+            return
+        by_batch = {whole.header.batch_id: (whole, traceparent) for whole, traceparent in accepted}
+        places = {batch_id: place for place, batch_id in enumerate(by_batch)}
+        async with self._state.control_lock:
+            arrivals = Arrivals(self._state, by_batch)
+            saved = await self._stores.batches.save_whole_batches(list(by_batch.values()))
+            for batch, segments in sorted(saved, key=lambda one: places[one[0].batch_id]):
+                for segment in segments:
+                    self._cache_items(segment)
+                known = self._state.batches.get(batch.batch_id)
+                if known is None:
+                    await self._join(batch, segments)
+                    continue
+                await self._claims.claim(known)
+                for segment in segments:
+                    self._queue_segment(known, segment, arrivals)
         self._state.changed.set()
 
     async def on_batch_accepted(self, message: BatchAccepted, envelope: Envelope) -> None:
@@ -107,7 +132,7 @@ class BatchIntake:
         async with self._state.control_lock:
             batch = await self._stores.batches.save_batch(message, envelope.traceparent)
             if batch is not None and batch.batch_id not in self._state.batches:
-                await self._join(batch, message.total)
+                await self._join(batch, total=message.total)
         self._state.changed.set()
 
     async def on_batch_sealed(self, message: BatchSealed, _: Envelope) -> None:
@@ -156,10 +181,18 @@ class BatchIntake:
 
     async def on_batch_finished(self, message: BatchFinished, _: Envelope) -> None:
         """Forget a round that the aggregator has ended."""
-        await self._stores.batches.finish(message.batch_id, message.round)
-        batch = self._state.batches.get(message.batch_id)
-        if batch is not None and batch.round <= message.round:
-            self._remove(message.batch_id)
+        await self._forget([message])
+
+    async def _forget(self, finished: Sequence[BatchFinished]) -> None:
+        rounds: dict[UUID, int] = {}
+        for message in finished:
+            rounds[message.batch_id] = max(message.round, rounds.get(message.batch_id, 0))
+        if rounds:
+            await self._stores.batches.finish(rounds)
+        for batch_id, round_ in rounds.items():
+            batch = self._state.batches.get(batch_id)
+            if batch is not None and batch.round <= round_:
+                self._remove(batch_id)
 
     async def on_items_reopened(self, message: ItemsReopened, envelope: Envelope) -> None:
         """Run items again in a new round, from their first attempt. Items that are no longer stored fail."""
@@ -177,11 +210,16 @@ class BatchIntake:
                 await self._join(batch)
         self._dispatch_loop.retry_in(0.0)
 
-    async def _join(self, batch: Batch, total: int | None = None) -> None:
+    async def _join(
+        self, batch: Batch, segments: Sequence[SavedSegment] | None = None, *, total: int | None = None
+    ) -> None:
         """Add a batch, after its keys are claimed. Its pages are read from the table when they are needed, unless all
-        its `total` items have just arrived and fit in memory."""
+        of them are known to be new and fit in memory: those that came with its header (`segments`), or those that came
+        before it, if they have `total` items."""
         await self._claims.load(batch)
         early = self._early_pages.take(batch.batch_id, total)
+        if segments:
+            early = [(s.partition, s.slice) for s in segments] if all(s.is_new for s in segments) else None
         queue = self._state.add_batch(batch)
         if batch.stop_status:
             self._batch_stopper.schedule(batch)
@@ -193,6 +231,17 @@ class BatchIntake:
         if batch.unreadable and not batch.stop_status:
             self._batch_stopper.stop_failed(batch.batch_id, UnreadableBatch(batch.unreadable))
         self._batch_stopper.wake()
+
+    def _cache_items(self, segment: SavedSegment) -> None:
+        if segment.is_new:
+            place = segment.slice
+            self._pages.add((segment.batch_id, place.page, place.segment), segment.lines)
+
+    def _queue_segment(self, batch: Batch, segment: SavedSegment, arrivals: Arrivals) -> None:
+        if batch.stop_status:
+            self._batch_stopper.schedule(batch)
+        elif queue := self._state.batch_queue(batch):
+            arrivals.add(queue, segment)
 
     def _remove(self, batch_id: UUID) -> None:
         self._state.remove_batch(batch_id)

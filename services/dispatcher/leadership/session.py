@@ -37,6 +37,7 @@ from batchyard_contracts.v1.queries import (
     WaitingQuery,
     WorkersQuery,
 )
+from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.domain.page import Page
 from services.dispatcher.domain.report import Report
 from services.dispatcher.leadership.components import build
@@ -94,6 +95,7 @@ class Session:
         )
         hot: tuple[tuple[topology.Queue, list[MessageDecoder[object]], BatchHandler], ...] = (
             (topology.DISPATCHER_PAGES, [Page], self._components.intake.on_items_pages),
+            (topology.DISPATCHER_BATCHES, [AcceptedBatch, BatchFinished], self._components.intake.on_batches),
             (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._on_reports),
         )
         self._consumers = [

@@ -1,6 +1,6 @@
 """The tables of batches: headers, controls, terms, and the manifests of workloads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,11 +12,15 @@ from pydantic import ValidationError
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.values import Reuse, StopReason, Terms
+from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.domain.batch import Batch
+from services.dispatcher.persistence.page_store import PageSegment, SavedSegment, segments_of
 from services.dispatcher.persistence.statements import SQL
 from shared.postgres.pool import Pool
+from shared.postgres.queries import columns
 
 log = structlog.get_logger()
+_NO_TERMS = Terms()
 
 
 class BatchStore:
@@ -44,17 +48,33 @@ class BatchStore:
 
     async def save_batch(self, accepted: BatchAccepted, traceparent: str | None) -> Batch | None:
         """Save a batch header; None if the batch is finished or withdrawn already."""
-        values = (
-            accepted.batch_id,
-            accepted.owner,
-            accepted.workload,
-            accepted.priority,
-            traceparent,
-            _reuse(accepted),
-        )
-        await self._save_terms(accepted.batch_id, accepted.terms, [], accepted.accepted_at)
-        row = await self._pool.fetchrow(SQL["save_batch"], *values)
+        await self._save_terms([(accepted.batch_id, accepted.terms, [], accepted.accepted_at)])
+        row = await self._pool.fetchrow(SQL["save_batch"], *_header_row(accepted, traceparent))
         return _batch(row) if row else None
+
+    async def save_whole_batches(
+        self, accepted: Sequence[tuple[AcceptedBatch, str | None]]
+    ) -> list[tuple[Batch, list[SavedSegment]]]:
+        """Save headers, each with its trace, and their items, in one statement; without the batches that are finished
+        or withdrawn already."""
+        headers = [(whole.header, traceparent) for whole, traceparent in accepted]
+        await self._save_terms([(h.batch_id, h.terms, [], h.accepted_at) for h, _ in headers])
+        segments = segments_of(whole.page for whole, _ in accepted)
+        rows = await self._pool.fetch(
+            SQL["save_whole_batches"],
+            *columns([_header_row(*header) for header in headers], 6),
+            *columns([segment.row() for segment in segments], 6),
+        )
+        by_batch: dict[UUID, list[PageSegment]] = {}
+        for segment in segments:
+            by_batch.setdefault(segment.batch_id, []).append(segment)
+        return [
+            (
+                _batch(row, "new_segments"),
+                [x.saved(is_new=x.segment in row["new_segments"]) for x in by_batch.get(row["batch_id"], [])],
+            )
+            for row in rows
+        ]
 
     async def live_batches(self) -> list[Batch]:
         """Return the unfinished batches with their controls."""
@@ -70,15 +90,15 @@ class BatchStore:
         priority = command.priority if command.action == "change" else None
         cancelled = command.action == "cancel"
         await self._pool.execute(SQL["save_control"], command.batch_id, paused, priority, cancelled, command.at)
-        await self._save_terms(command.batch_id, command.terms, command.clear, command.at)
+        await self._save_terms([(command.batch_id, command.terms, command.clear, command.at)])
 
     async def save_stop(self, batch_id: UUID, round_: int, reason: StopReason) -> None:
         """Save that a service stopped a round; the first reason holds."""
         await self._pool.execute(SQL["save_stop"], batch_id, round_, reason)
 
-    async def finish(self, batch_id: UUID, round_: int) -> None:
-        """Save the end of a round."""
-        await self._pool.execute(SQL["finish_batch"], batch_id, round_)
+    async def finish(self, rounds: Mapping[UUID, int]) -> None:
+        """Save the ends of rounds, by batch."""
+        await self._pool.execute(SQL["finish_batches"], list(rounds), list(rounds.values()))
 
     async def reopen(self, batch_id: UUID, round_: int, requested_at: datetime | None) -> Batch | None:
         """Begin another round; None if the batch is unknown or has begun or ended this round."""
@@ -112,22 +132,35 @@ class BatchStore:
         """Delete pages and controls of some batches whose header never came; returns their number."""
         return int(await self._pool.fetchval(SQL["delete_orphans"], days))
 
-    async def _save_terms(self, batch_id: UUID, terms: Terms, clear: Sequence[str], at: datetime) -> None:
-        values: dict[str, str | None] = dict.fromkeys(clear)
-        changed_terms = terms.model_dump(mode="json", exclude_none=True)
-        values |= {name: orjson.dumps(value).decode() for name, value in changed_terms.items() if value != {}}
-        if values:
-            await self._pool.execute(SQL["save_terms"], batch_id, list(values), list(values.values()), at)
+    async def _save_terms(self, changes: Iterable[tuple[UUID, Terms, Sequence[str], datetime]]) -> None:
+        """Save changed terms: (batch, terms, names that are cleared, time)."""
+        rows: list[tuple[UUID, str, str | None, datetime]] = []
+        for batch_id, terms, clear, at in changes:
+            if terms == _NO_TERMS and not clear:
+                continue
+            values: dict[str, str | None] = dict.fromkeys(clear)
+            changed = terms.model_dump(mode="json", exclude_none=True)
+            values |= {name: orjson.dumps(value).decode() for name, value in changed.items() if value != {}}
+            rows += [(batch_id, name, value, at) for name, value in values.items()]
+        if rows:
+            await self._pool.execute(SQL["save_terms"], *columns(rows, 4))
+
+
+def _header_row(accepted: BatchAccepted, traceparent: str | None) -> tuple[object, ...]:
+    names = (accepted.batch_id, accepted.owner, accepted.workload, accepted.priority)
+    return (*names, traceparent, _reuse(accepted))
 
 
 def _reuse(accepted: BatchAccepted) -> str | None:
     return None if accepted.reuse == Reuse() else accepted.reuse.model_dump_json(exclude_none=True)
 
 
-def _batch(row: asyncpg.Record) -> Batch:
-    """Return the batch of a row. One whose options this version cannot read is paused and names them, so that it is
-    stopped."""
-    values = dict(row)
+def _batch(row: asyncpg.Record, *without: str) -> Batch:
+    """Return the batch of a row, whose columns are its fields, except those named.
+
+    One whose options this version cannot read is paused and names them, so that it is stopped.
+    """
+    values = {name: value for name, value in row.items() if name not in without}
     cause, terms, reuse = (values.pop(name) for name in ("stop_cause", "terms", "reuse"))
     batch = Batch(**values, stop_reason=cause)
     try:

@@ -43,6 +43,38 @@ class SavedSegment(NamedTuple):
     is_new: bool
 
 
+class PageSegment(NamedTuple):
+    """A page segment that is to be saved."""
+
+    batch_id: UUID
+    page: int
+    segment: int
+    partition: str
+    lines: list[bytes]
+
+    def row(self) -> tuple[object, ...]:
+        """Return the row of the table `pages`."""
+        *key, lines = self
+        return (*key, len(lines), b"\n".join(lines))
+
+    def saved(self, *, is_new: bool) -> SavedSegment:
+        """Return the segment as it is in the table."""
+        slice_ = PageSlice(self.page, self.segment, len(self.lines))
+        return SavedSegment(self.batch_id, self.partition, slice_, self.lines, is_new)
+
+
+def segments_of(pages: Iterable[Page]) -> list[PageSegment]:
+    """Return the segments of pages, each once."""
+    found = {
+        (page.batch_id, page.page, number): PageSegment(
+            page.batch_id, page.page, number, segment.partition, segment.lines
+        )
+        for page in pages
+        for number, segment in enumerate(page.segments)
+    }
+    return list(found.values())
+
+
 class PageStore:
     """Reads and writes pages. Every write may be repeated."""
 
@@ -51,17 +83,10 @@ class PageStore:
 
     async def save_pages(self, pages: Iterable[Page]) -> list[SavedSegment]:
         """Save the segments of pages; those of a withdrawn batch are not saved."""
-        segments = {
-            (page.batch_id, page.page, number): (segment.partition, segment.lines)
-            for page in pages
-            for number, segment in enumerate(page.segments)
-        }
-        rows = [(*key, partition, len(lines), b"\n".join(lines)) for key, (partition, lines) in segments.items()]
-        new = {tuple(row) for row in await self._pool.fetch(SQL["save_pages"], *columns(rows, 6))}
-        return [
-            SavedSegment(key[0], partition, PageSlice(key[1], key[2], len(lines)), lines, is_new=key in new)
-            for key, (partition, lines) in segments.items()
-        ]
+        segments = segments_of(pages)
+        rows = await self._pool.fetch(SQL["save_pages"], *columns([segment.row() for segment in segments], 6))
+        new = {tuple(row) for row in rows}
+        return [segment.saved(is_new=segment[:3] in new) for segment in segments]
 
     async def waiting_slices(
         self,

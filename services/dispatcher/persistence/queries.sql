@@ -1,3 +1,11 @@
+-- fragment: batch_columns
+batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
+    started_round, opened_at, coalesce(paused AND paused_at > coalesce(opened_at, '-infinity'), false) AS paused,
+    coalesce(cancelled_at > coalesce(opened_at, '-infinity'), false) AS cancelled,
+    CASE WHEN stopped_round = round THEN stop_cause END AS stop_cause,
+    (SELECT json_object_agg(name, value) FROM terms WHERE terms.batch_id = batches.batch_id AND value IS NOT NULL)
+        AS terms
+
 -- name: save_manifests
 -- The announcement that arrives last holds. One that is delivered again ($4) replaces none of a worker that started later.
 INSERT INTO workloads (name, manifest, announced_at)
@@ -15,22 +23,33 @@ WITH saved AS (
     INSERT INTO batches (batch_id, owner, workload, priority, traceparent, reuse) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (batch_id) DO NOTHING RETURNING *
 )
-SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
-    started_round, opened_at, coalesce(paused AND paused_at > coalesce(opened_at, '-infinity'), false) AS paused,
-    coalesce(cancelled_at > coalesce(opened_at, '-infinity'), false) AS cancelled,
-    CASE WHEN stopped_round = round THEN stop_cause END AS stop_cause,
-    (SELECT json_object_agg(name, value) FROM terms WHERE terms.batch_id = batches.batch_id AND value IS NOT NULL)
-        AS terms
+SELECT {batch_columns}
 FROM (SELECT * FROM saved UNION ALL SELECT * FROM batches WHERE batch_id = $1) AS batches LEFT JOIN steering USING (batch_id)
 WHERE finished_at IS NULL AND NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = batches.batch_id)
 
+-- name: save_whole_batches
+-- Saves headers with their items. Returns the batches as `live_batches` does, each with the segments that are new; no row
+-- for one that is finished or was withdrawn.
+WITH saved AS (
+    INSERT INTO batches (batch_id, owner, workload, priority, traceparent, reuse)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+    ON CONFLICT (batch_id) DO NOTHING RETURNING *
+), paged AS (
+    INSERT INTO pages (batch_id, page, segment, partition, size, items)
+    SELECT new.* FROM unnest($7::uuid[], $8::int[], $9::int[], $10::text[], $11::int[], $12::bytea[])
+        AS new (batch_id, page, segment, partition, size, items)
+    WHERE NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = new.batch_id)
+    ON CONFLICT DO NOTHING
+    RETURNING batch_id, segment
+)
+SELECT {batch_columns},
+    array(SELECT segment FROM paged WHERE paged.batch_id = batches.batch_id) AS new_segments
+FROM (SELECT * FROM saved UNION ALL SELECT * FROM batches WHERE batch_id = ANY ($1)) AS batches
+    LEFT JOIN steering USING (batch_id)
+WHERE finished_at IS NULL AND NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = batches.batch_id)
+
 -- name: live_batches
-SELECT batch_id, owner, workload, coalesce(steering.priority, batches.priority) AS priority, traceparent, reuse, round,
-    started_round, opened_at, coalesce(paused AND paused_at > coalesce(opened_at, '-infinity'), false) AS paused,
-    coalesce(cancelled_at > coalesce(opened_at, '-infinity'), false) AS cancelled,
-    CASE WHEN stopped_round = round THEN stop_cause END AS stop_cause,
-    (SELECT json_object_agg(name, value) FROM terms WHERE terms.batch_id = batches.batch_id AND value IS NOT NULL)
-        AS terms
+SELECT {batch_columns}
 FROM batches LEFT JOIN steering USING (batch_id)
 WHERE finished_at IS NULL AND ($1::uuid IS NULL OR batch_id = $1)
     AND NOT EXISTS (SELECT 1 FROM withdrawn WHERE withdrawn.batch_id = batches.batch_id)
@@ -66,7 +85,8 @@ ON CONFLICT (batch_id) DO UPDATE SET
 
 -- name: save_terms
 INSERT INTO terms (batch_id, name, value, at)
-SELECT $1, name, value::json, $4 FROM unnest($2::text[], $3::text[]) AS new (name, value)
+SELECT batch_id, name, value::json, at FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])
+    AS new (batch_id, name, value, at)
 ON CONFLICT (batch_id, name) DO UPDATE SET value = excluded.value, at = excluded.at WHERE terms.at < excluded.at
 
 -- name: save_stop
@@ -74,9 +94,12 @@ INSERT INTO steering (batch_id, stopped_round, stop_cause) VALUES ($1, $2, $3)
 ON CONFLICT (batch_id) DO UPDATE SET stopped_round = excluded.stopped_round, stop_cause = excluded.stop_cause
 WHERE coalesce(steering.stopped_round, 0) < excluded.stopped_round
 
--- name: finish_batch
--- All its items have ended, so its waiting retries must not run, least of all in a later round.
-WITH ended AS (UPDATE batches SET finished_at = now() WHERE batch_id = $1 AND round <= $2 RETURNING batch_id)
+-- name: finish_batches
+-- All their items have ended, so their waiting retries must not run, least of all in a later round.
+WITH ended AS (
+    UPDATE batches SET finished_at = now() FROM unnest($1::uuid[], $2::int[]) AS done (id, round)
+    WHERE batch_id = done.id AND batches.round <= done.round RETURNING batch_id
+)
 DELETE FROM retries USING ended WHERE retries.batch_id = ended.batch_id AND chunk_id IS NULL
 
 -- name: reopen_batch

@@ -21,6 +21,12 @@ class EncodedMessage(NamedTuple):
 
     type: str
     body: bytes
+    prefix: str = ""
+    """Prefix of the routing key, which is otherwise the type."""
+
+
+_SEGMENTS = b',"segments":'
+"""Beginning of the last field of a page."""
 
 
 class Pager:
@@ -119,14 +125,15 @@ def encode_page(
             if with_keys and item.fingerprint is not None:
                 fields["key"] = item.fingerprint.hex()
             segments.setdefault(item.partition, []).append(fields)
-        body = {
-            "batch_id": str(batch_id),
-            "workload": workload,
-            "page": number,
-            "segments": [{"partition": name, "items": items} for name, items in segments.items()],
-        }
-        messages.append(EncodedMessage(ItemsPage.type, orjson.dumps(body)))
+        head = orjson.dumps({"batch_id": str(batch_id), "workload": workload, "page": number})
+        rest = orjson.dumps([{"partition": name, "items": items} for name, items in segments.items()])
+        messages.append(EncodedMessage(ItemsPage.type, head[:-1] + _SEGMENTS + rest + b"}"))
     return messages
+
+
+def segments_of(page: bytes) -> bytes:
+    """Return the end of a page's body: a comma and the field `segments`, with which other messages may end as well."""
+    return page[page.index(_SEGMENTS) :]
 
 
 class EncodedPages(NamedTuple):

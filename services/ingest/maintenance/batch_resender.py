@@ -6,7 +6,7 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import BatchResend
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
-from services.ingest.submission.submit import accepted_message
+from services.ingest.submission.announcement import accepted_message
 from shared.postgres.outbox import Outbox
 
 log = structlog.get_logger()

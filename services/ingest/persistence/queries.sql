@@ -3,27 +3,34 @@ batch_id, owner, workload, priority, name, labels, notify, terms, reuse, state, 
     next_sequence, idempotency_key, message_id, digest, traceparent, sent_items, sent_pages, sent_digest, sourced,
     round, done, controlled_at
 
--- name: insert_batch
+-- name: insert_batches
+-- Inserts batches, those of which no identity is taken, with their messages in order. No two have one id.
 WITH header AS (
     INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, pages,
                          idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse, sourced)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    SELECT * FROM unnest(
+        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::json[], $7::json[], $8::text[], $9::bigint[],
+        $10::int[], $11::text[], $12::text[], $13::bytea[], $14::text[], $15::timestamptz[], $16::json[], $17::json[],
+        $18::text[]
+    )
     ON CONFLICT DO NOTHING
-    RETURNING batch_id
+    RETURNING batch_id, owner, workload, items, name, traceparent
 ), posted AS (
     INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
-    SELECT exchange, routing_key, type, body, new.traceparent, key FROM header CROSS JOIN unnest(
-        $19::text[], $20::text[], $21::text[], $22::bytea[], $23::text[], $24::text[]
-    ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
+    SELECT exchange, routing_key, type, body, traceparent, key FROM unnest(
+        $19::uuid[], $20::text[], $21::text[], $22::text[], $23::bytea[], $24::text[], $25::text[]
+    ) WITH ORDINALITY AS new (batch_id, exchange, routing_key, type, body, traceparent, key, place)
+    WHERE batch_id IN (SELECT batch_id FROM header)
     ORDER BY place
     RETURNING id
 ), audited AS (
     INSERT INTO audit (owner, actor, key_id, door, address, trace, action, object, after)
-    SELECT $2, $25::text, $26::text, $27::text, $28::text, $14, 'batch.submit', batch_id::text,
-           jsonb_strip_nulls(jsonb_build_object('workload', $3::text, 'items', $9::bigint, 'name', $5::text))
-    FROM header
+    SELECT owner, actor, key_id, door, address, traceparent, 'batch.submit', batch_id::text,
+           jsonb_strip_nulls(jsonb_build_object('workload', workload, 'items', items, 'name', name))
+    FROM header JOIN unnest($1::uuid[], $26::text[], $27::text[], $28::text[], $29::text[])
+        AS new (batch_id, actor, key_id, door, address) USING (batch_id)
 )
-SELECT array(SELECT id FROM posted ORDER BY id) FROM header
+SELECT array(SELECT batch_id FROM header) AS batch_ids, array(SELECT id FROM posted ORDER BY id) AS ids
 
 -- name: open_upload
 WITH header AS (

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -70,9 +71,22 @@ class BatchStore:
         rows = await self._pool.fetch(_SQL["find_by_identity"], batch_id, owner, key, message_id)
         return [BatchHeader.from_row(row) for row in rows]
 
-    async def insert(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> list[OutboxMessage] | None:
-        """Insert a batch with its messages; None when one of its identities is taken."""
-        return await self._write("insert_batch", _values(header), header, messages, _actor_values(header))
+    async def insert(
+        self, submissions: Sequence[tuple[BatchHeader, Sequence[OutboxMessage]]]
+    ) -> list[list[OutboxMessage] | None]:
+        """Insert batches, each with its messages, in one statement; None for one of which an identity is taken. No two
+        of them have the same id."""
+        rows = [_values(header) for header, _ in submissions]
+        messages = [message for _, messages in submissions for message in messages]
+        batch_ids = [header.batch_id for header, messages in submissions for _ in messages]
+        actors = [_actor_values(header) for header, _ in submissions]
+        arguments = (*zip(*rows, strict=True), batch_ids, *columns(messages), *zip(*actors, strict=True))
+        ((accepted, posted),) = await self._pool.fetch(_SQL["insert_batches"], *arguments)
+        inserted, ids = set(accepted), iter(posted)
+        return [
+            [replace(message, id=next(ids)) for message in messages] if header.batch_id in inserted else None
+            for header, messages in submissions
+        ]
 
     async def open_upload(
         self, header: BatchHeader, receiver: UUID, messages: Sequence[EncodedMessage]
@@ -210,7 +224,10 @@ def outbox_messages(messages: Sequence[EncodedMessage], traceparent: str | None)
     largest = max((len(message.body) for message in messages), default=0)
     if largest > MAX_MESSAGE_BYTES:
         raise IngestError(too_large(largest))
-    return [OutboxMessage(FLOW, message.type, message.type, message.body, traceparent) for message in messages]
+    return [
+        OutboxMessage(FLOW, message.prefix + message.type, message.type, message.body, traceparent)
+        for message in messages
+    ]
 
 
 def _values(header: BatchHeader) -> list[object]:

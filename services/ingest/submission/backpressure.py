@@ -8,7 +8,8 @@ what this one accepts while the numbers are read. No item counts twice, so nothi
 import asyncio
 import time
 from collections import Counter, defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 from uuid import UUID
 
@@ -34,6 +35,7 @@ class Backpressure:
         self._max_per_owner = per_owner
         self._max_total = total
         self._waiting: Counter[str] = Counter()
+        self._reserved: Counter[str] = Counter()
         self._total = 0
         self._unsaved: dict[UUID, ProgressSnapshot] = {}
         self._ended_by_batch: dict[UUID, tuple[int, int]] = {}
@@ -57,6 +59,17 @@ class Backpressure:
             async with asyncio.timeout(MAX_WAIT_S), self._refreshed:
                 await self._refreshed.wait_for(lambda: self._check_bounds(owner, items) is None)
         self.check(owner, items)
+
+    @contextmanager
+    def reserve(self, owner: str, items: int) -> Iterator[None]:
+        """Count items that have been checked, while they are being committed."""
+        self._reserved[owner] += items
+        try:
+            yield
+        finally:
+            self._reserved[owner] -= items
+            if not self._reserved[owner]:
+                del self._reserved[owner]
 
     def record_accepted(self, owner: str, items: int) -> None:
         """Count items that this process has just accepted."""
@@ -124,19 +137,19 @@ class Backpressure:
                 del self._throughputs[owner]
 
     def _check_bounds(self, owner: str, items: int) -> Rejection | None:
-        waiting = self._waiting[owner]
+        waiting, total = self._waiting[owner] + self._reserved[owner], self._total + self._reserved.total()
         if waiting + items > self._max_per_owner:
             throughput, limit, whose = (
                 self._throughputs.get(owner, Throughput()),
                 self._max_per_owner,
                 f"of {owner!r} are waiting",
             )
-        elif self._total + items > self._max_total:
+        elif total + items > self._max_total:
             throughput, limit, whose, waiting = (
                 self._total_throughput,
                 self._max_total,
                 "of all owners are waiting",
-                self._total,
+                total,
             )
         else:
             return None

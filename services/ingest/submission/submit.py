@@ -10,20 +10,20 @@ import structlog
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
-from batchyard_contracts.v1.flow import BatchAccepted
 from services.ingest.domain.batch import BatchHeader, State
 from services.ingest.domain.command_validation import validate_batch_id, validate_terms
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import ValidatedItem, validate_items, validate_source
-from services.ingest.domain.item_validator import ItemValidator
-from services.ingest.domain.pager import EncodedMessage, encode_pages
+from services.ingest.domain.pager import encode_pages
 from services.ingest.domain.rejection import Rejection
 from services.ingest.persistence.audit_log import current_actor
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
+from services.ingest.submission.announcement import accepted_message, sealed_messages
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
+from services.ingest.submission.group_commit import GroupCommit
 from shared.observability.telemetry import traceparent
 from shared.postgres.outbox import Outbox
 
@@ -45,6 +45,7 @@ class BatchSubmitter:
     def __init__(
         self,
         store: BatchStore,
+        commit: GroupCommit,
         outbox: Outbox,
         registry: WorkloadRegistry,
         notifier: NotifierRegistry,
@@ -54,6 +55,7 @@ class BatchSubmitter:
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._commit = commit
         self._outbox = outbox
         self._registry = registry
         self._notifier = notifier
@@ -79,15 +81,15 @@ class BatchSubmitter:
             raise
         encoded = encode_pages(header.batch_id, workload.manifest.name, items, with_keys=command.has_claims)
         header = replace(header, pages=encoded.pages)
-        announcement = accepted_message(header, workload.validator)
-        # A sealed batch may run once it is announced, so its pages go first; an open one is announced first.
-        messages = [*encoded.messages, announcement] if header.state == "sealed" else [announcement, *encoded.messages]
-        posted = await self._store.insert(header, messages)
-        if posted is None:
-            return replay(header, await self._find_same(header, command))
-        self._backpressure.record_accepted(owner, header.items)
+        if header.state == "sealed":
+            messages = sealed_messages(header, workload.validator, encoded.messages)
+        else:  # its items may run as they arrive
+            messages = [accepted_message(header, workload.validator), *encoded.messages]
+        with self._backpressure.reserve(owner, header.items):
+            if not await self._commit.insert(header, messages):
+                return replay(header, await self._find_same(header, command))
+            self._backpressure.record_accepted(owner, header.items)
         log.info("batch accepted", batch_id=str(header.batch_id), items=header.items, workload=header.workload)
-        await self._outbox.deliver(posted)
         if header.state == "open":
             await self._dedup_index.add(header.batch_id, encoded.new_fingerprints)
         return header.to_reply()
@@ -153,27 +155,6 @@ def check_dedup(command: BatchSubmit, workload: RegisteredWorkload) -> None:
                 "or replaced. Leave `dedup` out, or use its mode `attach`.",
             )
         )
-
-
-def accepted_message(header: BatchHeader, validator: ItemValidator) -> EncodedMessage:
-    """Return the message that announces a batch to the other services."""
-    message = BatchAccepted(
-        batch_id=header.batch_id,
-        owner=header.owner,
-        workload=header.workload,
-        priority=header.priority,
-        total=header.items if header.state == "sealed" else None,
-        name=header.name,
-        labels=header.labels,
-        notify=header.notify,
-        terms=header.terms,
-        reuse=header.reuse,
-        has_summary=validator.has_summary or None,
-        unit=validator.unit,
-        has_source=True if header.source_mode else None,
-        accepted_at=header.accepted_at,
-    )
-    return EncodedMessage(message.type, message.encode())
 
 
 def digest_of(command: Message, exclude: set[str]) -> bytes:

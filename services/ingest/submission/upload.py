@@ -22,10 +22,12 @@ from services.ingest.domain.readers.rows import Row
 from services.ingest.domain.rejection import Rejection, RejectionList
 from services.ingest.domain.upload_digest import UploadPosition, extend_digest
 from services.ingest.persistence.store import BatchStore, outbox_messages
+from services.ingest.submission.announcement import accepted_message, sealed_messages
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
+from services.ingest.submission.group_commit import GroupCommit
 from services.ingest.submission.seal import sealed_message
-from services.ingest.submission.submit import NO_ITEMS, SUBMISSION_IN_PROGRESS, accepted_message
+from services.ingest.submission.submit import NO_ITEMS, SUBMISSION_IN_PROGRESS
 from shared.postgres.outbox import Outbox
 from shared.runtime.transient import retry_transient
 
@@ -55,6 +57,7 @@ class Upload:
         validator: ItemValidator,
         *,
         store: BatchStore,
+        commit: GroupCommit,
         outbox: Outbox,
         dedup_index: DedupIndex,
         backpressure: Backpressure,
@@ -66,6 +69,7 @@ class Upload:
         """True when there is an open batch that outlives this upload."""
         self._validator = validator
         self._store = store
+        self._commit = commit
         self._outbox = outbox
         self._dedup_index = dedup_index
         self._backpressure = backpressure
@@ -158,16 +162,15 @@ class Upload:
             if posted is None:
                 raise IngestError(SUPERSEDED)
             self._backpressure.record_accepted(header.owner, items - self._assigned.items)
+            self.is_open = False
+            await self._outbox.deliver(posted)
         else:
             self._backpressure.check(header.owner, items)
-            messages = [*self._window, accepted_message(header, self._validator)]
-            posted = await self._store.insert(header, messages)
-            if posted is None:
-                self.header = header
-                return None
-            self._backpressure.record_accepted(header.owner, items)
-        self.is_open = False
-        await self._outbox.deliver(posted)
+            with self._backpressure.reserve(header.owner, items):
+                if not await self._commit.insert(header, sealed_messages(header, self._validator, self._window)):
+                    self.header = header
+                    return None
+                self._backpressure.record_accepted(header.owner, items)
         if pages > 1:
             await self._dedup_index.delete(header.batch_id)
         return header

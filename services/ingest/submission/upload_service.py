@@ -28,6 +28,7 @@ from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
+from services.ingest.submission.group_commit import GroupCommit
 from services.ingest.submission.submit import BACKLOG_FULL, SUBMISSION_IN_PROGRESS, check_dedup, replay
 from services.ingest.submission.upload import BROKER_UNAVAILABLE, CONFLICT, SUPERSEDED, Upload
 from shared.observability.telemetry import traceparent
@@ -46,6 +47,7 @@ class UploadService:
     def __init__(
         self,
         store: BatchStore,
+        commit: GroupCommit,
         outbox: Outbox,
         registry: WorkloadRegistry,
         notifier: NotifierRegistry,
@@ -55,6 +57,7 @@ class UploadService:
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._commit = commit
         self._outbox = outbox
         self._registry = registry
         self._notifier = notifier
@@ -111,6 +114,7 @@ class UploadService:
             seed,
             workload.validator,
             store=self._store,
+            commit=self._commit,
             outbox=self._outbox,
             dedup_index=self._dedup_index,
             backpressure=self._backpressure,

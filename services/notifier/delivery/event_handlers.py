@@ -1,4 +1,4 @@
-"""Handles incoming messages: saves the notification targets of a batch, and creates deliveries when a round ends."""
+"""Handles incoming messages: creates deliveries when a round ends, and when operators have to be told of something."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -7,18 +7,17 @@ import structlog
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged
-from batchyard_contracts.v1.flow import BatchAccepted
+from batchyard_contracts.v1.flow import NotificationRequested
 from services.notifier.domain.backoff_schedule import BackoffSchedule
-from services.notifier.domain.delivery import alert_id, deliveries_for, stuck_alert_id, targets_of
-from services.notifier.domain.one_line import one_line
-from services.notifier.persistence.store import BatchTransaction, DeliveryStore, Subscription
+from services.notifier.domain.delivery import Target, alert_id, deliveries_for, stuck_alert_id, targets_of
+from services.notifier.persistence.store import DeliveryStore
 from shared.observability.telemetry import traceparent
 
 log = structlog.get_logger()
 
 
 class EventHandlers:
-    """Handlers of the notifier's messages; a batch's two messages may arrive in either order and more than once."""
+    """Handlers of the notifier's messages, each of which may arrive more than once."""
 
     def __init__(
         self,
@@ -32,54 +31,34 @@ class EventHandlers:
         self._schedule = schedule
         self._wake = wake
 
-    async def on_batch_accepted(self, message: BatchAccepted, _: Envelope) -> None:
-        """Save the notification targets of a batch; without targets, delete what was saved of its rounds."""
-        targets = targets_of(message.notify.webhooks, message.notify.emails)
-        if not targets:
-            await self._store.delete_pending_rounds(message.batch_id)
-            return
-        async with self._store.batch(message.batch_id) as batch:
-            await batch.save_subscription(
-                Subscription(one_line(message.name) if message.name else None, targets, traceparent())
-            )
-            await self._create_deliveries(batch, message.batch_id)
-        self._wake()
-
-    async def on_batch_finished(self, message: BatchFinished, _: Envelope) -> None:
-        """Save the event, and create one delivery per target as soon as the targets are known."""
-        event = message.encode().decode()
-        if await self._store.save_finished_round(message.batch_id, message.round, event, traceparent()):
-            async with self._store.batch(message.batch_id) as batch:
-                await self._create_deliveries(batch, message.batch_id)
-            self._wake()
+    async def on_notification_requested(self, message: NotificationRequested, _: Envelope) -> None:
+        """Create a delivery of the end of a round for each receiver of its batch."""
+        event, notify = message.event, message.notify
+        if notify is None:
+            targets = await self._store.recorded_targets(event.batch_id)
+        else:
+            targets = targets_of(notify.webhooks, notify.emails)
+        await self._create_deliveries(event.batch_id, event.round, event, targets)
 
     async def on_circuit_changed(self, message: CircuitChanged, _: Envelope) -> None:
         """Alert operators of a provider that refuses every call, once each time its circuit opens."""
         if message.state == "open":
-            await self._alert(alert_id(message), message)
+            await self._create_deliveries(alert_id(message), 1, message, self._operator_targets)
 
     async def on_batch_stuck(self, message: BatchStuck, _: Envelope) -> None:
         """Alert operators of a batch that cannot end."""
-        await self._alert(stuck_alert_id(message), message)
+        await self._create_deliveries(stuck_alert_id(message), 1, message, self._operator_targets)
 
-    async def _alert(self, alert: UUID, message: CircuitChanged | BatchStuck) -> None:
-        """Create one delivery of an event to each operator, under an id that takes the place of a batch's id."""
-        if not self._operator_targets:
+    async def _create_deliveries(
+        self, id_: UUID, round_: int, event: BatchFinished | BatchStuck | CircuitChanged, targets: Sequence[Target]
+    ) -> None:
+        """Create one delivery of an event to each target. `id_`: the batch, or the id of an alert in its place."""
+        if not targets:
             return
-        async with self._store.batch(alert) as batch:
-            await batch.save_subscription(Subscription(None, self._operator_targets, traceparent()))
-        await self._store.save_finished_round(alert, 1, message.encode().decode(), traceparent(), message.type)
-        async with self._store.batch(alert) as batch:
-            await self._create_deliveries(batch, alert)
+        deliveries = list(deliveries_for(id_, round_, targets))
+        body = event.encode().decode()
+        await self._store.add_round(
+            id_, round_, event.type, body, deliveries, traceparent(), self._schedule.first_delay()
+        )
+        log.info("deliveries created", batch_id=str(id_), round=round_, count=len(deliveries))
         self._wake()
-
-    async def _create_deliveries(self, batch: BatchTransaction, batch_id: UUID) -> None:
-        subscription = await batch.subscription()
-        if subscription is None:
-            return
-        for round_ in await batch.pending_rounds():
-            deliveries = list(deliveries_for(batch_id, round_, subscription.targets))
-            await batch.add_deliveries(
-                round_, deliveries, subscription.traceparent or traceparent(), self._schedule.first_delay()
-            )
-            log.info("deliveries created", batch_id=str(batch_id), round=round_, count=len(deliveries))

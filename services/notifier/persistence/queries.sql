@@ -1,34 +1,16 @@
--- name: lock_batch
-SELECT pg_advisory_xact_lock(hashtextextended('notifier/' || $1::uuid::text, 0))
+-- name: recorded_targets
+-- The targets of a batch that was accepted when this service heard of every batch.
+SELECT webhooks, emails FROM batches WHERE batch_id = $1
 
--- name: save_subscription
-INSERT INTO batches (batch_id, name, webhooks, emails, traceparent)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (batch_id) DO NOTHING
-
--- name: subscription
-SELECT name, webhooks, emails, traceparent FROM batches WHERE batch_id = $1
-
--- name: delete_pending_rounds
-DELETE FROM rounds WHERE batch_id = $1 AND NOT told
-
--- name: save_finished_round
--- Waits for the batch's lock, so that of two concurrent transactions the later one sees the other's row.
-WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('notifier/' || $1::uuid::text, 0)))
-INSERT INTO rounds (batch_id, round, event, traceparent, type)
-SELECT $1, $2, $3, $4, $5 FROM held
-ON CONFLICT (batch_id, round) DO NOTHING
-
--- name: pending_rounds
-SELECT round FROM rounds WHERE batch_id = $1 AND NOT told ORDER BY round
-
--- name: add_delivery
+-- name: add_round
+-- Saves the event of a round, and a delivery of it for each target. Repeated, it changes nothing.
+WITH saved AS (
+    INSERT INTO rounds (batch_id, round, event, traceparent, type) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+)
 INSERT INTO deliveries (id, batch_id, round, kind, address, destination, traceparent, due_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8::float8 * interval '1 second')
+SELECT id, $1, $2, kind, address, destination, $4, now() + $6::float8 * interval '1 second'
+FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[]) AS new (id, kind, address, destination)
 ON CONFLICT DO NOTHING
-
--- name: mark_notified
-UPDATE rounds SET told = true WHERE batch_id = $1 AND round = $2
 
 -- name: claim
 -- $1 kind, $2 limit, $3 lease in seconds, $4 limit per destination, $5 and $6 attempts in progress by destination
@@ -91,7 +73,3 @@ SELECT d.round, d.kind, d.address, d.state, d.attempts, d.status, d.reason, d.en
 FROM deliveries d JOIN rounds r USING (batch_id, round)
 WHERE d.batch_id = $1 AND r.type = 'batch.finished.v1' AND r.event::jsonb ->> 'owner' = $2
 ORDER BY d.round DESC, d.kind DESC, d.address LIMIT $3
-
--- name: delete_unclaimed_rounds
--- Deletes finished rounds without a subscription.
-DELETE FROM rounds WHERE NOT told AND created_at < now() - $1::float8 * interval '1 second'

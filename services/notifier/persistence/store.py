@@ -1,30 +1,17 @@
-"""The notifier's tables: subscriptions of batches, finished rounds, and deliveries with their due times."""
+"""The notifier's tables: finished rounds, and deliveries with their due times."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
-
-from asyncpg import Record
-from asyncpg.pool import PoolConnectionProxy
 
 from batchyard_contracts.v1.events import BatchFinished
 from services.notifier.domain.attempt import Attempt, DeliveryDecision, State
 from services.notifier.domain.delivery import Delivery, Kind, Target, targets_of
 from shared.postgres.pool import Pool
-from shared.postgres.queries import load_queries
+from shared.postgres.queries import columns, load_queries
 
 _SQL = load_queries("services.notifier.persistence")
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """Notification targets of a batch, saved when it was accepted."""
-
-    name: str | None
-    targets: tuple[Target, ...]
-    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,76 +48,32 @@ class DeliveryRecord:
     ended_at: datetime | None
 
 
-class BatchTransaction:
-    """Transaction that holds the lock of one batch."""
-
-    def __init__(self, connection: "PoolConnectionProxy[Record]", batch_id: UUID) -> None:
-        self._connection = connection
-        self._batch_id = batch_id
-
-    async def subscription(self) -> Subscription | None:
-        """Return the batch's subscription; None if the batch was not accepted yet or has no targets."""
-        row = await self._connection.fetchrow(_SQL["subscription"], self._batch_id)
-        return (
-            Subscription(row["name"], targets_of(row["webhooks"], row["emails"]), row["traceparent"]) if row else None
-        )
-
-    async def save_subscription(self, subscription: Subscription) -> None:
-        """Save the notification targets of the batch; what was saved first stays."""
-        by_kind: Mapping[Kind, list[str]] = {"webhook": [], "email": []}
-        for target in subscription.targets:
-            by_kind[target.kind].append(target.address)
-        await self._connection.execute(
-            _SQL["save_subscription"],
-            self._batch_id,
-            subscription.name,
-            by_kind["webhook"],
-            by_kind["email"],
-            subscription.traceparent,
-        )
-
-    async def pending_rounds(self) -> Sequence[int]:
-        """Return the finished rounds that have no deliveries yet."""
-        return [row["round"] for row in await self._connection.fetch(_SQL["pending_rounds"], self._batch_id)]
-
-    async def add_deliveries(
-        self, round_: int, deliveries: Iterable[Delivery], traceparent: str | None, delay_s: float
-    ) -> None:
-        """Add the deliveries of a round, due after `delay_s`."""
-        rows = [
-            (d.id, d.batch_id, d.round, d.target.kind, d.target.address, d.target.destination, traceparent, delay_s)
-            for d in deliveries
-        ]
-        await self._connection.executemany(_SQL["add_delivery"], rows)
-        await self._connection.execute(_SQL["mark_notified"], self._batch_id, round_)
-
-
 class DeliveryStore:
     """Access to the schema `notifier`. Due times and leases are counted by the database's clock."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    @asynccontextmanager
-    async def batch(self, batch_id: UUID) -> AsyncIterator[BatchTransaction]:
-        """Open a transaction that locks one batch, also against other processes."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_SQL["lock_batch"], batch_id)
-            yield BatchTransaction(connection, batch_id)
+    async def recorded_targets(self, batch_id: UUID) -> tuple[Target, ...]:
+        """Return the targets of a batch that an earlier version accepted, which recorded them here."""
+        row = await self._pool.fetchrow(_SQL["recorded_targets"], batch_id)
+        return targets_of(row["webhooks"], row["emails"]) if row else ()
 
-    async def save_finished_round(
-        self, batch_id: UUID, round_: int, event: str, traceparent: str | None, type_: str = BatchFinished.type
-    ) -> bool:
-        """Save that a round has finished; what was saved first stays. Return whether the batch has a subscription yet.
-
-        If the batch is accepted later, `pending_rounds` returns its rounds.
-        """
-        await self._pool.execute(_SQL["save_finished_round"], batch_id, round_, event, traceparent, type_)
-        return await self._pool.fetchrow(_SQL["subscription"], batch_id) is not None
-
-    async def delete_pending_rounds(self, batch_id: UUID) -> None:
-        """Delete the saved rounds of a batch that has no targets."""
-        await self._pool.execute(_SQL["delete_pending_rounds"], batch_id)
+    async def add_round(
+        self,
+        batch_id: UUID,
+        round_: int,
+        type_: str,
+        event: str,
+        deliveries: Sequence[Delivery],
+        traceparent: str | None,
+        delay_s: float,
+    ) -> None:
+        """Save the event of a round with its deliveries, due after `delay_s`. What was saved first stays."""
+        rows = [(d.id, d.target.kind, d.target.address, d.target.destination) for d in deliveries]
+        await self._pool.execute(
+            _SQL["add_round"], batch_id, round_, event, traceparent, type_, delay_s, *columns(rows, 4)
+        )
 
     async def claim(
         self, kind: Kind, limit: int, lease_s: float, concurrency_per_destination: int, held: Mapping[str, int]
@@ -199,7 +142,3 @@ class DeliveryStore:
             )
             for row in rows
         ]
-
-    async def delete_unclaimed_rounds(self, age_s: float) -> None:
-        """Delete rounds without a subscription that are older than `age_s`."""
-        await self._pool.execute(_SQL["delete_unclaimed_rounds"], age_s)
