@@ -26,6 +26,9 @@ from benchmarks.report import keep
 from benchmarks.scale.scale import PARTS
 from benchmarks.scale.scale import scale as measure_scale
 from benchmarks.smoke import smoke as measure_smoke
+from benchmarks.steadiness.hostile import hostile as measure_hostile
+from benchmarks.steadiness.leadership import leadership as measure_leadership
+from benchmarks.steadiness.neighbours import HOSTILE
 from benchmarks.targets import verdicts
 from benchmarks.work import WrongResults
 from devstack import StackError, run_interruptible
@@ -37,6 +40,7 @@ Runs = Annotated[int, typer.Option(min=1, help="runs of each batch; tables show 
 Who = StrEnum("Who", {name: name for name in NAMES})  # type: ignore[misc]  # choices that --help shows
 ScalePart = StrEnum("ScalePart", {name: name for name in PARTS})  # type: ignore[misc]
 DistancesPart = StrEnum("DistancesPart", {name: name for name in DISTANCES_PARTS})  # type: ignore[misc]
+HostileKind = StrEnum("HostileKind", {name: name for name in HOSTILE})  # type: ignore[misc]
 RatesPart = StrEnum("RatesPart", {name: name for name in RATES_PARTS})  # type: ignore[misc]
 
 
@@ -95,6 +99,21 @@ def distances(
 ) -> None:
     """Pairs by chunks of 1, 10, 100 and of adaptive size, recommendations over HTTP; a million pairs from a file."""
     _run(lambda bench, console: measure_distances(bench, console, runs, only))
+
+
+@app.command()
+def hostile(
+    runs: Runs = 2,
+    only: Annotated[HostileKind | None, typer.Option(help="the other kinds keep their figures")] = None,
+) -> None:
+    """Small batches of a polite owner beside hostile owners, each beside a harmless one of the same processor time."""
+    _run(lambda bench, console: measure_hostile(bench, console, runs, only and str(only)), report_after=False)
+
+
+@app.command()
+def leadership(minutes: Annotated[float, typer.Option(min=0.1, help="length of the load")] = 10.0) -> None:
+    """Two dispatchers under full load: takeovers, and how near the lease of the active one comes to its end."""
+    _run(lambda bench, console: measure_leadership(bench, console, minutes), report_after=False)
 
 
 @app.command()

@@ -33,6 +33,8 @@ class Cluster:
 
     servers: Servers
     client: Client
+    url: str
+    """Address of the HTTP API, which ends in `/api/v1/`."""
     http: aiohttp.ClientSession
     """Relative to `/api/v1/`."""
     finishes: Finishes
@@ -57,15 +59,14 @@ async def running_cluster(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(supervisor.stop)
         await supervisor.start(*programs(plan, servers, port))
-        http = await stack.enter_async_context(
-            aiohttp.ClientSession(f"http://127.0.0.1:{port}/api/v1/", timeout=_TIMEOUT, headers=headers)
-        )
+        url = f"http://127.0.0.1:{port}/api/v1/"
+        http = await stack.enter_async_context(aiohttp.ClientSession(url, timeout=_TIMEOUT, headers=headers))
         await _until_workloads_are_known(http)
         client = await stack.enter_async_context(Client.connect(servers.amqp_url))
         finishes = await stack.enter_async_context(subscribed_finishes(servers.amqp_url))
         services = {name: [_process(supervisor, name)] for name in SERVICES}
         everything = {**services, **servers_of(servers), CLIENT: [psutil.Process()]}
-        yield Cluster(servers, client, http, finishes, services, everything)
+        yield Cluster(servers, client, url, http, finishes, services, everything)
 
 
 def _process(supervisor: Supervisor, name: str) -> psutil.Process:

@@ -170,6 +170,21 @@ TARGETS = (
         _scale("fairness", "share", "median"),
     ),
     Target(
+        "hostile_ratio",
+        "a small batch beside a hostile owner: p99, ratio to that beside a harmless one",
+        "<=",
+        1.5,
+        _kept("hostile", "worst", "ratio"),
+    ),
+    Target(
+        "hostile_p99",
+        "a small batch beside a hostile owner: p99",
+        "<",
+        1000,
+        _kept("hostile", "worst", "p99_ms"),
+        "ms",
+    ),
+    Target(
         "rates_ideal",
         "changing capacity: answers of the adaptive rate, share of the capacity",
         ">=",

@@ -1,0 +1,1 @@
+"""Measurements of what others, and faults, may take from a user."""
