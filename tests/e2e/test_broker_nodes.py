@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]
 log = logging.getLogger(__name__)
 PROGRESS_WITHIN_S = 5.0
 """Longest time in seconds from the death of a node to the end of a batch that is submitted then."""
-DEAD_S = 10.0
+DEAD_S = 30.0
 """Time in seconds for which each node stays dead: longer than all that recovers by itself."""
 ITEMS = [{"n": n} for n in range(40)]
 
