@@ -8,11 +8,12 @@ import pytest
 from pydantic import ValidationError
 
 from batchyard_contracts.message import Message, Value
+from batchyard_contracts.schema.asyncapi import CLIENT, SENDERS
 from batchyard_contracts.schema.message_schema import schema_of
 from batchyard_contracts.v1 import MESSAGES
 from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.values import MAX_INTEGER, Rate, Time
-from tests.support.bounds import unbounded_parts
+from tests.support.bounds import texts_with_nul, unbounded_parts
 
 STORED_IN_64_BITS = {"done", "total", "units", "version"}
 """Fields whose columns have 64 bits: units of a batch, and the version of a rate, which is kept in memory."""
@@ -27,6 +28,21 @@ def test_every_part_of_a_message_has_a_bound(kind: type[Message]) -> None:
 def test_an_integer_fits_its_column(kind: type[Message]) -> None:
     wide = {path for path, part in _integers(schema_of(kind), "") if part["maximum"] > MAX_INTEGER}
     assert {path.rpartition(".")[2] for path in wide} <= STORED_IN_64_BITS
+
+
+WITH_NUL = {
+    "batch.control.v1.select.partitions[]",
+    "selection.query.v1.select.partitions[]",
+    "batches.query.v1.name",
+    "batches.query.v1.labels{}",
+}
+"""Texts of clients that may contain U+0000, which PostgreSQL refuses: the aggregator compares them without it."""
+
+
+def test_a_text_of_a_client_has_no_nul_unless_its_reader_expects_one() -> None:
+    sent = [kind for name, kind in MESSAGES.items() if CLIENT in SENDERS.get(name, ())]
+    found = {path for kind in sent for path in texts_with_nul(schema_of(kind), kind.type)}
+    assert found == WITH_NUL
 
 
 def test_every_time_has_a_zone_and_a_range() -> None:

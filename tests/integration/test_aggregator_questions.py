@@ -215,6 +215,7 @@ async def test_a_selection_filters_by_each_field(clean: Servers) -> None:
         assert await chosen() == list(range(10))
         assert await chosen(codes=["not_found"]) == [0, 1, 2, 3, 4]
         assert await chosen(partitions=["b"]) == [4, 5, 6]
+        assert await chosen(partitions=["b\x00"]) == [4, 5, 6], "as the name of a partition is stored"
         assert await chosen(partitions=["b"], codes=["not_found", "blocked"]) == [4, 5]
         assert await chosen(causes=[groups[0].cause]) == [0, 1, 2, 3]
         assert await chosen(statuses=["expired", "cancelled"]) == [7, 8, 9]
@@ -341,6 +342,7 @@ async def test_batches_are_found_by_result_name_and_labels(clean: Servers) -> No
         assert await listed(labels={"team": "search"}) == {1, 2, 3}
         assert await listed(labels={"team": "search", "n": "2"}) == {2}
         assert await listed(labels={"team": "searc"}) == set()
+        assert await listed(name="NI\x00GHT", labels={"team": "search\x00"}) == {3}, "as names are stored"
 
 
 async def test_results_are_found_by_cause(clean: Servers) -> None:

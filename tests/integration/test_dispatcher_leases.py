@@ -28,7 +28,7 @@ from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.page_cache import PageCache
 from shared.messaging.batch_consumer import DecodedMessage
 from shared.messaging.publisher import OutgoingMessage
-from shared.runtime.errors import PublishFailed
+from shared.runtime.errors import MessageRejected, PublishFailed
 from shared.runtime.transient import retry_transient
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received, report_on
 
@@ -464,6 +464,14 @@ async def request_start(
     """A worker asks whether it may begin items that must not run twice."""
     asked = StartPermitQuery(chunk_id=chunk.chunk_id, fence=chunk.fence, worker_id=worker_id, ordinals=list(ordinals))
     return (await dispatcher.parts.start_permits.on_permit_query(asked, ENVELOPE)).granted
+
+
+async def test_a_worker_id_that_cannot_be_stored_gets_no_permit(dispatcher: ManualDispatcher) -> None:
+    await dispatcher.parts.add_batch({"": 1})
+    chunk = await dispatcher.take()
+    with pytest.raises(MessageRejected, match="no NUL character"):
+        await request_start(dispatcher, chunk, 0, worker_id="w\x00")
+    assert await request_start(dispatcher, chunk, 0)
 
 
 REVIEW = ("failed", 1, "needs_review")

@@ -1,6 +1,7 @@
 """Finds the parts of a JSON Schema that have no bound."""
 
 import math
+import re
 from collections.abc import Iterator
 from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
@@ -12,6 +13,28 @@ LONGEST_TEXT = 10_000
 def unbounded_parts(schema: dict[str, Any], name: str) -> list[str]:
     """List the parts without a bound. Values of the users' own form have the empty schema: messages bound them."""
     return list(_unbounded(schema, schema, name))
+
+
+def texts_with_nul(schema: dict[str, Any], name: str) -> list[str]:
+    """List the texts that may contain U+0000; keys of maps and values of the users' own form are not looked at."""
+    return list(_with_nul(schema, schema, name))
+
+
+def _with_nul(schema: Any, root: dict[str, Any], path: str) -> Iterator[str]:
+    name = schema.get("$ref", "").removeprefix("#/$defs/")
+    if name and name != "JsonValue":
+        yield from _with_nul(root["$defs"][name], root, path)
+    for option in schema.get("anyOf", ()):
+        yield from _with_nul(option, root, path)
+    is_free = schema.get("type") == "string" and not schema.keys() & {"enum", "const", "format"}
+    if is_free and re.search(schema.get("pattern", ""), "a\x00a"):
+        yield path
+    if "items" in schema:
+        yield from _with_nul(schema["items"], root, f"{path}[]")
+    for field, part in schema.get("properties", {}).items():
+        yield from _with_nul(part, root, f"{path}.{field}")
+    for _, values in _entries(schema):
+        yield from _with_nul(values, root, f"{path}{{}}")
 
 
 def _unbounded(schema: Any, root: dict[str, Any], path: str) -> Iterator[str]:

@@ -48,12 +48,17 @@ def find_failures(message: Report | ItemsSettled, rows: Sequence[Row]) -> Iterat
         yield Failure(row, _cause(code or status, text, partition or "", settled or scope == "provider"))
 
 
+def partition_label(partition: str) -> str:
+    """Return the name of a partition as it is stored with a cause: PostgreSQL refuses U+0000."""
+    return partition.replace("\x00", "")[:_MAX_PARTITION_LENGTH]
+
+
 def _cause(code: str, message: str, partition: str, can_retry: bool) -> Cause:
-    partition_label = partition.replace("\x00", "")[:_MAX_PARTITION_LENGTH]
+    label = partition_label(partition)
     return Cause(
-        cause_id(code, message, partition_label),
+        cause_id(code, message, label),
         code,
-        partition_label,
+        label,
         message[:MAX_EXAMPLE_LENGTH],
         can_retry and code not in _NOT_RETRYABLE,
     )

@@ -16,7 +16,7 @@ from batchyard_contracts.v1.values import Selection
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.events import MAX_REOPENED_ORDINALS
-from services.aggregator.domain.failure import Failure
+from services.aggregator.domain.failure import Failure, partition_label
 from services.aggregator.domain.outcome_rows import COLUMNS, Row
 from services.aggregator.domain.summary import Summary
 from services.aggregator.persistence.batch_cache import BatchCache
@@ -261,7 +261,7 @@ class LedgerStore:
 
     async def batches(self, query: BatchesQuery) -> list[Batch]:
         """Return an owner's batches, the one that was accepted last first."""
-        labels = to_json(query.labels).decode() if query.labels else None
+        labels = {key: value.replace("\x00", "") for key, value in query.labels.items()}  # PostgreSQL refuses U+0000
         rows = await self._pool.fetch(
             _SQL["batches"],
             query.owner,
@@ -271,8 +271,8 @@ class LedgerStore:
             query.before,
             query.limit,
             query.result,
-            query.name,
-            labels,
+            query.name and query.name.replace("\x00", ""),
+            to_json(labels).decode() if labels else None,
         )
         return [batch_from_row(row) for row in rows]
 
@@ -310,8 +310,9 @@ class LedgerStore:
 def _selection_arguments(select: Selection | None) -> tuple[list[str] | list[int] | None, ...]:
     """Return a selection as the arguments of the SQL function `chosen`; an empty filter selects everything."""
     selection = select or Selection()
+    partitions = [partition_label(partition) for partition in selection.partitions]
     return (
         list(selection.statuses or UNSUCCESSFUL),
-        *(field or None for field in (selection.causes, selection.codes, selection.partitions)),
+        *(field or None for field in (selection.causes, selection.codes, partitions)),
         *(field or None for field in (selection.ordinals, selection.custom_ids)),
     )

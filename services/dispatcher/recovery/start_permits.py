@@ -13,6 +13,7 @@ from services.dispatcher.domain.lease import Lease
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.settlement.chunk_settler import ChunkSettler
 from services.dispatcher.state.state import DispatcherState
+from shared.runtime.errors import MessageRejected
 
 log = structlog.get_logger()
 _NEEDS_REVIEW = ItemError(
@@ -31,6 +32,8 @@ class StartPermits:
 
     async def on_permit_query(self, query: StartPermitQuery, _: Envelope) -> StartPermitReply:
         """Decide whether a worker may start items of a chunk. The query may be repeated."""
+        if "\x00" in query.worker_id:  # PostgreSQL refuses it
+            raise MessageRejected("The id of a worker contains no NUL character.")
         async with self.lock:
             lease = self._state.leases.get(query.chunk_id)
             if lease is None or not self._may_start(lease, query):
