@@ -78,7 +78,16 @@ class Broker:
             self.changed.set()
 
         fields = dict.fromkeys(
-            ("exchange", "routing_key", "correlation_id", "reply_to", "app_id", "user_id", "timestamp")
+            (
+                "exchange",
+                "routing_key",
+                "content_encoding",
+                "correlation_id",
+                "reply_to",
+                "app_id",
+                "user_id",
+                "timestamp",
+            )
         )
         message = SimpleNamespace(
             **fields,
