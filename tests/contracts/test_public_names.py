@@ -79,6 +79,7 @@ CLIENT_METHODS = {
     "batch",
     "connect",
     "control",
+    "deliveries",
     "events",
     "failures",
     "invalidate_cache",

@@ -97,7 +97,7 @@ def test_the_cost_of_an_item_and_of_a_batch_of_one_is_shown_by_process() -> None
     batchyard = {**_FINDINGS.contestants["batchyard"], "single_cpu_ms": {"all": 30.0, "worker": 2.0, "rabbitmq": 28.0}}
     road = {"title": "road", "works": {}, "single_cpu_ms": {"all": 4.0, "workers": 4.0, "redis": 0.0}}
     found = Findings({"comparison": {"contestants": {"batchyard": batchyard, "bare_road": road}}})
-    batchyard["works"]["100k"] = {"cpu_us_per_item": {"all": 31.0, "worker": 9.0, "postgres": 22.0}}
+    batchyard["works"] = {"100k": {"cpu_us_per_item": {"all": 31.0, "worker": 9.0, "postgres": 22.0}}}
     assert tables.costs(found).rows == [
         ("Batchyard", "31: postgres 22, worker 9", "30: rabbitmq 28, worker 2"),
         ("road", "-", "4: workers 4"),

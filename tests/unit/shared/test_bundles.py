@@ -37,6 +37,7 @@ def received(sent: OutgoingMessage, **fields: object) -> AbstractIncomingMessage
         "body": sent.body,
         "type": sent.type,
         "content_type": sent.content_type,
+        "content_encoding": None,
         "exchange": sent.exchange,
         "routing_key": sent.routing_key,
         "message_id": "b",
