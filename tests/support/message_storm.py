@@ -24,7 +24,7 @@ from tests.support.mutations import BATCH, CHUNK, WORKER, WORKLOAD, fill
 from tests.support.odd_messages import odd_channel, publish_odd
 from tests.support.patience import PATIENCE_S
 
-ANSWERED = {kind.type for kind in (*COMMANDS, *QUERIES) if not kind.type.endswith((".reply.v1", ".failed.v1"))}
+ANSWERED = {kind.type for kind in (*COMMANDS, *QUERIES) if kind.type in EXCHANGE_OF}
 """Messages whose sender gets an answer in any case. That of a question to a workload depends on its worker."""
 ANSWERED -= {"workload.query.v1"}
 _EXCHANGES: dict[str, str] = {
