@@ -41,7 +41,7 @@ SERVICES: dict[str, tuple[Service, type[Settings], dict[str, Any], set[str]]] = 
         {"heartbeat", "chunk consumer noop", "quarantine consumer noop"},
     ),
     "aggregator": (aggregator, AggregatorSettings, {}, {"outbox cleanup"}),
-    "notifier": (notifier, NotifierSettings, {}, {"webhooks", "mail", "cleanup"}),
+    "notifier": (notifier, NotifierSettings, {}, {"webhooks", "mail"}),
 }
 """Each service with its settings, and some of the tasks that must be among those found."""
 
