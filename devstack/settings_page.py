@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from batchyard_contracts.schema.generated_file import keep_current
 from devstack.stack import PROJECT
 
 FILE = PROJECT / "docs" / "settings.md"
@@ -107,15 +108,7 @@ def command_line_rows() -> list[Row]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code."""
-    text = page()
-    if FILE.is_file() and FILE.read_text("utf-8") == text:
-        return 0
-    if "--check" in arguments:
-        sys.stdout.write("differs: docs/settings.md\nRun `python -m devstack.settings_page` and commit it.\n")
-        return 1
-    FILE.write_text(text, "utf-8", newline="\n")
-    sys.stdout.write("written: docs/settings.md\n")
-    return 0
+    return keep_current(FILE, page(), "devstack.settings_page", arguments)
 
 
 def _own_class(module: str) -> type[BaseSettings]:

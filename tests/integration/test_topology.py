@@ -16,7 +16,6 @@ async def test_a_service_that_declares_nothing_waits_until_its_queues_are_there(
         async with asyncio.timeout(PATIENCE_S):
             waiting = asyncio.create_task(prepare(connection, "check", "notifier", [later]))
             await declare(connection)
-            await asyncio.sleep(0)
             assert not waiting.done()
             await declare(connection, [later])
             await waiting

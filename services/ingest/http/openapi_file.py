@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from batchyard_contracts.schema.generated_file import keep_current
 from services.ingest.http.access import Access
 from services.ingest.http.api import build_app
 from services.ingest.http.identity import Identity
@@ -30,15 +31,12 @@ def document() -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Run the command line and return the exit code."""
-    text = json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
-    if FILE.is_file() and FILE.read_text("utf-8") == text:
-        return 0
-    if "--check" in arguments:
-        sys.stdout.write("differs: openapi.json\nRun `python -m services.ingest.http.openapi_file` and commit it.\n")
-        return 1
-    FILE.write_text(text, "utf-8", newline="\n")
-    sys.stdout.write("written: openapi.json\n")
-    return 0
+    return keep_current(
+        FILE,
+        json.dumps(document(), indent=2, ensure_ascii=False) + "\n",
+        "services.ingest.http.openapi_file",
+        arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ With `--check` it writes nothing, and exits with 1 when the page differs from th
 import sys
 from pathlib import Path
 
+from batchyard_contracts.schema.generated_file import keep_current
 from services.ingest.http.problem_types import PREFIX, PROBLEM_TYPES, ProblemType
 
 FILE = Path(__file__).parents[3] / "docs" / "errors.md"
@@ -44,15 +45,7 @@ Status {statuses}. {problem.cause}
 
 def main(arguments: list[str]) -> int:
     """Run the command line and return the exit code."""
-    text = page()
-    if FILE.is_file() and FILE.read_text("utf-8") == text:
-        return 0
-    if "--check" in arguments:
-        sys.stdout.write("differs: docs/errors.md\nRun `python -m services.ingest.http.problem_page` and commit it.\n")
-        return 1
-    FILE.write_text(text, "utf-8", newline="\n")
-    sys.stdout.write("written: docs/errors.md\n")
-    return 0
+    return keep_current(FILE, page(), "services.ingest.http.problem_page", arguments)
 
 
 if __name__ == "__main__":
