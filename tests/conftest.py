@@ -1,13 +1,17 @@
 """Fixtures that every folder of tests may use, and the order in which files run."""
 
+import asyncio
+import functools
+import inspect
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from devstack import Servers, default_home
+from tests.support.patience import TEST_LIMIT_S
 from tests.support.servers import IsolatedServers, empty, running_servers, whole_cluster_home
 
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,6 +39,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(mark.name == "faults" for mark in item.own_markers):
             raise pytest.UsageError(f"{item.nodeid}: `faults` marks whole files, whose servers it chooses.")
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = _limited(item.obj)
+
+
+def _limited(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Return the test with an end, so that one that hangs fails alone, and its traceback says what it waited for."""
+
+    @functools.wraps(test)
+    async def limited(*arguments: object, **fixtures: object) -> None:
+        async with asyncio.timeout(TEST_LIMIT_S):
+            await test(*arguments, **fixtures)
+
+    return limited
 
 
 @pytest.fixture(scope="session")
