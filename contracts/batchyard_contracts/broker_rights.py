@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from batchyard_contracts import topology
-from batchyard_contracts.topology import Binding, Queue
+from batchyard_contracts.topology import Binding
 
 NOTHING = "^$"
 DEFAULT_EXCHANGE = "amq.default"
@@ -48,8 +48,8 @@ def _names(names: Iterable[str]) -> list[str]:
     return [re.escape(name).replace("\\-", "-") for name in names]
 
 
-def _queues(*queues: Queue) -> list[str]:
-    return _names(queue.name for queue in queues)
+def _queues_of(service: str) -> list[str]:
+    return _names(queue.name for queue in topology.QUEUES if queue.name.startswith(f"{service}."))
 
 
 def _types(bindings: Iterable[Binding]) -> list[str]:
@@ -76,7 +76,7 @@ USERS: Mapping[str, Rights] = {
             _OWN_QUEUE,
         ),
         read=_one_of(
-            *_queues(topology.INGEST_COMMANDS, topology.INGEST_SOURCES, topology.INGEST_WORKERS),
+            *_queues_of("ingest"),
             *_names([topology.EVENTS]),
             _OWN_QUEUE,
             r".+\.dead",
@@ -84,22 +84,14 @@ USERS: Mapping[str, Rights] = {
     ),
     "dispatcher": Rights(
         write=_one_of(*_writes(topology.FLOW, topology.WORK, topology.EVENTS, DEFAULT_EXCHANGE)),
-        read=_one_of(
-            *_queues(
-                topology.DISPATCHER_PAGES,
-                topology.DISPATCHER_OUTCOMES,
-                topology.DISPATCHER_CONTROL,
-                topology.DISPATCHER_HEARTBEATS,
-                topology.DISPATCHER_QUERIES,
-            )
-        ),
+        read=_one_of(*_queues_of("dispatcher")),
     ),
     "worker": Rights(
         configure=_one_of(_CONTROL_QUEUE),
         write=_one_of(*_writes(topology.FLOW, topology.INQUIRIES, DEFAULT_EXCHANGE), _CONTROL_QUEUE),
         read=_one_of(
             rf"work\.{_WORKLOAD}\.(immediate|normal|low|quarantine|summary|question\..+)",
-            *_queues(topology.WORKER_CACHE),
+            *_queues_of("worker"),
             *_names([topology.FLOW]),
             _CONTROL_QUEUE,
         ),
@@ -107,18 +99,11 @@ USERS: Mapping[str, Rights] = {
     ),
     "aggregator": Rights(
         write=_one_of(*_writes(topology.FLOW, topology.WORK, topology.EVENTS, topology.INQUIRIES, DEFAULT_EXCHANGE)),
-        read=_one_of(
-            *_queues(
-                topology.AGGREGATOR_OUTCOMES,
-                topology.AGGREGATOR_ASIDE,
-                topology.AGGREGATOR_CONTROL,
-                topology.AGGREGATOR_QUERIES,
-            )
-        ),
+        read=_one_of(*_queues_of("aggregator")),
     ),
     "notifier": Rights(
         write=_one_of(*_writes(topology.FLOW, DEFAULT_EXCHANGE)),
-        read=_one_of(*_queues(topology.NOTIFIER_INBOX, topology.NOTIFIER_QUERIES)),
+        read=_one_of(*_queues_of("notifier")),
         topics={topology.FLOW: TopicRights(write=r"^notifier\.announced\.v[0-9]+$")},
     ),
     "operator": Rights(
