@@ -18,6 +18,7 @@ BASE: dict[str, Any] = {
         "tags": {"type": "array", "items": {"$ref": "#/$defs/Tag"}, "maxItems": 3, "default": []},
         "any": {},
         "map": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "terms": {"type": "object", "properties": {"low": {"type": "integer", "default": 1}}, "default": {"low": 1}},
     },
     "required": ["name"],
     "$defs": {
@@ -93,6 +94,26 @@ CHANGES: dict[str, tuple[str, Any, list[str], list[str]]] = {
         ["good", "bad", "ugly"],
         [],
         ["mood: the values 'ugly' are new, and older readers refuse them"],
+    ),
+    "a field more, with its default in that of the whole": (
+        "properties.terms",
+        {
+            "type": "object",
+            "properties": {"low": {"type": "integer", "default": 1}, "high": {"default": None}},
+            "default": {"low": 1, "high": None},
+        },
+        [],
+        [],
+    ),
+    "a field more, with another value in the default of the whole": (
+        "properties.terms",
+        {
+            "type": "object",
+            "properties": {"low": {"type": "integer", "default": 1}, "high": {"default": None}},
+            "default": {"low": 1, "high": 7},
+        },
+        ["terms: the default changed from {'low': 1} to {'low': 1, 'high': 7}"],
+        [],
     ),
     "another default": ("properties.mood.default", "bad", ["mood: the default changed from 'good' to 'bad'"], []),
     "fewer items": ("properties.tags.maxItems", 2, ["tags: `maxItems` changed from 3 to 2"], []),

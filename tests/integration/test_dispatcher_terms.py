@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from batchyard_contracts.v1.flow import BatchStopped, ItemOutcome, ItemsSettled
+from batchyard_contracts.v1.queries import WaitingQuery
 from batchyard_contracts.v1.values import ItemError, Rate, RetryRule, StopReason, Terms
 from devstack import Servers
 from services.dispatcher.domain.batch import Batch
@@ -73,6 +74,43 @@ async def test_the_latest_change_of_each_term_holds(make: Callable[[], Parts]) -
     successor = make()
     await successor.intake.load()
     assert successor.state.batches[batch].terms == Terms(weight=7)
+
+
+async def test_a_batch_waits_for_its_start_time_and_says_so(make: Callable[[], Parts]) -> None:
+    parts = make()
+    at = later(3600)
+    waiting = await parts.add_batch({"": 2}, terms=Terms(not_before=at))
+    await parts.control(waiting, "pause")
+    await parts.control(waiting, "resume")
+    other = await parts.add_batch({"": 1}, terms=Terms(not_before=NOW))
+    async with parts.dispatching():
+        await parts.until(lambda: out(parts, other) == 1)
+        assert out(parts, waiting) == 0
+    query = WaitingQuery(owner="o", batch_ids=[waiting])
+    (reason,) = (await parts.components.waiting_query.on_waiting_query(query, ENVELOPE)).batches
+    assert reason.reason.code == "not_before"
+    assert reason.reason.until is not None
+    assert abs(reason.reason.until - at) < timedelta(seconds=5)
+    successor = make()
+    await successor.intake.load()
+    async with successor.dispatching():
+        third = await successor.add_batch({"": 1})
+        await successor.until(lambda: out(successor, third) == 1)
+        assert out(successor, waiting) == 0
+        await successor.control(waiting, "change", terms=Terms(not_before=later(0.2)))
+        await successor.until(lambda: out(successor, waiting) == 2)
+
+
+async def test_a_paused_batch_does_not_run_when_its_start_time_comes(parts: Parts) -> None:
+    batch = await parts.add_batch({"": 2}, terms=Terms(not_before=later(0.1)))
+    await parts.control(batch, "pause")
+    async with parts.dispatching():
+        await parts.until(lambda: batch not in parts.state.start_times)
+        other = await parts.add_batch({"": 1})
+        await parts.until(lambda: out(parts, other) == 1)
+        assert out(parts, batch) == 0
+        await parts.control(batch, "resume")
+        await parts.until(lambda: out(parts, batch) == 2)
 
 
 async def test_the_concurrency_of_a_batch_does_not_limit_another(parts: Parts) -> None:

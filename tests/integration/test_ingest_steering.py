@@ -187,6 +187,22 @@ async def test_terms_are_changed_and_cleared(clean: Servers) -> None:
         assert changes[1].terms == Terms(concurrency=5)
 
 
+async def test_a_start_time_is_changed_and_cleared(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        batch_id = await batch(harness)
+        at = datetime(2130, 1, 1, tzinfo=UTC)
+        rejected = await harness.command(BatchControl(batch_id=batch_id, action="change", not_before=at))
+        assert isinstance(rejected, CommandRejected)
+        assert rejected.code == "invalid_not_before"
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        await harness.command(BatchControl(batch_id=batch_id, action="change", not_before=soon))
+        await harness.command(BatchControl(batch_id=batch_id, action="change", clear=["not_before", "rate"]))
+        changed, cleared = await harness.wait_for(BatchControlled, 2)
+        assert (changed.terms, changed.clear) == (Terms(not_before=soon), [])
+        assert cleared.terms == Terms(not_before=cleared.at), "older services know no other way"
+        assert cleared.clear == ["rate"]
+
+
 async def test_a_change_needs_something_to_change(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         rejected = await harness.command(BatchControl(batch_id=await batch(harness), action="change"))

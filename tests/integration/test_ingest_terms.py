@@ -15,6 +15,7 @@ TERMS: dict[str, Any] = {
     "weight": 3,
     "rate": {"per_second": 20.0, "burst": 5},
     "concurrency": 40,
+    "not_before": "2026-11-20T19:00:00Z",
     "deadline": "2130-11-20T19:00:00Z",
     "failure_threshold": {"count": 100, "codes": {"captcha": 0}},
     "retry": {"timeout": {"attempts": 6, "base_s": 2.0, "cap_s": 60.0}},

@@ -29,6 +29,7 @@ from batchyard_contracts.v1 import commands, queries
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.values import (
     BatchId,
+    ClearableTerm,
     ErrorCode,
     IdempotencyKey,
     ItemResult,
@@ -39,7 +40,6 @@ from batchyard_contracts.v1.values import (
     Priority,
     Reuse,
     Selection,
-    Term,
     TerminalStatus,
     Terms,
     WorkloadName,
@@ -182,7 +182,7 @@ class Client:
         *,
         priority: Priority | None = None,
         terms: Terms | None = None,
-        clear: Sequence[Term] = (),
+        clear: Sequence[ClearableTerm] = (),
         select: Selection | None = None,
         patch: Sequence[Mapping[str, Any]] = (),
         skip_invalid: bool = False,

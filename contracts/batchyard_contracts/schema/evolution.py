@@ -60,7 +60,7 @@ class _Comparison:
 
     def _compare(self, written: Any, read: Any, path: str) -> Iterator[IncompatibleChange]:
         written, read = _resolved(written, self._written_root), _resolved(read, self._read_root)
-        if read.get("default") != written.get("default") and not self._forward and "default" in written:
+        if "default" in written and not self._forward and not _keeps_default(written["default"], read):
             yield IncompatibleChange(
                 path, f"the default changed from {written['default']!r} to {read.get('default')!r}"
             )
@@ -159,6 +159,18 @@ def _resolved(schema: Any, root: Schema) -> Schema:
         name = schema["$ref"].removeprefix("#/$defs/")
         schema = {**root["$defs"][name], **{key: value for key, value in schema.items() if key != "$ref"}}
     return dict(schema)
+
+
+def _keeps_default(before: Any, read: Schema) -> bool:
+    """Tell whether a default is as before; one that is an object may have new fields with their own defaults."""
+    after = read.get("default")
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return bool(before == after)
+    fields = read.get("properties", {})
+    new = after.keys() - before.keys()
+    return all(name in after and after[name] == value for name, value in before.items()) and all(
+        "default" in fields.get(name, {}) and after[name] == fields[name]["default"] for name in new
+    )
 
 
 def _types_of(schema: Schema) -> list[str] | None:

@@ -9,7 +9,7 @@ from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     BatchId,
-    ClearedTerms,
+    ClearableTerms,
     Count,
     Detail,
     ErrorCode,
@@ -96,7 +96,7 @@ class BatchControl(Terms, Command):
     batch_id: BatchId
     action: Literal["pause", "resume", "cancel", "retry", "change"]
     priority: Priority | None = None
-    clear: ClearedTerms = []
+    clear: ClearableTerms = []
     select: Selection | None = None
     """Items that `retry` runs again; None: all that did not succeed."""
     patch: Patch = []

@@ -135,8 +135,8 @@ class WaitReason(Value):
     """Reason why no item of a batch runs at present."""
 
     code: ErrorCode
-    """`paused`, `no_worker`, `rate_limit`, `concurrency_limit`, `destination_backoff`, `circuit_open`, `workers_busy`,
-    `retry_due_later`, `dispatcher_away` or `stuck`; further ones may follow."""
+    """`paused`, `not_before`, `no_worker`, `rate_limit`, `concurrency_limit`, `destination_backoff`, `circuit_open`,
+    `workers_busy`, `retry_due_later`, `dispatcher_away` or `stuck`; further ones may follow."""
     detail: Detail
     """Sentence that explains the reason, and what can be done."""
     until: Time | None = None
@@ -226,6 +226,8 @@ class Terms(Value):
     """Rate of the batch, in addition to the rates of its partitions; None: unlimited."""
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Largest number of its items that workers hold at once; None: unlimited."""
+    not_before: Time | None = None
+    """Time before which no item is dispatched; None, or a time that has passed: at once."""
     deadline: Time | None = None
     """Time at which all items that have not ended expire; None: never."""
     failure_threshold: FailureThreshold | None = None
@@ -234,8 +236,12 @@ class Terms(Value):
 
 
 Term = Literal["weight", "rate", "concurrency", "deadline", "failure_threshold", "retry"]
-"""Name of a field of `Terms`."""
+"""Name of a field of `Terms` that a message between services may clear; there a cleared `not_before` is set to a
+time that has passed."""
 ClearedTerms = Annotated[list[Term], Field(max_length=6)]
+ClearableTerm = Literal["weight", "rate", "concurrency", "not_before", "deadline", "failure_threshold", "retry"]
+"""Name of a field of `Terms`."""
+ClearableTerms = Annotated[list[ClearableTerm], Field(max_length=7)]
 
 
 class Dedup(Value, extra="forbid"):

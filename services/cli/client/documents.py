@@ -68,6 +68,7 @@ class Terms(msgspec.Struct, frozen=True):
     weight: int | None = None
     rate: Rate | None = None
     concurrency: int | None = None
+    not_before: datetime | None = None
     deadline: datetime | None = None
     failure_threshold: FailureThreshold | None = None
     retry: dict[str, RetryRule] = {}

@@ -20,7 +20,7 @@ from services.cli.errors import BadInput, CliError, NotReachable, Refused
 from services.cli.parsing.format import MEDIA_TYPES, Format
 
 _PIECE = 256 * 1024
-_TERMS = ("weight", "rate", "concurrency", "deadline", "failure_threshold", "retry", "cache", "dedup")
+_TERMS = ("weight", "rate", "concurrency", "not_before", "deadline", "failure_threshold", "retry", "cache", "dedup")
 
 
 TRIES = 10

@@ -10,6 +10,7 @@ from services.cli.commands.options import (
     Deadline,
     FailureThreshold,
     JsonFlag,
+    NotBefore,
     PriorityName,
     RateLimit,
     RetryableStatus,
@@ -104,6 +105,7 @@ def change(
     weight: Weight = None,
     rate: RateLimit = None,
     concurrency: Concurrency = None,
+    not_before: NotBefore = None,
     deadline: Deadline = None,
     failure_threshold: FailureThreshold = None,
     retry: RetryRules = None,
@@ -120,6 +122,7 @@ def change(
       batchyard change last --priority immediate
       batchyard change last --rate 20/s --deadline 2h --failure-threshold 10%
       batchyard change last --retry http_503=6,2s,5min --retry captcha=1
+      batchyard change last --not-before 2026-12-24T18:00
       batchyard change last --clear rate
     """
     from datetime import UTC, datetime
@@ -127,7 +130,9 @@ def change(
     from services.cli.errors import BadInput
     from services.cli.parsing.terms import TermOptions
 
-    options = TermOptions(weight, rate, concurrency, deadline, failure_threshold or (), retry=retry or ())
+    options = TermOptions(
+        weight, rate, concurrency, deadline, failure_threshold or (), retry=retry or (), not_before=not_before
+    )
     document = options.fields(datetime.now(UTC))
     if priority:
         document["priority"] = priority.value

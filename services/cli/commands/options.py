@@ -92,6 +92,10 @@ Deadline = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Time at which remaining items expire: 2h, or 2026-12-24T18:00."),
 ]
+NotBefore = Annotated[
+    str | None,
+    typer.Option("--not-before", metavar="TIME", help="Time before which no item runs: 2h, or 2026-12-24T18:00."),
+]
 FailureThreshold = Annotated[
     list[str] | None,
     typer.Option(
@@ -117,6 +121,7 @@ class TermName(StrEnum):
     WEIGHT = "weight"
     RATE = "rate"
     CONCURRENCY = "concurrency"
+    NOT_BEFORE = "not_before"
     DEADLINE = "deadline"
     FAILURE_THRESHOLD = "failure_threshold"
     RETRY = "retry"

@@ -12,6 +12,7 @@ from services.cli.commands.options import (
     DedupMode,
     FailureThreshold,
     JsonFlag,
+    NotBefore,
     PriorityName,
     RateLimit,
     RetryRules,
@@ -61,6 +62,7 @@ def submit(
     weight: Weight = None,
     rate: RateLimit = None,
     concurrency: Concurrency = None,
+    not_before: NotBefore = None,
     deadline: Deadline = None,
     failure_threshold: FailureThreshold = None,
     retry: RetryRules = None,
@@ -113,7 +115,16 @@ def submit(
         webhooks=notify_webhook or [],
         emails=notify_email or [],
         terms=TermOptions(
-            weight, rate, concurrency, deadline, failure_threshold or (), cache, dedup, dedup_ttl, retry or ()
+            weight,
+            rate,
+            concurrency,
+            deadline,
+            failure_threshold or (),
+            cache,
+            dedup,
+            dedup_ttl,
+            retry or (),
+            not_before,
         ),
     )
     submit_batch(ctx, request, watch=watch, json=json)

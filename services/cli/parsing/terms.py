@@ -31,6 +31,7 @@ class TermOptions:
     dedup: str | None = None
     dedup_ttl: str | None = None
     retry: Sequence[str] = ()
+    not_before: str | None = None
 
     def fields(self, now: datetime) -> dict[str, Any]:
         """Return the fields of the command, without those that are not set. Raises `BadInput`."""
@@ -38,6 +39,7 @@ class TermOptions:
             "weight": self.weight,
             "rate": self.rate and rate_of(self.rate),
             "concurrency": self.concurrency,
+            "not_before": self.not_before and time_of(self.not_before, now, "a time to start"),
             "deadline": self.deadline and time_of(self.deadline, now, "a deadline"),
             "failure_threshold": _threshold(self.failure_threshold) if self.failure_threshold else None,
             "retry": dict(map(_rule, self.retry)) or None,

@@ -9,6 +9,7 @@ def term_rows(terms: Terms) -> list[tuple[str, str]]:
         "weight": terms.weight and str(terms.weight),
         "rate limit": terms.rate and f"{_number(terms.rate.per_second)}/s, burst {terms.rate.burst}",
         "concurrency": terms.concurrency and str(terms.concurrency),
+        "not before": terms.not_before and terms.not_before.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
         "deadline": terms.deadline and terms.deadline.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
         "failure threshold": terms.failure_threshold and ", ".join(_bounds(terms.failure_threshold)),
         "retry": "; ".join(f"{code}: {_attempts(rule)}" for code, rule in terms.retry.items()),

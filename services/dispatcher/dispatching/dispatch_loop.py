@@ -5,6 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
@@ -97,6 +98,8 @@ class DispatchLoop(BackgroundTask):
         self._next_batch_rate_at = math.inf
         self._wanting = []
         now = time.monotonic()
+        if self._state.start_due(datetime.now(UTC)):
+            self._next_retry_at = now
         unparks_all = now - self._unparked_at >= _IDLE_S  # in case that something else has changed
         if unparks_all:
             self._unparked_at = now
@@ -125,6 +128,8 @@ class DispatchLoop(BackgroundTask):
             times.append(retry_at)
         for workload_queue in self._state.workload_queues.values():
             times += [at for q in workload_queue.scheduler.with_backlog() if (at := q.backlog.next_read_at) > now]
+        if (start_at := self._state.start_times.next()) is not None:
+            times.append(now + (start_at - datetime.now(UTC)).total_seconds())
         return min([now + _IDLE_S, self._next_retry_at, self._next_batch_rate_at, *times]) - now
 
     async def _load_retries(self) -> None:
@@ -157,9 +162,8 @@ class DispatchLoop(BackgroundTask):
             self._next_retry_at = min(self._next_retry_at, time.monotonic() + seconds)
 
     def _may_run(self, batch: Batch) -> bool:
-        return (
-            not batch.paused and not batch.stop_status and self._state.workload_queue(batch.workload).window.workers > 0
-        )
+        may_start = not batch.paused and not batch.stop_status and batch.batch_id not in self._state.start_times
+        return may_start and self._state.workload_queue(batch.workload).window.workers > 0
 
 
 def _pick_chunks(queue: WorkloadQueue, admission: Admission, picks: list[tuple[InFlightWindow, Pick]]) -> bool:

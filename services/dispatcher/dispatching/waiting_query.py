@@ -65,7 +65,10 @@ class WaitingQueryHandler:
 
     def _wait(self, batch: Batch, now: float) -> Wait | None:
         queue, window = self._state.batch_queue(batch), self._state.workload_queue(batch.workload).window
-        return wait_of_batch(batch, queue, window, self._state.batch_limits.get(batch.batch_id), now)
+        utc_now = datetime.now(UTC)
+        starts_after = batch.starts_after(utc_now)
+        starts_at = now + (starts_after - utc_now).total_seconds() if starts_after else None
+        return wait_of_batch(batch, queue, window, self._state.batch_limits.get(batch.batch_id), now, starts_at)
 
     def _is_held(self, batch: Batch) -> bool:
         window = self._state.workload_queue(batch.workload).window

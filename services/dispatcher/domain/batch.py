@@ -56,6 +56,11 @@ class Batch:
         deadline = self.terms.deadline
         return None if deadline and self.opened_at and deadline <= self.opened_at else deadline
 
+    def starts_after(self, now: datetime) -> datetime | None:
+        """Time until which no item may be dispatched; None when items may be now."""
+        not_before = self.terms.not_before
+        return not_before if not_before and not_before > now else None
+
     def retry_rule(self, manifest: Manifest, code: str) -> RetryRule:
         """Return the retry rule for an error code; the batch's own rules replace those of the workload."""
         if not self.terms.retry:

@@ -31,14 +31,21 @@ def wait_of_workload(window: InFlightWindow) -> Wait | None:
 
 
 def wait_of_batch(
-    batch: Batch, queue: BatchQueue | None, window: InFlightWindow, limits: BatchLimits | None, now: float
+    batch: Batch,
+    queue: BatchQueue | None,
+    window: InFlightWindow,
+    limits: BatchLimits | None,
+    now: float,
+    starts_at: float | None = None,
 ) -> Wait | None:
     """Return the reason for which no item of a batch is in flight; None if some are, if none waits in memory, or if the
-    next one is about to be dispatched."""
+    next one is about to be dispatched. `starts_at`: time before which no item may be."""
     if batch.stop_status or window.in_flight_by_batch[batch.batch_id]:
         return None
     if batch.paused:
         return Wait("paused", "The batch is paused. Resume it to let its items run.")
+    if starts_at is not None and starts_at > now:
+        return Wait("not_before", "The batch is to start later. Change its `not_before`, or clear it.", starts_at)
     if wait := wait_of_workload(window):
         return wait
     if queue is None or not queue.partition_queues:

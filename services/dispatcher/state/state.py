@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from batchyard_contracts.v1.flow import WorkerHeartbeat
@@ -16,6 +16,7 @@ from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.scheduler import Scheduler
+from services.dispatcher.state.start_times import StartTimes
 from services.dispatcher.state.workers import LiveWorkers
 
 _MAX_SLICES = 100_000
@@ -48,6 +49,8 @@ class DispatcherState:
         """Limits of the batches that have a rate or a concurrency of their own."""
         self.deadlines: dict[UUID, datetime] = {}
         """Deadlines of running batches."""
+        self.start_times = StartTimes()
+        """Times before which no item of a batch is dispatched."""
         self.loaded_retries: set[tuple[UUID, int]] = set()
         """Retries that wait in a partition queue; the table holds many more."""
         self.loaded_by_partition: Counter[tuple[UUID, str]] = Counter()
@@ -90,10 +93,12 @@ class DispatcherState:
         return queue
 
     def apply_control(self, batch: Batch) -> None:
-        """Apply the controls of a batch to its queue, limits and deadline."""
+        """Apply the controls of a batch to its queue, limits, start time and deadline."""
         batch_id, scheduler = batch.batch_id, self.workload_queue(batch.workload).scheduler
+        starts_after = None if batch.stop_status else batch.starts_after(datetime.now(UTC))
+        self.start_times.set(batch_id, starts_after)
         if queue := scheduler.batch_queue(batch_id):
-            if batch.paused or batch.stop_status:
+            if batch.paused or batch.stop_status or starts_after:
                 queue.pause()
             else:
                 queue.resume()
@@ -111,6 +116,13 @@ class DispatcherState:
         has_started = batch.started_round >= batch.round
         if limits := BatchLimits.of(batch.terms, time.monotonic(), previous, has_started=has_started):
             self.batch_limits[batch_id] = limits
+
+    def start_due(self, now: datetime) -> bool:
+        """Let the items run of batches whose start time has come; returns True if there are any."""
+        due = [batch for batch_id in self.start_times.take_due(now) if (batch := self.batches.get(batch_id))]
+        for batch in due:
+            self.apply_control(batch)
+        return bool(due)
 
     def running_round(self, batch_id: UUID, round_: int) -> Batch | None:
         """Return a batch if this round of it runs; None if the round is over."""
@@ -131,6 +143,7 @@ class DispatcherState:
             self.drop_waiting(batch)
             self.batch_limits.pop(batch_id, None)
             self.deadlines.pop(batch_id, None)
+            self.start_times.set(batch_id, None)
             queue = self.workload_queue(batch.workload)
             queue.scheduler.remove_batch(batch_id)
             queue.window.forget_batch(batch_id)

@@ -163,14 +163,17 @@ def _control_message(
 ) -> EncodedMessage:
     invalid = preview.invalid_ordinals if preview else []
     round_ = preview.round if preview else header.round
+    terms = terms_of(command)
+    if "not_before" in command.clear:
+        terms = terms.model_copy(update={"not_before": at})
     message = BatchControlled(
         batch_id=command.batch_id,
         owner=header.owner,
         action=command.action,
         priority=command.priority if command.action == "change" else None,
         round=None if command.action == "change" else round_,
-        terms=terms_of(command),
-        clear=command.clear,
+        terms=terms,
+        clear=[name for name in command.clear if name != "not_before"],
         select=command.select,
         except_ordinals=[0, *invalid] if preview and header.source_mode else invalid,
         patch=command.patch,

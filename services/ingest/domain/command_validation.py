@@ -9,14 +9,23 @@ from services.ingest.domain.rejection import Rejection
 
 _EMPTY = Terms()
 _MAX_ID_AGE = timedelta(days=1)
+MAX_DELAY = timedelta(days=366)
+"""Longest time from now for which a batch may wait by its `not_before`."""
 _LATEST_MS = 253_370_764_800_000
 """The year 9999, in milliseconds since 1970."""
 NOTHING = Rejection(
     "nothing_to_change",
-    "`change` takes a new priority, weight, rate, concurrency, deadline, failure_threshold or retry, or names in "
-    "`clear` the terms to remove.",
+    "`change` takes a new priority, weight, rate, concurrency, not_before, deadline, failure_threshold or retry, or "
+    "names in `clear` the terms to remove.",
 )
 NOT_A_CHANGE = Rejection("invalid_command", "Terms and `clear` are only valid with the action `change`.")
+TOO_LATE = Rejection(
+    "invalid_not_before",
+    f"A batch waits for at most {MAX_DELAY.days} days. Use an earlier `not_before`.",
+)
+NO_TIME = Rejection(
+    "invalid_not_before", "The deadline is not after `not_before`, so that no item would run. Change one of them."
+)
 NO_BOUND = Rejection("invalid_command", "failure_threshold needs at least one bound: count, share or codes.")
 
 
@@ -24,6 +33,10 @@ def validate_terms(terms: Terms, now: datetime) -> Rejection | None:
     """Return why terms cannot apply to a batch; None when they can."""
     if terms.deadline is not None and terms.deadline <= now:
         return Rejection("deadline_passed", f"The deadline {terms.deadline} has passed. Use a later one.")
+    if terms.not_before is not None and terms.not_before > now + MAX_DELAY:
+        return TOO_LATE
+    if terms.not_before is not None and terms.deadline is not None and terms.not_before >= terms.deadline:
+        return NO_TIME
     threshold = terms.failure_threshold
     if threshold is not None and threshold.count is None and threshold.share is None and not threshold.codes:
         return NO_BOUND

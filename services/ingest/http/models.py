@@ -12,7 +12,7 @@ from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive, Manifest, Que
 from batchyard_contracts.v1.queries import BatchState, WorkloadCapacity
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
-    ClearedTerms,
+    ClearableTerms,
     Count,
     LimitName,
     MessageId,
@@ -45,7 +45,7 @@ class ChangeRequest(Terms, Command):
 
     type: ClassVar[str] = "batch.change.v1"
     priority: Priority | None = None
-    clear: Annotated[ClearedTerms, Field(default_factory=list)]
+    clear: Annotated[ClearableTerms, Field(default_factory=list)]
 
 
 class RatesRequest(Command):

@@ -36,6 +36,7 @@ BACKLOG_FULL = Rejection(
 SUBMISSION_IN_PROGRESS = Rejection(
     "idempotency_in_progress", "An upload under this key is in progress. Try again when it has ended.", 409
 )
+_LATER_FIELDS = ("not_before",)
 NO_ITEMS = Rejection("no_items", "A batch needs at least one item. Add items, or submit it unsealed and append them.")
 
 
@@ -159,7 +160,14 @@ def check_dedup(command: BatchSubmit, workload: RegisteredWorkload) -> None:
 
 def digest_of(command: Message, exclude: set[str]) -> bytes:
     """Return a digest that is equal for equal commands, apart from the excluded fields."""
-    return blake2b(command.model_dump_json(exclude=exclude).encode(), digest_size=16).digest()
+    text = command.model_dump_json(exclude=exclude | unset_later_fields(command))
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def unset_later_fields(command: Message) -> set[str]:
+    """Return the fields that an earlier version did not have and that are not set. Digests leave them out, so that a
+    command may be repeated across an upgrade."""
+    return {name for name in _LATER_FIELDS if getattr(command, name, None) is None}
 
 
 def _validated_items(command: BatchSubmit, workload: RegisteredWorkload) -> list[ValidatedItem]:

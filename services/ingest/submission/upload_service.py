@@ -29,7 +29,13 @@ from services.ingest.persistence.workload_registry import RegisteredWorkload, Wo
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.group_commit import GroupCommit
-from services.ingest.submission.submit import BACKLOG_FULL, SUBMISSION_IN_PROGRESS, check_dedup, replay
+from services.ingest.submission.submit import (
+    BACKLOG_FULL,
+    SUBMISSION_IN_PROGRESS,
+    check_dedup,
+    replay,
+    unset_later_fields,
+)
 from services.ingest.submission.upload import BROKER_UNAVAILABLE, CONFLICT, SUPERSEDED, Upload
 from shared.observability.telemetry import traceparent
 from shared.postgres.outbox import Outbox
@@ -178,7 +184,8 @@ class UploadService:
 
 def _seed(media_type: str, command: BatchSubmit) -> bytes:
     """Return the initial digest of an upload, which is equal for uploads with the same parameters."""
-    return initial_digest(media_type + command.model_dump_json(exclude={"batch_id", "idempotency_key"}))
+    excluded = {"batch_id", "idempotency_key"} | unset_later_fields(command)
+    return initial_digest(media_type + command.model_dump_json(exclude=excluded))
 
 
 async def _digest(seed: bytes, reader: Reader, chunks: AsyncIterator[bytes]) -> bytes:

@@ -29,6 +29,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
             TermOptions(retry=["default=8", "http_503=6,2s,5min"]),
             {"retry": {"default": {"attempts": 8}, "http_503": {"attempts": 6, "base_s": 2, "cap_s": 300}}},
         ),
+        (TermOptions(not_before="1.5h"), {"not_before": "2026-11-22T13:30:00+00:00"}),
         (TermOptions(deadline="1.5h"), {"deadline": "2026-11-22T13:30:00+00:00"}),
         (TermOptions(deadline="2026-12-24T18:00:00+00:00"), {"deadline": "2026-12-24T18:00:00+00:00"}),
         (
