@@ -1,23 +1,30 @@
 """Durations of a polite owner's small batches beside an owner who does all that is allowed, and beside a harmless one.
 
-The harmless owner sends ordinary batches, as many as take the same processor time of services and servers. So a ratio
-over one is what the hostile one takes from others beyond its share of the machine.
+Each owner has an API key and a user of RabbitMQ. The harmless owner sends ordinary batches, as many as take the same
+processor time of services and servers. So a ratio over one is what the hostile one takes beyond its share of the
+machine.
 """
 
 import asyncio
+import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
 from rich.console import Console
+from yarl import URL
 
+from batchyard_contracts.client import Client
 from batchyard_contracts.client.errors import NoReply
+from batchyard_contracts.definitions import definitions
 from benchmarks import machine
 from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import Cluster, running_cluster
@@ -37,7 +44,18 @@ _BEFORE_S = 2.0
 _END_S = 120.0
 _CALIBRATION = 10.0
 """Batches a second of the harmless owner from which the cost of one is computed."""
-Clusters = Callable[[], AbstractAsyncContextManager[Cluster]]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A cluster, with the polite owner's connection to RabbitMQ and the address of the other owner's."""
+
+    cluster: Cluster
+    client: Client
+    other_amqp_url: str
+
+
+Clusters = Callable[[], AbstractAsyncContextManager[Running]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +91,7 @@ async def hostile(bench: BenchServers, console: Console, runs: int, only: str | 
     tokens = {"BATCHYARD_API_TOKENS": orjson.dumps(TOKENS).decode()}
     polite = {"Authorization": f"Bearer {TOKENS[POLITE]}"}
     kinds = (only,) if only else HOSTILE
-    found = await _measured(lambda: running_cluster(bench, tokens, polite), kinds, runs, console)
+    found = await _measured(lambda: _running(bench, tokens, polite), kinds, runs, console)
     document = ((kept("hostile") if only else None) or {}) | found
     document["machine"] = await machine.described(bench.servers)
     measured = [document[kind] for kind in HOSTILE if kind in document]
@@ -84,6 +102,28 @@ async def hostile(bench: BenchServers, console: Console, runs: int, only: str | 
     console.print(f"A polite owner beside hostile ones, at worst: {document['worst']}")
     console.print(f"Kept in {keep('hostile', document)}")
     return document
+
+
+@asynccontextmanager
+async def _running(bench: BenchServers, tokens: dict[str, str], headers: dict[str, str]) -> AsyncIterator[Running]:
+    async with running_cluster(bench, tokens, headers) as cluster:
+        urls = await _users(bench, cluster)
+        async with Client.connect(urls[POLITE]) as client:
+            yield Running(cluster, client, urls[OTHER])
+
+
+async def _users(bench: BenchServers, cluster: Cluster) -> dict[str, str]:
+    """Make a user of RabbitMQ for each owner, with the rights of clients; return their addresses."""
+    url = URL(cluster.servers.amqp_url)
+    wanted = definitions(url.path.removeprefix("/"), owners=TOKENS, passwords=TOKENS)
+    wanted["users"] = [user for user in wanted["users"] if user["name"] in TOKENS]
+    for rights in ("permissions", "topic_permissions"):
+        wanted[rights] = [one for one in wanted[rights] if one["user"] in TOKENS]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "users.json"
+        file.write_text(json.dumps(wanted))
+        await bench.stack.import_definitions(file)
+    return {owner: str(url.with_user(owner).with_password(password)) for owner, password in TOKENS.items()}
 
 
 async def _measured(clusters: Clusters, kinds: Sequence[str], runs: int, console: Console) -> dict[str, Any]:
@@ -105,52 +145,52 @@ async def _measured(clusters: Clusters, kinds: Sequence[str], runs: int, console
 
 
 async def _trial(clusters: Clusters, kind: str | None, rate: float = 1.0) -> Trial:
-    async with clusters() as cluster, _neighbour(cluster, kind, rate):
-        roles = {role: processes for role, processes in cluster.everything.items() if role != CLIENT}
-        await _polite(cluster, 1.0)  # warm
+    async with clusters() as running, _neighbour(running, kind, rate):
+        roles = {role: processes for role, processes in running.cluster.everything.items() if role != CLIENT}
+        await _polite(running, 1.0)  # warm
         await asyncio.sleep(_BEFORE_S)
         usage = Usage(roles)
         began = time.perf_counter()
-        taken = await _polite(cluster, DURATION_S)
+        taken = await _polite(running, DURATION_S)
         cpu = sum(usage.cpu_s().values()) / (time.perf_counter() - began)
         return Trial(taken, round(cpu, 3), usage.others_share())
 
 
-async def _polite(cluster: Cluster, seconds: float) -> list[float]:
+async def _polite(owner: Running, seconds: float) -> list[float]:
     """Submit small batches at fixed times, by HTTP and AMQP in turn; return the milliseconds until each has ended."""
     began = time.monotonic()
     running = []
     for number in range(int(seconds / _INTERVAL_S)):
         await asyncio.sleep(began + number * _INTERVAL_S - time.monotonic())
-        running.append(asyncio.create_task(_one(cluster, over_http=number % 2 == 0)))
+        running.append(asyncio.create_task(_one(owner, over_http=number % 2 == 0)))
     return list(await asyncio.gather(*running))
 
 
-async def _one(cluster: Cluster, *, over_http: bool) -> float:
+async def _one(owner: Running, *, over_http: bool) -> float:
     began = time.perf_counter()
     items = [{"n": n} for n in range(ITEMS)]
     if over_http:
         body = {"workload": "noop", "items": [{"payload": item} for item in items]}
-        async with cluster.http.post("batches", json=body) as answer:
+        async with owner.cluster.http.post("batches", json=body) as answer:
             answer.raise_for_status()
             batch_id = UUID((await answer.json())["batch_id"])
     else:
-        batch_id = await _submit_by_amqp(cluster, items)
-    finish = await cluster.finishes.of(batch_id, _END_S)
+        batch_id = await _submit_by_amqp(owner.client, items)
+    finish = await owner.cluster.finishes.of(batch_id, _END_S)
     if finish.event.counts.succeeded != ITEMS:
         raise WrongResults(f"{ITEMS} items have to succeed, {finish.event.counts.succeeded} did.")
     return (finish.received_at - began) * 1000
 
 
-async def _submit_by_amqp(cluster: Cluster, items: list[dict[str, int]]) -> UUID:
+async def _submit_by_amqp(client: Client, items: list[dict[str, int]]) -> UUID:
     key = uuid4().hex
     while True:
         with suppress(NoReply):  # sent again under its key, as a program would
-            return (await cluster.client.submit("noop", items, idempotency_key=key)).batch_id
+            return (await client.submit("noop", items, idempotency_key=key)).batch_id
 
 
 @asynccontextmanager
-async def _neighbour(cluster: Cluster, kind: str | None, rate: float) -> AsyncIterator[None]:
+async def _neighbour(running: Running, kind: str | None, rate: float) -> AsyncIterator[None]:
     if kind is None:
         yield
         return
@@ -159,8 +199,8 @@ async def _neighbour(cluster: Cluster, kind: str | None, rate: float) -> AsyncIt
         "-m",
         "benchmarks.steadiness.neighbours",
         kind,
-        cluster.url,
-        cluster.servers.amqp_url,
+        running.cluster.url,
+        running.other_amqp_url,
         str(rate),
         env={**os.environ, "NEIGHBOUR_TOKEN": TOKENS[OTHER]},
     )

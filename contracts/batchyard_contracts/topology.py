@@ -128,8 +128,8 @@ class Queue:
 
 
 ASIDE = "aside."
-"""Prefix of the routing key of bulk messages that are not urgent. They go to a queue of their own, so that no other
-message waits behind them."""
+"""Prefix of the routing key of messages in bulk: settled items that are not urgent, and commands of an owner who sends
+many at once. They go to a queue of their own, so that no other message waits behind them."""
 WHOLE = "whole."
 """Prefix of the routing key of `batch.accepted.v1` with the items of the batch. Such messages are many and small, so
 they go to queues whose consumers take many at a time. A service that does not know the prefix receives none of them."""
@@ -145,6 +145,10 @@ INGEST_COMMANDS = Queue(
         Binding(COMMANDS, f"{verb}.*")
         for verb in ("batch.submit", "batch.append", "batch.seal", "batch.control", "cache.invalidate")
     ),
+)
+INGEST_ASIDE = Queue(
+    "ingest.aside",
+    tuple(Binding(FLOW, f"{ASIDE}{binding.routing_key}") for binding in INGEST_COMMANDS.bindings),
 )
 INGEST_SOURCES = Queue(
     "ingest.sources",
@@ -219,6 +223,7 @@ NOTIFIER_QUERIES = Queue(
 
 QUEUES: tuple[Queue, ...] = (
     INGEST_COMMANDS,
+    INGEST_ASIDE,
     INGEST_SOURCES,
     INGEST_WORKERS,
     DISPATCHER_PAGES,

@@ -32,7 +32,8 @@ from services.aggregator.publishing.progress_events import ProgressEvents
 from services.aggregator.settings import AggregatorSettings
 from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect
-from shared.messaging.consumer import Consumer, Route
+from shared.messaging.consumer import Consumer
+from shared.messaging.message_router import Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.queue_depth import queue_depth
 from shared.messaging.rpc_client import RpcClient

@@ -1,16 +1,15 @@
 """The composition root: wires the components of ingest to each other and to RabbitMQ, PostgreSQL and Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
-from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
 from batchyard_contracts.v1.flow import BatchResend, NotifierAnnounced, SourceEnded, SourceExpanded, WorkerAnnounced
 from services.ingest.api.amqp import CommandHandlers
-from services.ingest.api.invalid_command import refusal_of
+from services.ingest.api.command_consumer import command_consumer
 from services.ingest.api.service import IngestService
 from services.ingest.api.workload_queues import WorkloadQueues
 from services.ingest.control.cache_invalidator import CacheInvalidator
@@ -39,7 +38,9 @@ from services.ingest.submission.group_commit import GroupCommit
 from services.ingest.submission.source_expansion import SourceExpansion
 from services.ingest.submission.submit import BatchSubmitter
 from services.ingest.submission.upload_service import UploadService
-from shared.messaging.consumer import Consumer, Route
+from shared.messaging.consumer import Consumer
+from shared.messaging.fair_consumer import FairConsumer
+from shared.messaging.message_router import Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import TopologyMode, prepare
@@ -50,7 +51,6 @@ from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
 
-MAX_CONCURRENT_COMMANDS = 32
 MAX_CONCURRENT_SOURCES = 4
 BROKER_PATIENCE_S = 5.0
 """Longest time in seconds that the start waits for RabbitMQ; then HTTP is served without it, and commands are kept in
@@ -160,20 +160,10 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             notifier,
             await stack.enter_async_context(WorkloadQueues.open(settings.topology_amqp_url)),
         )
-        consumer = Consumer(settings.amqp_url, publisher, "ingest", anonymous_owner=settings.anonymous_owner)
-        consumer.subscribe(
-            topology.INGEST_COMMANDS,
-            [
-                Route(BatchSubmit, handlers.on_batch_submit),
-                Route(BatchAppend, handlers.on_batch_append),
-                Route(BatchSeal, handlers.on_batch_seal),
-                Route(BatchControl, handlers.on_batch_control),
-                Route(CacheInvalidate, handlers.on_cache_invalidate),
-            ],
-            concurrency=MAX_CONCURRENT_COMMANDS,
-            on_invalid=lambda delivery, error: refusal_of(delivery, error, _now()),
-            throttles=True,
+        commands = await stack.enter_async_context(
+            command_consumer(settings, publisher, handlers, identity.access.turns, _now)
         )
+        consumer = Consumer(settings.amqp_url, publisher, "ingest", anonymous_owner=settings.anonymous_owner)
         source_expansion = SourceExpansion(store, outbox, registry, dedup_index, backpressure)
         consumer.subscribe(
             topology.INGEST_SOURCES,
@@ -193,7 +183,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             concurrency=1,
         )
         stack.push_async_callback(consumer.stop)
-        consuming = runtime.spawn(_consume(publisher, consumer, settings.topology), "consumers")
+        consuming = runtime.spawn(_consume(publisher, (consumer, commands), settings.topology), "consumers")
         stack.push_async_callback(_stop_and_wait, consuming.cancel, consuming)
         await asyncio.wait([consuming], timeout=BROKER_PATIENCE_S)
 
@@ -213,14 +203,15 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(_stop_and_wait, server.stop, serving)
 
         runtime.health.add_readiness_check("http", lambda: server.started)
-        runtime.health.add_readiness_check("messages", lambda: consumer.is_working)
+        runtime.health.add_readiness_check("messages", lambda: consumer.is_working and commands.is_working)
         yield
 
 
-async def _consume(publisher: Publisher, consumer: Consumer, mode: TopologyMode) -> None:
-    """Have the queues and consume commands, as soon as the broker is available."""
+async def _consume(publisher: Publisher, consumers: Sequence[Consumer | FairConsumer], mode: TopologyMode) -> None:
+    """Have the queues and consume them, as soon as the broker is available."""
     await prepare(publisher.connection, mode, "ingest")
-    await consumer.start()
+    for each in consumers:
+        await each.start()
 
 
 async def _stop_and_wait(stop: Callable[[], object], task: "asyncio.Task[None]") -> None:

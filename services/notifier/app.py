@@ -22,7 +22,8 @@ from services.notifier.delivery.webhook_signature import WebhookSigner
 from services.notifier.domain.backoff_schedule import BackoffSchedule
 from services.notifier.persistence.store import DeliveryStore
 from services.notifier.settings import NotifierSettings
-from shared.messaging.consumer import Consumer, Route
+from shared.messaging.consumer import Consumer
+from shared.messaging.message_router import Route
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import prepare

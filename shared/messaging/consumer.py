@@ -1,48 +1,29 @@
-"""Consumes queues with FastStream, a few messages at a time, and handles all errors the same way.
-
-A message that cannot be decoded, or that its handler rejects with `MessageRejected`, is refused as `Refusals` says.
-`HandlerRunner` says how often a handler is tried. Bundles are taken apart, except on queues that clients reach.
+"""Consumes queues with FastStream, a few messages at a time. Bundles are taken apart, except on queues that clients
+reach.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-import structlog
 from aio_pika import RobustConnection
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from faststream.rabbit.subscriber import RabbitSubscriber
 
 from batchyard_contracts.broker_urls import broker_urls
-from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.topology import Queue
 from shared.messaging.bundles import deliveries
-from shared.messaging.client_messages import ClientMessages
 from shared.messaging.connection import HEARTBEAT_S, connect
-from shared.messaging.delivery import Delivery, decode, to_delivery
-from shared.messaging.handling import HandlerRunner
+from shared.messaging.delivery import Delivery, to_delivery
+from shared.messaging.message_router import MessageRouter, Route
 from shared.messaging.publisher import Publisher
-from shared.messaging.refusals import InvalidMessageHandler, Refusals, query_failed
-from shared.messaging.replies import send_reply
-from shared.observability.telemetry import span
-from shared.runtime.errors import HandlerFailed, MessageRejected
+from shared.messaging.refusals import InvalidMessageHandler, query_failed
 from shared.runtime.transient import retry_transient
 
-log = structlog.get_logger()
 START_PATIENCE_S = 5.0
 """Longest time in seconds that `start` waits for queues; those that are missing are consumed when they are there."""
-
-Handler = Callable[[Any, Envelope], Awaitable[Message | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Message type and the handler for its messages."""
-
-    kind: type[Message]
-    handler: Handler
 
 
 class ControlBroker(RabbitBroker):
@@ -82,14 +63,14 @@ class Consumer:
         self._in_progress: set[asyncio.Task[object]] = set()
         self._abandoned = False
         self._broker = ControlBroker(url, f"{name}-control", heartbeat_s)
-        self._runners: list[HandlerRunner] = []
+        self._routers: list[MessageRouter] = []
         self._subscribers: list[tuple[str, RabbitSubscriber]] = []
         self._starting: list[asyncio.Task[None]] = []
 
     @property
     def is_working(self) -> bool:
         """True if every queue is consumed, and none of their messages is held."""
-        return all(task.done() for task in self._starting) and all(runner.is_working for runner in self._runners)
+        return all(task.done() for task in self._starting) and all(router.is_working for router in self._routers)
 
     def subscribe(
         self,
@@ -98,19 +79,19 @@ class Consumer:
         *,
         concurrency: int = 10,
         on_invalid: InvalidMessageHandler = query_failed,
-        throttles: bool = False,
     ) -> None:
         """Run the handler of each message's type, for at most `concurrency` messages at a time.
 
-        `on_invalid` describes the refusal of a message. `throttles`: a sender of many invalid ones is not read for a
-        while.
+        `on_invalid` describes the refusal of a message.
         """
-        handlers = {route.kind.type: route.handler for route in routes}
-        decoders = {route.kind.type: route.kind for route in routes}
-        runner = HandlerRunner(queue)
-        clients = ClientMessages(queue, self._anonymous_owner)
-        refusals = Refusals(self._publisher, queue, on_invalid, throttles=throttles)
-        self._runners.append(runner)
+        router = MessageRouter(
+            self._publisher,
+            queue,
+            routes,
+            anonymous_owner=self._anonymous_owner,
+            on_invalid=on_invalid,
+        )
+        self._routers.append(router)
 
         async def handle(received: _Received) -> None:
             task = asyncio.current_task()
@@ -119,27 +100,7 @@ class Consumer:
             self._in_progress.add(task)
             task.add_done_callback(self._in_progress.discard)
             for delivery in received.deliveries:
-                structlog.contextvars.bind_contextvars(message_id=delivery.envelope.message_id)
-                with span(f"process {delivery.envelope.type}", delivery.envelope.traceparent):
-                    await handle_one(delivery)
-
-        async def handle_one(received: Delivery) -> None:
-            delivery = clients.identify(received)
-            envelope = delivery.envelope
-            try:
-                refusals.check(delivery)
-                clients.check_sender(delivery)
-                message = decode(delivery, decoders)
-                clients.check_owner(delivery, message)
-                reply = await runner.run(lambda: handlers[envelope.type](message, envelope), envelope.type)
-            except MessageRejected as error:
-                await refusals.refuse(delivery, error)
-            except Exception as error:  # a defect: keep the message with the reason, continue with the next
-                log.exception("handler failed", queue=queue.name, type=envelope.type)
-                await refusals.refuse(delivery, HandlerFailed(), defect=f"{type(error).__name__}: {error}")
-            else:
-                if reply is not None:
-                    await send_reply(self._publisher, envelope, reply)
+                await router.handle(router.identify(delivery))
 
         subscriber = self._broker.subscriber(
             RabbitQueue(queue.name, declare=False),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import structlog
 
 from batchyard_contracts import topology
+from batchyard_contracts.message import Envelope
 from shared.messaging.delivery import Delivery
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.messaging.sender_quota import SenderQuota
@@ -50,12 +51,16 @@ class DeadLetters:
             log.error("dead letter", queue=queue.name, type=envelope.type, message_id=envelope.message_id, reason=kind)
 
 
-def _letter(queue: topology.Queue, delivery: Delivery, reason: str) -> OutgoingMessage:
-    envelope = delivery.envelope
-    headers = {REASON: reason[:_MAX_REASON], QUEUE: queue.name, ORIGINAL_ID: envelope.message_id}
+def sender_headers(envelope: Envelope) -> dict[str, str]:
+    """Return the properties that only the sender of a message may set, as headers of a copy of it."""
     sent_at = envelope.timestamp.isoformat() if envelope.timestamp else None
     known = ((USER, envelope.user_id), (APP, envelope.app_id), (SENT_AT, sent_at))
-    headers |= {name: value for name, value in known if value}
+    return {ORIGINAL_ID: envelope.message_id} | {name: value for name, value in known if value}
+
+
+def _letter(queue: topology.Queue, delivery: Delivery, reason: str) -> OutgoingMessage:
+    envelope = delivery.envelope
+    headers = {REASON: reason[:_MAX_REASON], QUEUE: queue.name, **sender_headers(envelope)}
     return OutgoingMessage(
         topology.DEAD,
         queue.name,

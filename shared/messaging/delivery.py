@@ -85,6 +85,14 @@ async def acknowledge(message: AbstractIncomingMessage, *, multiple: bool = Fals
         log.info("acknowledgement lost", type=message.type, error=type(error).__name__)
 
 
+async def give_back(message: AbstractIncomingMessage) -> None:
+    """Return a message to its queue. A closed channel is no error: the broker redelivers the message anyway."""
+    try:
+        await message.nack(requeue=True)
+    except CHANNEL_LOST as error:
+        log.info("message returned by the broker", type=message.type, error=type(error).__name__)
+
+
 def is_stale(message: AbstractIncomingMessage) -> bool:
     """Tell whether a message's channel is closed, so that the broker redelivers the message."""
     try:

@@ -83,6 +83,17 @@ class Refusals:
         if wait_s is not None:
             raise SenderThrottled(wait_s)
 
+    def drop_unread(self, sender: str, message_type: str) -> bool:
+        """Drop a message that asks for no reply, if it would not be read and nobody would be told; return whether.
+
+        It takes far less time than to refuse it, so that a flood of them is read as fast as it comes.
+        """
+        quotas = (self._invalid, self._events, self._letters)
+        if not self._throttles or any(quota.used_up_for_s(sender) is None for quota in quotas):
+            return False
+        self._record(sender, message_type, SenderThrottled.__name__, "dropped")
+        return True
+
     async def refuse(self, delivery: Delivery, error: MessageRejected, defect: str | None = None) -> None:
         """Tell that a message was refused. It becomes a dead letter if nobody could be told, or by a `defect`."""
         if not (error.is_retryable or defect):
@@ -91,10 +102,11 @@ class Refusals:
         fate: Fate = "told"
         if defect or not was_told:
             fate = await self._keep(delivery, defect or str(error))
-        _refused.add(1, {"queue": self._queue.name, "fate": fate})
-        self._record(delivery, error, fate)
+        self._record(_sender_of(delivery), delivery.envelope.type, type(error).__name__, fate)
 
     async def _tell(self, delivery: Delivery, error: MessageRejected) -> bool:
+        if not delivery.envelope.reply_to and self._events.used_up_for_s(_sender_of(delivery)) is not None:
+            return False
         try:
             refusal = self._describe(delivery, error)
         except Exception:  # a defect in it must not redeliver the message for ever
@@ -123,7 +135,8 @@ class Refusals:
         await self._dead_letters.add(self._queue, delivery, reason)
         return "dead letter"
 
-    def _record(self, delivery: Delivery, error: MessageRejected, fate: Fate) -> None:
+    def _record(self, sender: str, message_type: str, error: str, fate: Fate) -> None:
+        _refused.add(1, {"queue": self._queue.name, "fate": fate})
         self._fates[fate] += 1
         now = self._clock()
         if self._logged_at is not None and now < self._logged_at + LOG_PERIOD_S:
@@ -131,9 +144,9 @@ class Refusals:
         log.warning(
             "messages refused",
             queue=self._queue.name,
-            type=delivery.envelope.type,
-            sender=_sender_of(delivery),
-            error=type(error).__name__,
+            type=message_type,
+            sender=sender,
+            error=error,
             **{name.replace(" ", "_"): count for name, count in self._fates.items()},
         )
         self._logged_at = now

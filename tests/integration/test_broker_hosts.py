@@ -20,7 +20,8 @@ from batchyard_contracts.v1.flow import SourceEnded, WorkerAnnounced
 from batchyard_contracts.v1.queries import WorkersQuery, WorkersReply
 from devstack import Servers
 from shared.messaging.connection import connect, open_channel
-from shared.messaging.consumer import Consumer, Route
+from shared.messaging.consumer import Consumer
+from shared.messaging.message_router import Route
 from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare

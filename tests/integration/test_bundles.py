@@ -13,7 +13,8 @@ from batchyard_contracts.v1.flow import CacheInvalidated
 from devstack import Servers
 from shared.messaging import handling
 from shared.messaging.bundles import MAX_BUNDLED_BYTES, message_count
-from shared.messaging.consumer import Consumer, Route
+from shared.messaging.consumer import Consumer
+from shared.messaging.message_router import Route
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from tests.support.batch_harness import MOST, QUEUE, open_harness
 from tests.support.patience import PATIENCE_S

@@ -44,8 +44,9 @@ from services.dispatcher.leadership.components import build
 from services.dispatcher.leadership.lease_keeper import LeaseKeeper
 from services.dispatcher.settings import DispatcherSettings
 from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, DecodedMessage
-from shared.messaging.consumer import Consumer, Handler, Route
+from shared.messaging.consumer import Consumer
 from shared.messaging.delivery import MessageDecoder
+from shared.messaging.message_router import Handler, Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.queue_depth import queue_depth, queue_state
 from shared.postgres.pool import Pool

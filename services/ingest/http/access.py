@@ -16,6 +16,7 @@ from services.ingest.domain.scope import Scope, missing_scopes
 from services.ingest.http.origin import SAFE_METHODS, PublicAddress
 from services.ingest.identity.authenticator import Authenticator, Credential
 from services.ingest.persistence.audit_log import AuditLog, act_as
+from shared.runtime.owner_turns import OwnerTurns
 from shared.runtime.transient import retry_transient
 
 PROTOCOL = "batchyard"
@@ -40,6 +41,8 @@ class Access:
         self.authenticator = authenticator
         self.address = address
         self.audit = audit
+        self.turns = OwnerTurns()
+        """Turns of the owners, in which requests and commands begin."""
 
     def caller(self, *scopes: Scope) -> "CallerCheck":
         """Return a dependency that gives the client, whose key needs these scopes."""
@@ -54,7 +57,8 @@ class Access:
         return AnyOwnerCheck(self, scopes, others)
 
     async def authenticate(self, connection: HTTPConnection, scopes: Sequence[Scope] = ()) -> Caller:
-        """Return the client; raises `IngestError`: 401 without a valid key, 403 when its key lacks a scope."""
+        """Return the client when its owner has a turn; raises `IngestError`: 401 without a valid key, 403 when its key
+        lacks a scope."""
         address = connection.client.host if connection.client else ""
         credential = self.credential(connection)
         caller = await self.authenticator.caller(credential, address)
@@ -65,6 +69,7 @@ class Access:
         if missing := missing_scopes(scopes, caller.scopes):
             raise IngestError(lacks_scopes(missing))
         act_as(Actor(caller.owner, "http", caller.key_id, address))
+        await self.turns.take(caller.owner)
         return caller
 
     def credential(self, connection: HTTPConnection) -> Credential | None:

@@ -1,14 +1,15 @@
 """Commits submissions that come together in one transaction, and publishes their messages together.
 
 A submission that comes alone is committed at once. Those that come while a commit is under way gather, and go together
-into the next one. There is no timer.
+into the next one, an owner's after another's. There is no timer.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -54,7 +55,8 @@ class GroupCommit:
     def __init__(self, store: BatchStore, outbox: Outbox) -> None:
         self._store = store
         self._outbox = outbox
-        self._waiting: deque[_Submission] = deque()
+        self._waiting: OrderedDict[str, deque[_Submission]] = OrderedDict()
+        """Submissions by owner, in the order of the owners' turns."""
         self._committing: asyncio.Task[None] | None = None
         self._publishing: set[asyncio.Task[None]] = set()
 
@@ -65,7 +67,8 @@ class GroupCommit:
         the database. A caller that is cancelled does not stop the commit.
         """
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Submission(header, outbox_messages(messages, header.traceparent), accepted))
+        submission = _Submission(header, outbox_messages(messages, header.traceparent), accepted)
+        self._waiting.setdefault(header.owner, deque()).append(submission)
         if self._committing is None:
             # in a context of its own, so that no message gets the trace of another one's submission
             self._committing = asyncio.create_task(self._commit_waiting(), context=Context())
@@ -84,15 +87,20 @@ class GroupCommit:
             self._committing = None
 
     def _take_group(self) -> list[_Submission]:
-        group = [self._waiting.popleft()]
-        room, batch_ids = MAX_BYTES - group[0].size, {group[0].header.batch_id}
+        """Take the next submissions: one of each owner in turn."""
+        group: list[_Submission] = []
+        room, batch_ids = MAX_BYTES, set[UUID]()
         while self._waiting and len(group) < MAX_SUBMISSIONS:
-            following = self._waiting[0]
-            room -= following.size
-            if room < 0 or following.header.batch_id in batch_ids:  # a repetition has to find the first one committed
+            owner, line = next(iter(self._waiting.items()))
+            following = line[0].header.batch_id
+            room -= line[0].size
+            if group and (room < 0 or following in batch_ids):  # a repetition has to find the first one committed
                 break
-            batch_ids.add(following.header.batch_id)
-            group.append(self._waiting.popleft())
+            batch_ids.add(following)
+            group.append(line.popleft())
+            del self._waiting[owner]
+            if line:
+                self._waiting[owner] = line  # behind all others
         return group
 
     async def _commit(self, group: list[_Submission]) -> None:

@@ -9,7 +9,8 @@ from services.worker.execution.item_runner import ItemRunner
 from services.worker.questions.limits import QuestionLimits
 from services.worker.questions.responder import QuestionResponder
 from services.worker.settings import WorkerSettings
-from shared.messaging.consumer import Consumer, Route
+from shared.messaging.consumer import Consumer
+from shared.messaging.message_router import Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
 

@@ -7,7 +7,8 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.work import SummaryRequested
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.summaries.summary_runner import SummaryRunner
-from shared.messaging.consumer import Consumer, Route
+from shared.messaging.consumer import Consumer
+from shared.messaging.message_router import Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
 from shared.runtime.health import Health

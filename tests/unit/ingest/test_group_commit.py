@@ -187,3 +187,18 @@ async def test_a_group_is_limited_by_number_and_by_size(
     server.go.set()
     assert all(await asyncio.gather(*waiting))
     assert server.begun == [ids[:4], ids[4:6], ids[6:7], ids[7:]]
+
+
+async def test_owners_take_turns_in_a_commit(
+    server: Server, commit: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MAX_SUBMISSIONS", 4)
+    first = submit(commit, uuid4())
+    await settle()
+    greedy, modest = [replace(header(uuid4()), owner="greedy") for _ in range(6)], header(uuid4())
+    waiting = [asyncio.create_task(commit.insert(one, [])) for one in (*greedy, modest)]
+    await settle()
+    server.go.set()
+    assert await asyncio.gather(first, *waiting) == [True] * 8
+    ids = [one.batch_id for one in greedy]
+    assert server.begun[1:] == [[ids[0], modest.batch_id, ids[1], ids[2]], ids[3:]]

@@ -11,8 +11,9 @@ from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.queries import QueryFailed, WorkersQuery, WorkersReply
 from shared.messaging import consumer, replies
-from shared.messaging.consumer import Consumer, Route
+from shared.messaging.consumer import Consumer
 from shared.messaging.delivery import Delivery
+from shared.messaging.message_router import Route
 from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.messaging.refusals import InvalidMessageHandler, Refusal, query_failed
 from shared.runtime.errors import HandlerFailed, MessageRejected, PublishFailed

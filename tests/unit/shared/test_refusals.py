@@ -164,3 +164,16 @@ async def test_a_defect_in_the_description_loses_no_message() -> None:
     await refused.refuse(command(reply_to=REPLY), INVALID)
     assert [letter.headers["x-batchyard-reason"] for letter in broker.letters] == [str(INVALID)]
     assert [reply.type for reply in broker.replies] == ["query.failed.v1"]
+
+
+async def test_once_nobody_would_be_told_the_messages_of_a_throttled_sender_are_dropped_at_once() -> None:
+    broker, clock = Broker(), Clock()
+    refused = refusing(broker, clock)
+    sent = 0
+    while not refused.drop_unread("ann", "batch.submit.v1"):
+        sent += 1
+        await refused.refuse(command(), INVALID)
+    assert sent == len(broker.letters) == refusals.MAX_LETTERS
+    assert not refused.drop_unread("bob", "batch.submit.v1")
+    clock.now += refusals.INVALID_PERIOD_S
+    assert not refused.drop_unread("ann", "batch.submit.v1"), "it is read again"

@@ -1,0 +1,203 @@
+"""Consumes a queue that all owners share, so that one who sends much keeps no other waiting.
+
+The messages of a queue come in the order of arrival. Therefore all that come are read at once: each owner has places in
+memory, as `OwnerPlaces` says, and what has no place moves to a second queue, the slow path, where it waits in order. So
+the first queue is always short, and the next owner's message is read soon. While an owner has messages on the slow
+path, further ones follow them there.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, AbstractRobustConnection
+
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
+from batchyard_contracts.topology import Queue
+from shared.messaging.aside_messages import aside_copy, original_delivery
+from shared.messaging.connection import open_channel
+from shared.messaging.delivery import Delivery, acknowledge, give_back, is_stale, to_delivery
+from shared.messaging.message_router import MessageRouter
+from shared.messaging.owner_places import OwnerPlaces
+from shared.messaging.publisher import Publisher
+from shared.messaging.queue_depth import queue_depth
+from shared.observability import metrics
+from shared.runtime.owner_turns import OwnerTurns
+from shared.runtime.transient import retry_transient
+
+PLACES, PLACE_BYTES, RESERVE = 64, 32 * 1024 * 1024, 16
+"""Messages of all owners in memory, their bytes, and further messages of owners who have none there."""
+_MOVING = 128
+"""Messages that may be on their way to the slow path, beyond those that have places: as many move while the broker
+confirms."""
+ASIDE_CONCURRENCY = 32
+"""Messages of the slow path that are handled at a time."""
+_LOOK_S = 0.1
+"""Seconds between two looks whether the slow path is empty, while it is not."""
+_STOP_TIMEOUT_S = 15.0
+_START_PATIENCE_S = 5.0
+log = structlog.get_logger()
+_moved = metrics.counter("batchyard.messages.set_aside", "Messages that moved to the slow path, by queue.")
+Callback = Callable[[AbstractIncomingMessage], Awaitable[None]]
+
+
+class FairConsumer:
+    """Consumer of a queue, and of its slow path `aside`. The turns are those of all work of the process."""
+
+    def __init__(
+        self,
+        connection: AbstractRobustConnection,
+        publisher: Publisher,
+        queue: Queue,
+        aside: Queue,
+        router: MessageRouter,
+        turns: OwnerTurns,
+    ) -> None:
+        self._connection, self._publisher, self._queue, self._aside = connection, publisher, queue, aside
+        self._router, self._turns = router, turns
+        self._places = OwnerPlaces(PLACES, PLACE_BYTES, RESERVE)
+        self._excess: deque[tuple[AbstractIncomingMessage, Delivery]] = deque()
+        self._has_excess = asyncio.Event()
+        self._owners_aside: set[str] = set()
+        """Owners who have messages on the slow path."""
+        self._moving: asyncio.Task[None] | None = None
+        self._handling: set[asyncio.Task[None]] = set()
+        self._handling_aside = 0
+        self._starting: list[asyncio.Task[None]] = []
+        self._channels: list[AbstractRobustChannel] = []
+        self._is_stopping = False
+
+    @property
+    def is_working(self) -> bool:
+        """True if both queues are consumed, and no message is held."""
+        return all(task.done() for task in self._starting) and self._router.is_working
+
+    async def start(self) -> None:
+        """Consume the queues as soon as they are there."""
+        consumed = (
+            (self._queue, PLACES + RESERVE + _MOVING, self._on_message),
+            (self._aside, ASIDE_CONCURRENCY, self._on_aside_message),
+        )
+        for queue, prefetch, callback in consumed:
+            self._starting.append(asyncio.create_task(self._consume(queue.name, prefetch, callback)))
+        await asyncio.wait(self._starting, timeout=_START_PATIENCE_S)
+
+    async def stop(self) -> None:
+        """Finish the messages in hand, and consume no more. What has no place stays in the queue."""
+        self._is_stopping = True
+        self._has_excess.set()
+        for task in self._starting:
+            task.cancel()
+        in_hand = {*self._handling, *([self._moving] if self._moving else [])}
+        if in_hand:
+            _, late = await asyncio.wait(in_hand, timeout=_STOP_TIMEOUT_S)
+            for task in late:  # its message goes back to the queue
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for channel in self._channels:
+            await channel.close()
+
+    async def _consume(self, queue: str, prefetch: int, callback: Callback) -> None:
+        async def attempt() -> None:
+            channel = await open_channel(self._connection)
+            try:
+                await channel.set_qos(prefetch_count=prefetch)
+                await (await channel.declare_queue(queue, passive=True)).consume(callback)
+            except BaseException:
+                await channel.close()
+                raise
+            self._channels.append(channel)
+
+        await retry_transient(attempt, queue)
+
+    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        if self._is_stopping:
+            return
+        if self._router.drop_unread(message):
+            await acknowledge(message)
+            return
+        delivery = self._router.identify(to_delivery(message))
+        owner, size = delivery.envelope.owner or "", len(delivery.body)
+        if owner not in self._owners_aside and self._places.take(owner, size):
+            self._begin(self._handle_in_turn(message, delivery, lambda: self._places.release(owner, size)))
+        elif size <= MAX_MESSAGE_BYTES and self._router.is_readable(delivery):
+            self._move_later(message, delivery, owner)
+        else:  # refused without reading it, which takes less than moving it
+            self._begin(self._handle_now(message, delivery))
+
+    async def _on_aside_message(self, message: AbstractIncomingMessage) -> None:
+        if self._is_stopping:
+            return
+        self._handling_aside += 1
+        delivery = self._router.identify(original_delivery(message))
+        self._begin(self._handle_in_turn(message, delivery, self._end_aside))
+
+    def _end_aside(self) -> None:
+        self._handling_aside -= 1
+
+    def _begin(self, handling: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(handling)
+        self._handling.add(task)
+        task.add_done_callback(self._handling.discard)
+
+    async def _handle_in_turn(
+        self, message: AbstractIncomingMessage, delivery: Delivery, end: Callable[[], None]
+    ) -> None:
+        try:
+            await self._turns.take(delivery.envelope.owner or "")
+            await self._handle_now(message, delivery)
+        finally:
+            end()
+
+    async def _handle_now(self, message: AbstractIncomingMessage, delivery: Delivery) -> None:
+        try:
+            await self._router.handle(delivery)
+        except Exception as error:  # its handler has reported a defect; the broker delivers the message again
+            log.exception("message returned", queue=self._queue.name, error=type(error).__name__)
+            await give_back(message)
+        else:
+            await acknowledge(message)
+
+    def _move_later(self, message: AbstractIncomingMessage, delivery: Delivery, owner: str) -> None:
+        self._owners_aside.add(owner)
+        self._excess.append((message, delivery))
+        self._has_excess.set()
+        if self._moving is None or self._moving.done():
+            self._moving = asyncio.create_task(self._move())
+
+    async def _move(self) -> None:
+        """Move messages to the slow path, until it has been empty for two looks."""
+        looks = 0
+        while self._owners_aside and not self._is_stopping:
+            self._has_excess.clear()
+            if self._excess:
+                looks = 0
+                await self._move_excess()
+            elif looks == 2:
+                self._owners_aside.clear()
+            else:
+                is_empty = not self._handling_aside and not await retry_transient(self._aside_depth, self._aside.name)
+                looks = looks + 1 if is_empty else 0
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._has_excess.wait(), _LOOK_S)
+
+    async def _move_excess(self) -> None:
+        taken = [self._excess.popleft() for _ in range(min(_MOVING, len(self._excess)))]
+        moving = [(message, delivery) for message, delivery in taken if not is_stale(message)]
+        copies = [aside_copy(delivery) for _, delivery in moving]
+        try:
+            await retry_transient(lambda: self._publisher.publish(copies), self._aside.name)
+        except Exception as error:  # a defect: the broker counts how often they come, and keeps them in the end
+            log.exception("messages returned", queue=self._queue.name, error=type(error).__name__)
+            for message, _ in moving:
+                await give_back(message)
+            return
+        _moved.add(len(moving), {"queue": self._queue.name})
+        for message, _ in moving:
+            await acknowledge(message)
+
+    async def _aside_depth(self) -> int:
+        return await queue_depth(self._connection, self._aside.name) or 0
