@@ -64,6 +64,8 @@ class DispatchLoop(BackgroundTask):
         self._page_loader = PageLoader(state, stores)
         self._wanting: list[tuple[BatchQueue, bool]] = []
         """Batches that need more from the table; True: they have nothing else to dispatch."""
+        self._turn = 0
+        """Number of the pass, by which workloads take turns to be first."""
         self._unparked_at = 0.0
         """Time at which all parked partitions were asked for again (monotonic seconds)."""
 
@@ -103,7 +105,7 @@ class DispatchLoop(BackgroundTask):
         unparks_all = now - self._unparked_at >= _IDLE_S  # in case that something else has changed
         if unparks_all:
             self._unparked_at = now
-        for name, queue in self._state.workload_queues.items():
+        for name, queue in self._in_turn():
             if self._undeliverable.is_waiting(name):
                 continue
             queue.window.end_backoffs(now)
@@ -118,6 +120,13 @@ class DispatchLoop(BackgroundTask):
             if admission.next_at is not None:
                 self._next_batch_rate_at = min(self._next_batch_rate_at, admission.next_at)
         return picks
+
+    def _in_turn(self) -> list[tuple[str, WorkloadQueue]]:
+        """Return the queues of the workloads; another one is first in each pass, since the first may fill the pass."""
+        queues = list(self._state.workload_queues.items())
+        self._turn += 1
+        first = self._turn % max(1, len(queues))
+        return queues[first:] + queues[:first]
 
     def _idle_s(self) -> float:
         now = time.monotonic()

@@ -5,7 +5,7 @@ another way are read by that model and rewritten.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
@@ -17,6 +17,8 @@ from batchyard_contracts.v1.flow import Segment as ItemSegment
 from services.dispatcher.domain.item_line import line_of
 from shared.messaging.fast_readers import RawAcceptedItems, RawPage, RawSegment
 
+MAX_SEGMENTS = 1000
+"""Segments that are saved and queued in one step; a page may have as many by itself."""
 _is_line = re.compile(rb'\{"ordinal":(?:0|[1-9][0-9]{0,7}),"payload":').match
 _decoder = msgspec.json.Decoder(RawPage)
 _items_decoder = msgspec.json.Decoder(RawAcceptedItems)
@@ -65,6 +67,20 @@ class Page:
     def of(cls, message: ItemsPage) -> "Page":
         """Return the page of a contract message."""
         return cls(message.batch_id, message.page, [_segment_of(segment) for segment in message.segments])
+
+
+def groups_of_pages(pages: Sequence[Page]) -> Iterator[list[Page]]:
+    """Yield pages in groups of about `MAX_SEGMENTS` segments, in their order."""
+    group: list[Page] = []
+    count = 0
+    for page in pages:
+        if group and count + len(page.segments) > MAX_SEGMENTS:
+            yield group
+            group, count = [], 0
+        group.append(page)
+        count += len(page.segments)
+    if group:
+        yield group
 
 
 def _checked(body: bytes) -> bytes:

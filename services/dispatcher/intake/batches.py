@@ -18,7 +18,7 @@ from batchyard_contracts.v1.flow import (
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.domain.batch import Batch
-from services.dispatcher.domain.page import Page
+from services.dispatcher.domain.page import Page, groups_of_pages
 from services.dispatcher.domain.scheduling.early_pages import EarlyPages
 from services.dispatcher.intake.arrivals import Arrivals
 from services.dispatcher.intake.dedup_claims import DedupClaims
@@ -81,8 +81,14 @@ class BatchIntake:
                 self._batch_stopper.stop_failed(batch.batch_id, error)
 
     async def on_items_pages(self, received: Sequence[DecodedMessage]) -> None:
-        """Save pages. The items of a batch whose header is known are queued, each once, if they fit in memory."""
-        pages = [r.message for r in received if isinstance(r.message, Page)]
+        """Save pages. The items of a batch whose header is known are queued, each once, if they fit in memory.
+
+        Pages of many partitions are saved in several steps, between which other messages are handled.
+        """
+        for pages in groups_of_pages([r.message for r in received if isinstance(r.message, Page)]):
+            await self._save_pages(pages)
+
+    async def _save_pages(self, pages: Sequence[Page]) -> None:
         arrivals = Arrivals(self._state, {page.batch_id for page in pages})
         saved = await self._stores.pages.save_pages(pages)
         batch_ids, claimed = {segment.batch_id for segment in saved}, set[UUID]()

@@ -63,6 +63,23 @@ def state_of(*batch_ids: UUID) -> DispatcherState:
     return state
 
 
+def dispatch_loop(
+    state: DispatcherState, publisher: FakePublisher, failed: list[tuple[UUID, Exception]]
+) -> DispatchLoop:
+    retries = SimpleNamespace(due_retries=_no_rows, next_retry=_nothing)
+    undeliverable = SimpleNamespace(
+        retry_due=_nothing, is_waiting=lambda _: False, next_retry_at=lambda: None, record=_nothing
+    )
+    return DispatchLoop(
+        state,
+        cast("Any", SimpleNamespace(retries=retries)),
+        cast("Any", publisher),
+        cast("Any", undeliverable),
+        cast("Any", SimpleNamespace(stop_failed=lambda *one: failed.append(one))),
+        Pulse("dispatch loop", 60),
+    )
+
+
 def fail_for(batch_id: UUID, state: DispatcherState, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a computation of the limits of one batch fail."""
     limits, works = state.batch_limits[batch_id], getattr(BatchLimits, method)
@@ -79,18 +96,7 @@ def fail_for(batch_id: UUID, state: DispatcherState, method: str, monkeypatch: p
 async def test_a_batch_whose_computation_fails_holds_up_no_other(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     state, publisher = state_of(BAD, GOOD), FakePublisher()
     failed: list[tuple[UUID, Exception]] = []
-    retries = SimpleNamespace(due_retries=_no_rows, next_retry=_nothing)
-    undeliverable = SimpleNamespace(
-        retry_due=_nothing, is_waiting=lambda _: False, next_retry_at=lambda: None, record=_nothing
-    )
-    loop = DispatchLoop(
-        state,
-        cast("Any", SimpleNamespace(retries=retries)),
-        cast("Any", publisher),
-        cast("Any", undeliverable),
-        cast("Any", SimpleNamespace(stop_failed=lambda *one: failed.append(one))),
-        Pulse("dispatch loop", 60),
-    )
+    loop = dispatch_loop(state, publisher, failed)
     fail_for(BAD, state, method, monkeypatch)
     running = asyncio.create_task(loop.run())
     await publisher.all_items_of(GOOD)
@@ -104,3 +110,17 @@ async def test_a_batch_whose_computation_fails_holds_up_no_other(method: str, mo
     assert publisher.items == {GOOD: ITEMS, BAD: ITEMS}, "every item goes out once after its batch was changed"
     running.cancel()
     await asyncio.wait([running])
+
+
+def test_a_workload_that_fills_each_pass_keeps_no_other_waiting() -> None:
+    state = DispatcherState()
+    for name, batch_id, partitions in (("many", BAD, 1000), ("few", GOOD, 1)):
+        state.set_manifest(Manifest(name=name, version="1", item_schema={}, result_schema={}, chunk_max=1))
+        state.workload_queue(name).window.workers = 1000
+        queue = state.add_batch(Batch(batch_id, "a", name, "normal"))
+        for number in range(partitions):
+            queue.partition_queue(str(number)).slices.append(PageSlice(0, number, 1))
+    loop = dispatch_loop(state, FakePublisher(), [])
+    passes = [[pick.batch_id for _, pick in loop._choose()] for _ in range(2)]
+    assert GOOD in passes[0] + passes[1]
+    assert all(BAD in one for one in passes)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import ItemsPage
 from services.dispatcher.domain.item_line import ordinal_of
-from services.dispatcher.domain.page import Page
+from services.dispatcher.domain.page import MAX_SEGMENTS, Page, Segment, groups_of_pages
 from services.ingest.domain.item import ValidatedItem
 from services.ingest.domain.pager import DeduplicatedPage, encode_page
 
@@ -83,3 +83,14 @@ def test_pages_of_ingest_keep_their_lines_unchanged(items: list[tuple[int, str, 
 )
 def test_pages_in_another_format_are_rewritten_as_the_contract_reads_them(body: bytes) -> None:
     agree(body)
+
+
+def test_pages_of_many_partitions_are_saved_in_several_steps() -> None:
+    def page(number: int, partitions: int) -> Page:
+        return Page(UUID(int=1), number, [Segment(str(n), [b"{}"]) for n in range(partitions)])
+
+    pages = [page(0, MAX_SEGMENTS), page(1, 1), page(2, MAX_SEGMENTS - 1), page(3, 2)]
+    assert [[one.page for one in group] for group in groups_of_pages(pages)] == [[0], [1, 2], [3]]
+    assert list(groups_of_pages([])) == []
+    ordinary = [page(number, 1) for number in range(64)]
+    assert list(groups_of_pages(ordinary)) == [ordinary]
