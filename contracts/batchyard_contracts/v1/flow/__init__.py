@@ -1,0 +1,44 @@
+"""Messages between the services, on the exchange `batchyard.flow`."""
+
+from batchyard_contracts.v1.flow.batches import (
+    BatchAccepted,
+    BatchControlled,
+    BatchResend,
+    BatchSealed,
+    BatchStopped,
+    BatchWithdrawn,
+)
+from batchyard_contracts.v1.flow.cache import CacheInvalidated
+from batchyard_contracts.v1.flow.items import ItemsPage, ItemsReopened, ItemsSettled, PageItem, Segment, SettledItem
+from batchyard_contracts.v1.flow.notifications import NotificationRequested, NotifierAnnounced
+from batchyard_contracts.v1.flow.reports import ChunkProcessed, ChunkReturned, DestinationFeedback, ItemOutcome
+from batchyard_contracts.v1.flow.sources import SourceEnded, SourceExpanded
+from batchyard_contracts.v1.flow.summaries import SummaryCompleted
+from batchyard_contracts.v1.flow.workers import WorkerAnnounced, WorkerHeartbeat
+
+__all__ = [
+    "BatchAccepted",
+    "BatchControlled",
+    "BatchResend",
+    "BatchSealed",
+    "BatchStopped",
+    "BatchWithdrawn",
+    "CacheInvalidated",
+    "ChunkProcessed",
+    "ChunkReturned",
+    "DestinationFeedback",
+    "ItemOutcome",
+    "ItemsPage",
+    "ItemsReopened",
+    "ItemsSettled",
+    "NotificationRequested",
+    "NotifierAnnounced",
+    "PageItem",
+    "Segment",
+    "SettledItem",
+    "SourceEnded",
+    "SourceExpanded",
+    "SummaryCompleted",
+    "WorkerAnnounced",
+    "WorkerHeartbeat",
+]
