@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
+from batchyard_contracts.egress import Network, parse_networks
 from services.notifier.delivery.email_body import sender_address
 from services.notifier.delivery.smtp_relay import parse_relay
 from services.notifier.delivery.webhook_signature import check_secret
 from services.notifier.domain.backoff_schedule import DEFAULT_DELAYS_S
-from shared.runtime.egress_guard import Network, parse_networks
 from shared.runtime.settings import Settings
 
 _LEASE_MARGIN_S = 1.0

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from batchyard_contracts.egress import parse_networks
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import NotificationRequested
 from batchyard_contracts.v1.values import NotificationTargets
@@ -32,7 +33,6 @@ from services.notifier.persistence.store import ClaimedDelivery, DeliveryStore
 from services.notifier.settings import NotifierSettings
 from shared.postgres.pool import Pool, open_pool
 from shared.runtime.background import BackgroundTask
-from shared.runtime.egress_guard import parse_networks
 from shared.runtime.health import Pulse
 from tests.support.finished_batches import SECRET, finished, requested
 from tests.support.mailbox import Mailbox

@@ -8,6 +8,7 @@ from batchyard_contracts.message import Value
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_BATCH,
     MAX_SECONDS,
+    Networks,
     PerSecond,
     Rate,
     RetryRule,
@@ -134,6 +135,17 @@ class Refusal(Value):
     """Reason, and the workers' setting that changes it."""
 
 
+class Egress(Value):
+    """Bounds of the addresses that items name: public ones on the ports 80 and 443, and `networks` on any port. Ingest
+    rejects items that can never be run by them."""
+
+    pointer: Pointer
+    """Pointer to the URL in an item."""
+    networks: Networks = []
+    setting: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """The workers' setting that allows networks."""
+
+
 class Manifest(Value):
     """Description of a workload, announced by each worker that runs it."""
 
@@ -198,6 +210,8 @@ class Manifest(Value):
     """Reason why the workload cannot run now, and the workers' setting that changes that; ingest rejects its batches
     with this text. None: it can run."""
     refusals: Annotated[list[Refusal], Field(max_length=10)] = []
+    egress: Egress | None = None
+    """Bounds of the addresses that items name; None: they name none, or there are no bounds."""
 
     def retry_rule(self, code: str) -> RetryRule:
         """Retry rule for an error code."""

@@ -64,6 +64,8 @@ PartitionName = Annotated[str, StringConstraints(max_length=MAX_PARTITION_NAME)]
 """Name of an item's partition, which joins its values of up to 255 characters for each limit."""
 Detail = Annotated[str, StringConstraints(max_length=MAX_DETAIL), BeforeValidator(_shorten)]
 """Text for people. A longer one is shortened and not refused, because it may quote what somebody sent."""
+Networks = Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Field(max_length=1000)]
+"""Networks in CIDR notation."""
 UnitName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z ]{0,31}$")]
 """Name of a unit in the plural: `records`."""
 

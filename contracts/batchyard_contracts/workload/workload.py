@@ -47,7 +47,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
-from batchyard_contracts.v1.manifest import Manifest, Partition, Pointer, Question, Refusal, Unit
+from batchyard_contracts.v1.manifest import Egress, Manifest, Partition, Pointer, Question, Refusal, Unit
 from batchyard_contracts.workload.handlers import (
     AsyncChunkHandler,
     AsyncHandler,
@@ -88,7 +88,8 @@ class Workload(Generic[ItemT, ResultT]):
 
     `lifespan` opens the resources that all runs of a worker share. `unavailable` is called when a worker starts: it
     returns a text that names the missing setting, never its value, and then the workload does not run there; or None.
-    `refusals` is called then too: it returns the items that cannot run with the present settings.
+    `refusals` and `egress` are called then too: they return the items that cannot run with the present settings, and
+    the bounds of the addresses that items name.
     `example` is a valid item. `partition` finds the destination of an item, `dedup` the value by which two items are
     the same, and `unit` what progress counts beside items. Further options are in groups: see `options`.
     """
@@ -110,6 +111,7 @@ class Workload(Generic[ItemT, ResultT]):
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
         unavailable: Callable[[], str | None] = lambda: None,
         refusals: Callable[[], list[Refusal]] = list,
+        egress: Callable[[], Egress | None] = lambda: None,
         chunking: Chunking = Chunking(),
         limits: Limits = Limits(),
         retry: Retry = Retry(),
@@ -122,6 +124,7 @@ class Workload(Generic[ItemT, ResultT]):
         self.lifespan = lifespan
         self._unavailable = unavailable
         self._refusals = refusals
+        self._egress = egress
         self._repeatable = retry.repeatable if callable(retry.repeatable) else None
         self._variant = caching.variant
         self._handler_definition: HandlerDefinition | None = None
@@ -176,6 +179,7 @@ class Workload(Generic[ItemT, ResultT]):
         applied: dict[str, Any] = {
             "unavailable": self._unavailable(),
             "refusals": self._refusals(),
+            "egress": self._egress(),
             "version": version,
             "max_items": self._max_items(),
         }

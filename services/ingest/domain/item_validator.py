@@ -1,14 +1,16 @@
 """Validator of the items of one workload, compiled once from its manifest."""
 
+import ipaddress
 import json
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
+from batchyard_contracts.egress import why_unreachable
 from batchyard_contracts.partition import Partitioner
 from batchyard_contracts.pointer import MISSING, CompiledPointer
-from batchyard_contracts.v1.manifest import Manifest
+from batchyard_contracts.v1.manifest import Egress, Manifest
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
 from services.ingest.domain.json_schema import CompiledSchema
 from services.ingest.domain.json_shape import depth_exceeds, has_nul
@@ -29,6 +31,7 @@ class ItemValidator:
         self._refusals = [
             (CompiledSchema(manifest, "refusal", refusal.item_schema), refusal.reason) for refusal in manifest.refusals
         ]
+        self._bounds = _AddressBounds(manifest.egress) if manifest.egress is not None else None
         self.unit = manifest.unit.name if manifest.unit else None
         self._partitions = Partitioner(manifest)
         self._dedup_pointer = CompiledPointer(manifest.dedup) if manifest.dedup is not None else None
@@ -87,7 +90,7 @@ class ItemValidator:
         for schema, reason in self._refusals:
             if schema.is_valid(payload):
                 return Rejection("item_cannot_run", reason)
-        return None
+        return self._bounds.check(payload) if self._bounds is not None else None
 
     def partition(self, payload: dict[str, Any]) -> str:
         """Return the destination of an item; empty when the workload or the item names none."""
@@ -106,3 +109,20 @@ class ItemValidator:
         except TypeError:  # an integer beyond 64 bits
             canonical = json.dumps(value, sort_keys=True).encode()
         return blake2b(canonical, digest_size=16).digest()
+
+
+class _AddressBounds:
+    """Bounds of the addresses that items name, so that those that can never be called are rejected."""
+
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+        self._pointer = CompiledPointer(egress.pointer)
+        self._networks = [ipaddress.ip_network(network) for network in egress.networks]
+
+    def check(self, payload: Any) -> Rejection | None:
+        """Return why the address of an item can never be called; None when it may be, or when there is none."""
+        url = self._pointer.find(payload)
+        if not isinstance(url, str) or not (reason := why_unreachable(url, self._networks, self._egress.setting)):
+            return None
+        name = self._egress.pointer[1:].replace("/", ".")
+        return Rejection("item_cannot_run", f"`{name}` cannot be called: {reason}", pointer=self._egress.pointer)

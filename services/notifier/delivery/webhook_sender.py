@@ -8,6 +8,7 @@ import orjson
 from aiohttp import ClientSession, ClientTimeout
 from aiohttp.abc import AbstractResolver
 
+from batchyard_contracts.egress import Network
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.workload.rate_limit_headers import pause_s
 from services.notifier.delivery.webhook_signature import WebhookSigner
@@ -18,7 +19,7 @@ from shared.http import session as http
 from shared.http.failure_words import failure_words
 from shared.http.response_head import HEAD_TOO_LARGE
 from shared.observability.telemetry import traceparent
-from shared.runtime.egress_guard import AddressRefused, Network, guarded_connector, read_at_most
+from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
 
 MAX_READ_BYTES = 64 * 1024
 MAX_REPLY_BYTES = 1024

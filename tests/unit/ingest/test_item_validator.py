@@ -34,6 +34,31 @@ def test_an_invalid_schema_is_rejected() -> None:
             validator(item_schema=schema)
 
 
+@pytest.mark.parametrize(
+    ("payload", "refused"),
+    [
+        ({"call": {"url": "http://127.0.0.1/"}}, True),
+        ({"call": {"url": "http://10.1.2.3:8080/"}}, False),
+        ({"call": {"url": "https://example.org/"}}, False),
+        ({"call": {"url": 7}}, False),
+        ({"call": {}}, False),
+    ],
+)
+def test_an_address_that_workers_may_never_call_is_refused(payload: dict[str, Any], refused: bool) -> None:
+    bounded = validator(egress={"pointer": "/call/url", "networks": ["10.0.0.0/8"], "setting": "NETWORKS"})
+    found = bounded.check(payload, json.dumps(payload).encode())
+    assert (found is not None) == refused
+    if found is not None:
+        assert (found.code, found.pointer) == ("item_cannot_run", "/call/url")
+        assert "`call.url`" in found.detail
+        assert "NETWORKS" in found.detail
+
+
+def test_networks_that_are_none_are_rejected() -> None:
+    with pytest.raises(ValueError, match=r"10\.0\.0\.1/8"):
+        validator(egress={"pointer": "/url", "networks": ["10.0.0.1/8"], "setting": "NETWORKS"})
+
+
 def test_an_explanation_is_short_and_has_the_location() -> None:
     found = validator(item_schema={"properties": {"a": {"items": {"maxLength": 1}}}}).check(
         {"a": ["", "x" * 5000]}, b""

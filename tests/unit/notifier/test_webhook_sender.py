@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from batchyard_contracts.egress import Network
 from services.notifier.delivery.webhook_sender import MAX_REPLY_BYTES, NO_SECRET, WebhookSender, open_session
 from services.notifier.delivery.webhook_signature import WebhookSigner
 from services.notifier.domain.attempt import Attempt, AttemptOutcome
 from shared.http.response_head import HEAD_TOO_LARGE
 from shared.observability import telemetry
-from shared.runtime.egress_guard import Network
 from tests.support.certificates import untrusted_server
 from tests.support.finished_batches import SECRET, claimed, finished
 from tests.support.patience import PATIENCE_S

@@ -12,15 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from shared.runtime.egress_guard import (
-    AddressRefused,
-    Network,
-    guarded_connector,
-    is_public,
-    may_connect,
-    parse_networks,
-    read_at_most,
-)
+from batchyard_contracts.egress import Network, is_public, may_connect, parse_networks
+from shared.runtime.egress_guard import AddressRefused, guarded_connector, read_at_most
 from tests.support.raw_server import raw_server
 
 INSIDE = [

@@ -1,12 +1,10 @@
 """Messages to and from the notifier."""
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field, StringConstraints
+from typing import ClassVar
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.values import NotificationTargets, Time
+from batchyard_contracts.v1.values import Networks, NotificationTargets, Time
 
 
 class NotificationRequested(Message):
@@ -26,6 +24,6 @@ class NotifierAnnounced(Message):
     """False: no SMTP server is set, so that no e-mail can be sent."""
     webhooks: bool
     """False: no key for signatures is set, so that no webhook can be sent."""
-    webhook_networks: Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Field(max_length=1000)] = []
-    """Private networks that webhooks may reach, in CIDR notation."""
+    webhook_networks: Networks = []
+    """Private networks that webhooks may reach."""
     started_at: Time

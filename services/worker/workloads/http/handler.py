@@ -7,6 +7,7 @@ from batchyard_contracts.v1.values import RetryRule
 from batchyard_contracts.workload import Context, Limits, Permanent, Retry, Workload, WorkloadError
 from services.worker.workloads.http.caller import Caller, open_caller
 from services.worker.workloads.http.model import MAX_REDIRECTS, MAX_TIMEOUT_S, Call, CallAnswer
+from services.worker.workloads.http.policy import egress, refusals
 from services.worker.workloads.http.secrets import secrets_of
 from services.worker.workloads.http.verdict import judge, pattern_fault
 
@@ -16,6 +17,8 @@ workload = Workload(
     item=Call,
     result=CallAnswer,
     lifespan=open_caller,
+    refusals=refusals,
+    egress=egress,
     title="HTTP calls",
     description="Calls any public address: method, headers, body, a rule for success, a bounded answer.",
     partition=Partition(pointer="/url", by="host"),

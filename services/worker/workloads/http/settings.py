@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
+from batchyard_contracts.egress import Network, parse_networks
 from services.worker.workloads.http.model import HeaderName
-from shared.runtime.egress_guard import Network, parse_networks
 
 
 class Credential(BaseModel):

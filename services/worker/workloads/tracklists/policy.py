@@ -2,8 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
+from pydantic import JsonValue
 from yarl import URL
 
 from batchyard_contracts.v1.manifest import Refusal as ItemRefusal
@@ -54,15 +54,36 @@ class FetchPolicy:
 
 
 def refusals() -> list[ItemRefusal]:
-    """Return the items that cannot run here: addresses that would not be fetched."""
+    """Return the items that cannot run here: addresses that would not be fetched, without a saved page."""
     settings = TracklistsSettings()
-    reason = f"Pages of {LIVE_HOST} are not fetched unless the workers have BATCHYARD_TRACKLISTS_LIVE=true."
-    saved = {"required": ["html"]}
-    if settings.live:
-        return []
-    fetched = {"properties": {"url": {"pattern": f"^{re.escape(LIVE_ORIGIN)}/"}}, "required": ["url"], "not": saved}
-    schema: dict[str, Any] = fetched if settings.origins else {"not": saved}
-    return [ItemRefusal(item_schema=schema, reason=f"{reason} Or send saved pages as `html`.")]
+    off = f"Pages of {LIVE_HOST} are not fetched unless the workers have BATCHYARD_TRACKLISTS_LIVE=true."
+    elsewhere = (
+        f"Pages are fetched from {LIVE_ORIGIN}, if the workers have BATCHYARD_TRACKLISTS_LIVE=true, and from the "
+        "origins in their BATCHYARD_TRACKLISTS_ORIGINS."
+    )
+    live, known = _pattern(LIVE_ORIGIN), _pattern(LIVE_ORIGIN, *settings.other_origins)
+    refused: list[tuple[str, dict[str, JsonValue]]] = [(elsewhere, {"not": {"pattern": known}})]
+    if not settings.live:
+        refused.append((off, {"pattern": live}))
+    return [
+        ItemRefusal(
+            item_schema={"properties": {"url": url}, "required": ["url"], "not": {"required": ["html"]}},
+            reason=f"{reason} Or send saved pages as `html`.",
+        )
+        for reason, url in refused
+    ]
+
+
+def _pattern(*origins: str) -> str:
+    """Return the pattern of the addresses of these origins, however their host and port are written."""
+    return f"^({'|'.join(_origin_pattern(URL(origin)) for origin in origins)})/"
+
+
+def _origin_pattern(origin: URL) -> str:
+    letters = origin.host_subcomponent or ""
+    host = "".join(f"[{each}{each.upper()}]" if each.isalpha() else re.escape(each) for each in letters)
+    port = f"(:{origin.port})?" if origin.is_default_port() else f":{origin.port}"
+    return f"{origin.scheme}://{host}{port}"
 
 
 def _origin(url: URL) -> tuple[str, str, int]:

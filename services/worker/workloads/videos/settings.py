@@ -9,8 +9,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
+from batchyard_contracts.egress import Network, parse_networks
 from services.worker.workloads.videos.model import ProviderName
-from shared.runtime.egress_guard import Network, parse_networks
 
 PREFIX = "BATCHYARD_VIDEOS_"
 REPLICATE_URL = "https://api.replicate.com/v1"
