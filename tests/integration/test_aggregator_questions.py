@@ -3,6 +3,7 @@
 import statistics
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -116,6 +117,42 @@ async def test_a_large_page_has_the_outcomes_of_many_small_ones(clean: Servers) 
         assert (part.items, part.next_after) == (large.items[10:1510], 1509)
         unknown = await around.query(ResultsQuery(owner="eve", batch_id=BATCH, max_items=1500), ResultsPage)
         assert not unknown.found
+
+
+@pytest.mark.parametrize(
+    ("filters", "ordinals", "next_after"),
+    [
+        ({"skip": 5}, [5, 6], 6),
+        ({"skip": 5, "after": 9}, [15, 16], 16),
+        ({"skip": 18}, [18, 19], None),
+        ({"skip": 19}, [19], None),
+        ({"skip": 20}, [], None),
+        ({"skip": 3, "status": "failed"}, [13, 14], 14),
+        ({"skip": 2, "error_code": "bad"}, [15, 17], 17),
+        ({"skip": 9, "max_items": 2}, [9, 10], 10),
+    ],
+)
+async def test_a_page_begins_behind_the_outcomes_that_are_passed_over(
+    clean: Servers, filters: dict[str, Any], ordinals: list[int], next_after: int | None
+) -> None:
+    async with at_work(clean) as around:
+        outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", result=n) for n in range(10)}
+        outcomes |= {n: failure(n, "bad" if n % 2 else "worse") for n in range(10, 20)}
+        await around.send(accepted(20), processed(outcomes))
+        await around.finished()
+        query = ResultsQuery.model_validate({"owner": "ann", "batch_id": BATCH, "limit": 2} | filters)
+        page = await around.query(query, ResultsPage if query.max_items else ResultsReply)
+        assert ([item.ordinal for item in page.items], page.next_after) == (ordinals, next_after)
+
+
+async def test_the_outcomes_of_a_cause_are_passed_over_too(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(20), processed({n: failure(n, "bad" if n % 2 else "worse") for n in range(20)}))
+        await around.finished()
+        failures = await around.query(FailuresQuery(owner="ann", batch_id=BATCH), FailuresReply)
+        cause = next(group.cause for group in failures.groups if group.code == "bad")
+        page = await around.query(ResultsQuery(owner="ann", batch_id=BATCH, cause=cause, skip=8), ResultsReply)
+        assert [item.ordinal for item in page.items] == [17, 19]
 
 
 @pytest.mark.parametrize("filters", [(None, None, None, False), (None, "bad", None, True), (None, None, "c", True)])

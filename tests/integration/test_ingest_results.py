@@ -51,6 +51,8 @@ class FakeAggregator:
     def __init__(self) -> None:
         self.queries: list[ResultsQuery] = []
         self.fail_after: int | None = None
+        self.largest_page = 1_000_000
+        """Number of outcomes after which a page is cut, as if it were too large for a message."""
         self.is_older = False
         """True: it is of a version without large pages."""
 
@@ -67,7 +69,8 @@ class FakeAggregator:
         ]
         limit, reply = query.limit, ResultsReply
         if query.max_items is not None and not self.is_older:
-            limit, reply = query.max_items, ResultsPage
+            limit, reply = min(query.max_items, self.largest_page), ResultsPage
+        fitting = fitting[query.skip :]
         page = fitting[:limit]
         return reply(items=page, next_after=page[-1].ordinal if len(fitting) > len(page) else None)
 
@@ -114,16 +117,26 @@ async def test_results_are_filtered_and_paged(clean: Servers) -> None:
         none, headers = await read(harness, f"{path}/results?status=cancelled")
         assert none == b"[]"
         assert "Link" not in headers
-        seen: list[int] = []
-        following = "/results?limit=450&format=json"
-        while following:
-            body, headers = await read(harness, path + following)
-            seen += [item["ordinal"] for item in json.loads(body)]
-            link = headers.get("Link", "")
-            following = link[1 : link.index(">")].removeprefix(f"/api/v1{path}") if link else ""
-        assert seen == list(range(1202))
         some, _ = await read(harness, f"{path}/results?after=5&limit=700")
         assert [item["ordinal"] for item in json.loads(some)] == list(range(6, 706))
+
+
+@pytest.mark.parametrize(
+    ("limit", "largest_page", "pages"), [(450, 1_000_000, 3), (1100, 1_000_000, 2), (500, 120, 3), (1202, 700, 1)]
+)
+async def test_each_page_names_the_next_one(clean: Servers, limit: int, largest_page: int, pages: int) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, aggregator := FakeAggregator())
+        aggregator.largest_page = largest_page
+        seen: list[list[int]] = []
+        following = f"/results?limit={limit}&format=json"
+        while following:
+            body, headers = await read(harness, path + following)
+            seen.append([item["ordinal"] for item in json.loads(body)])
+            link = headers.get("Link", "")
+            following = link[1 : link.index(">")].removeprefix(f"/api/v1{path}") if link else ""
+        assert [ordinal for page in seen for ordinal in page] == list(range(1202))
+        assert len(seen) == pages
 
 
 async def test_results_as_csv_are_safe_in_a_spreadsheet(clean: Servers) -> None:

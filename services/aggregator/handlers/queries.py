@@ -78,6 +78,11 @@ class QueryHandler:
         key = await self._store.batch_key(query.batch_id, query.owner)
         if key is None:
             return ResultsReply(found=False) if query.max_items is None else ResultsPage(found=False)
+        if query.skip:
+            first = await self._store.skip_results(key, query)
+            if first is None:
+                return ResultsReply() if query.max_items is None else ResultsPage()
+            query = query.model_copy(update={"after": first - 1})
         limit = query.max_items or query.limit
         rows = await self._store.results(key, query, limit, MAX_REPLY_BYTES)
         body = await asyncio.to_thread(_encode, rows) if len(rows) > _MAX_ROWS_HERE else _encode(rows)

@@ -243,6 +243,19 @@ SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, c
     error_code, error_message, error_scope, result, batch IS NULL AS is_beyond
 FROM result_page($1, $2, $3, $4, $5, $6, $7, $8);
 
+-- name: skip_results
+-- The first outcome behind $3 others that the same filters select.
+SELECT ordinal FROM outcomes
+WHERE batch = $1 AND ordinal > $2
+    AND (NOT $7::boolean OR status <> 'succeeded')
+    AND ($4::text IS NULL OR status = $4)
+    AND ($5::text IS NULL OR error_code = $5)
+    AND ($6::text IS NULL OR EXISTS (
+        SELECT FROM failures
+        WHERE failures.batch = outcomes.batch AND failures.ordinal = outcomes.ordinal AND failures.cause = $6
+    ))
+ORDER BY ordinal OFFSET $3 LIMIT 1;
+
 -- name: insert_failures
 -- Inserts each failure once if it is the item's recorded outcome, and counts the causes of the new ones.
 WITH new AS (

@@ -289,9 +289,12 @@ class LedgerStore:
     async def results(self, key: int, query: ResultsQuery, limit: int, max_bytes: int) -> list[asyncpg.Record]:
         """Return the first outcomes of a query, `limit` and `max_bytes` at most but one at least, and the next one,
         whose `is_beyond` is true, if there are more."""
-        only_unsuccessful = bool(query.cause or query.error_code or query.status not in {None, "succeeded"})
-        filters = (query.status, query.error_code, query.cause, only_unsuccessful)
-        return await self._pool.fetch(_SQL["results"], key, query.after, limit, max_bytes, *filters)
+        return await self._pool.fetch(_SQL["results"], key, query.after, limit, max_bytes, *_result_filters(query))
+
+    async def skip_results(self, key: int, query: ResultsQuery) -> int | None:
+        """Return the ordinal of the first outcome behind those that a query passes over; None if there is none."""
+        found = await self._pool.fetchval(_SQL["skip_results"], key, query.after, query.skip, *_result_filters(query))
+        return None if found is None else int(found)
 
     async def selected_ordinals(self, key: int, select: Selection | None, after: int, limit: int) -> list[int]:
         """Return the ordinals of a selection above `after`."""
@@ -305,6 +308,12 @@ class LedgerStore:
     async def failures(self, key: int, limit: int) -> list[asyncpg.Record]:
         """Return failed and expired items by cause."""
         return await self._pool.fetch(_SQL["failures"], key, limit)
+
+
+def _result_filters(query: ResultsQuery) -> tuple[str | None, str | None, str | None, bool]:
+    """Return the filters of a query, and whether an outcome that they select cannot be a success."""
+    only_unsuccessful = bool(query.cause or query.error_code or query.status not in {None, "succeeded"})
+    return query.status, query.error_code, query.cause, only_unsuccessful
 
 
 def _selection_arguments(select: Selection | None) -> tuple[list[str] | list[int] | None, ...]:

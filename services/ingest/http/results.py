@@ -22,7 +22,7 @@ from services.ingest.http import body
 from services.ingest.http.access import Access
 from services.ingest.http.openapi import problem_responses
 from services.ingest.queries.result_page import ResultPage
-from services.ingest.queries.result_reader import ResultSelection, read_results
+from services.ingest.queries.result_reader import ResultSelection, next_after, read_results
 
 _FILES = {"json": body.JSON, "ndjson": body.NDJSON, "csv": f"{body.CSV}; charset=utf-8"}
 _RECORDS = {"records": (records_ndjson, body.NDJSON, "ndjson"), "records-csv": (records_csv, _FILES["csv"], "csv")}
@@ -83,8 +83,8 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         first = await anext(pages)
         chunks, media_type, suffix = _encode(export_format, manifest, header, _chain(first, pages))
         headers = {"Content-Disposition": f'attachment; filename="{batch_id}.{suffix}"'}
-        if limit is not None and len(first.items) == limit and first.next_after is not None:
-            next_url = request.url.include_query_params(after=first.next_after)
+        if (cursor := await next_after(service.aggregator, selection, first)) is not None:
+            next_url = request.url.include_query_params(after=cursor)
             headers["Link"] = f'<{next_url.path}?{next_url.query}>; rel="next"'
         return StreamingResponse(chunks, headers=headers, media_type=media_type)
 

@@ -55,6 +55,15 @@ async def read_results(aggregator: AggregatorClient, selection: ResultSelection)
         await _abandon(asked)
 
 
+async def next_after(aggregator: AggregatorClient, selection: ResultSelection, first: ResultPage) -> int | None:
+    """Return the cursor that continues a selection behind its last outcome, of which `first` is the first page; None
+    if it has no limit, or if there is nothing more."""
+    if selection.limit is None or first.next_after is None or len(first.items) == selection.limit:
+        return None if selection.limit is None else first.next_after
+    last = await _query(aggregator, selection, selection.after, 1, skip=selection.limit - 1)
+    return last.next_after
+
+
 def _limited(size: int, remaining: int | None) -> int:
     return size if remaining is None else min(size, remaining)
 
@@ -64,13 +73,16 @@ def _size_of_next(page: ResultPage) -> int:
     return max(1, min(MAX_RESULTS, len(page.items) * _PAGE_BYTES // max(1, page.size())))
 
 
-async def _query(aggregator: AggregatorClient, selection: ResultSelection, after: int, size: int) -> ResultPage:
+async def _query(
+    aggregator: AggregatorClient, selection: ResultSelection, after: int, size: int, *, skip: int = 0
+) -> ResultPage:
     query = ResultsQuery(
         owner=selection.owner,
         batch_id=selection.batch_id,
         after=after,
         limit=min(size, MAX_PAGE),
         max_items=size,
+        skip=skip,
         status=selection.status,
         error_code=selection.error_code,
         cause=selection.cause,

@@ -7,6 +7,7 @@ from pydantic import Field
 from batchyard_contracts.message import Message, Value
 from batchyard_contracts.v1.queries.paging import MAX_ORDINALS, MAX_PAGE, MAX_RESULTS, Cursor
 from batchyard_contracts.v1.values import (
+    MAX_ITEMS_PER_BATCH,
     BatchId,
     Cause,
     Count,
@@ -37,6 +38,8 @@ class ResultsQuery(Message):
     max_items: Annotated[int, Field(ge=1, le=MAX_RESULTS)] | None = None
     """Largest number of outcomes in a reply of type `results.page.v1`; None: the reply is `results.reply.v1`, with
     `limit` outcomes at most. An older service sends that reply in any case."""
+    skip: Annotated[int, Field(ge=0, lt=MAX_ITEMS_PER_BATCH)] = 0
+    """Number of outcomes that are passed over before the page; an older service passes over none."""
 
 
 class ResultsReply(Message):
