@@ -25,6 +25,7 @@ from services.aggregator.handlers.summaries import SummaryHandler
 from services.aggregator.maintenance.reconciler import Reconciler
 from services.aggregator.maintenance.stuck_detector import StuckDetector
 from services.aggregator.maintenance.summary_requester import SummaryRequester
+from services.aggregator.maintenance.summary_workers import SummaryWorkers
 from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.batch_changes import BatchChangePublisher
 from services.aggregator.publishing.failure_events import FailureEvents
@@ -75,7 +76,6 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         summary_wake = asyncio.Event()
         batch_changes = BatchChangePublisher(outbox, progress, summary_wake.set)
         retry_policy = SummaryRetryPolicy(settings.aggregator_summary_attempts, settings.aggregator_summary_timeout_s)
-        summary_requester = SummaryRequester(store, publisher, batch_changes, _now, retry_policy, settings.topology)
         summary_handler = SummaryHandler(store, batch_changes, _now)
         outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now)
         batch_handler = BatchHandler(store, batch_changes, _now)
@@ -83,6 +83,15 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         reconciler = Reconciler(store, batch_changes, _now, idle_s=settings.aggregator_reconcile_idle_s)
         rpc_client = await RpcClient.open(settings.amqp_url, NAME)
         stack.push_async_callback(rpc_client.close)
+        summary_requester = SummaryRequester(
+            store,
+            publisher,
+            batch_changes,
+            _now,
+            retry_policy,
+            SummaryWorkers(consuming, rpc_client),
+            settings.topology,
+        )
 
         async def depth(queue: str) -> int:
             return await queue_depth(consuming, queue) or 0

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import aio_pika
@@ -10,7 +11,7 @@ import pytest
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
+from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, WorkersQuery, WorkersReply, WorkerState
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from batchyard_contracts.v1.work import SummaryRequested
 from devstack import Servers
@@ -100,6 +101,51 @@ async def test_an_unanswered_summary_request_is_repeated_then_given_up(
         await around.send(made({"n": 1}))
         await around.recorded()
         assert len(around.all(BatchFinished)) == 1, "too late"
+
+
+@asynccontextmanager
+async def live_worker(servers: Servers, workload: str) -> AsyncIterator[None]:
+    """Answer as a dispatcher that knows one worker, of this workload."""
+    state = WorkerState(
+        worker_id="w", workloads=[workload], chunks=[], running=0, stopping=False, seen_at=datetime.now(UTC)
+    )
+    reply = WorkersReply(workers=[state])
+
+    async def answer(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        if message.type == WorkersQuery.type:
+            answered = aio_pika.Message(reply.encode(), type=reply.type, correlation_id=message.correlation_id)
+            await channel.default_exchange.publish(answered, message.reply_to or "")
+
+    async with await aio_pika.connect(servers.amqp_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue(topology.DISPATCHER_QUERIES.name)
+        await queue.consume(answer, no_ack=True)
+        yield
+
+
+async def test_a_workload_that_makes_no_summary_any_more_holds_up_no_batch(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "_RECHECK_S", 0.1)
+    async with at_work(clean) as around, live_worker(clean, "noop"):
+        await about_to_end(around)
+        (end,) = await around.finished()
+        assert (end.result, end.summary) == ("partial", None)
+        assert "none of them makes its summary any more" in (end.summary_error or "")
+
+
+async def test_a_worker_that_starts_a_little_later_still_makes_the_summary(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "_RECHECK_S", 0.1)
+    async with at_work(clean) as around, live_worker(clean, "another"):
+        await about_to_end(around)
+        await around.until_row("SELECT 1 FROM batches WHERE summary_asked = 2")
+        async with asked(clean) as wanted:
+            await next_of(wanted)
+            await around.send(made({"n": 1}))
+            (end,) = await around.finished()
+            assert end.summary == {"n": 1}
 
 
 async def test_a_due_summary_of_a_dead_process_is_requested_by_the_next(clean: Servers) -> None:

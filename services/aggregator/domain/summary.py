@@ -15,6 +15,8 @@ _ITEMS_PER_S = 1000
 _MAX_TIMEOUT_S = 1500.0
 """Longest timeout; below the half hour after which the broker takes an unacknowledged message back."""
 _MARGIN_S = 15.0
+_RECHECK_S = 5.0
+"""Seconds after which a worker that starts, or that has lost its connection, consumes the requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,11 @@ class SummaryRetryPolicy:
         """Return the worker's time for one request."""
         return min(_MAX_TIMEOUT_S, self.base_timeout_s + batch.counters.succeeded / _ITEMS_PER_S)
 
-    def retry_after_s(self, batch: Batch) -> float:
-        """Return the time after which a request is considered lost."""
-        return self.timeout_s(batch) + _MARGIN_S
+    def retry_after_s(self, batch: Batch, *, has_worker: bool = True) -> float:
+        """Return the time after which a request is considered lost. The first one that finds no worker is looked at
+        again soon, since the workload may make no summary any more."""
+        wait_s = self.timeout_s(batch) + _MARGIN_S
+        return wait_s if has_worker or batch.summary_requests else min(wait_s, _RECHECK_S)
 
     def is_exhausted(self, batch: Batch) -> bool:
         """Tell whether all requests have been sent."""
@@ -66,6 +70,14 @@ class SummaryRetryPolicy:
             f"{self.retry_after_s(batch):.0f} s each. Check that workers for {workload} run, and the dead "
             f"letters of work.{workload}.summary."
         )
+
+
+def no_summary_any_more(workload: str) -> Summary:
+    """Return the error that is recorded when workers run the workload, and none of them makes its summary."""
+    return Summary(
+        error=f"Workers run {workload}, and none of them makes its summary any more. Run its items again by a version "
+        "that makes one, if you need it."
+    )
 
 
 def summary_request(batch: Batch, counts: Counts, timeout_s: float) -> SummaryRequested:

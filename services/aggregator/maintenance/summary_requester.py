@@ -13,7 +13,8 @@ import structlog
 from batchyard_contracts import topology
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.events import counts
-from services.aggregator.domain.summary import SummaryRetryPolicy, summary_request
+from services.aggregator.domain.summary import Summary, SummaryRetryPolicy, no_summary_any_more, summary_request
+from services.aggregator.maintenance.summary_workers import SummaryWorkers
 from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from shared.messaging.publisher import Publisher, outgoing
@@ -36,6 +37,7 @@ class SummaryRequester:
         batch_changes: BatchChangePublisher,
         clock: Callable[[], datetime],
         retry_policy: SummaryRetryPolicy,
+        workers: SummaryWorkers,
         mode: TopologyMode = "declare",
     ) -> None:
         self._mode = mode
@@ -44,6 +46,7 @@ class SummaryRequester:
         self._batch_changes = batch_changes
         self._clock = clock
         self._retry_policy = retry_policy
+        self._workers = workers
 
     async def request_next(self) -> float | None:
         """Request one summary that is due and return 0; return None if there is none."""
@@ -57,13 +60,15 @@ class SummaryRequester:
 
     async def _request(self, transaction: LedgerTransaction, before: Batch) -> tuple[Batch, list[OutboxMessage]]:
         at = self._clock()
-        if self._retry_policy.is_exhausted(before):
-            after, summary = before.finish_summarized(before.round, at), self._retry_policy.missing_summary(before)
+        if (summary := await self._missing_summary(before)) is not None:
+            after = before.finish_summarized(before.round, at)
             log.warning("summary given up", batch_id=str(before.batch_id), round=before.round, reason=summary.error)
             await transaction.save([after])
             await transaction.save_summary(after, summary)
             return after, await transaction.add_to_outbox(finished_messages([after], {after.batch_id: summary}))
-        after = before.record_summary_request(at + timedelta(seconds=self._retry_policy.retry_after_s(before)))
+        has_worker = before.header is None or await self._workers.has_consumer(before.header.workload)
+        retry_after_s = self._retry_policy.retry_after_s(before, has_worker=has_worker)
+        after = before.record_summary_request(at + timedelta(seconds=retry_after_s))
         request = summary_request(after, counts(after), self._retry_policy.timeout_s(after))
         message = outgoing(topology.WORK, request, traceparent=after.header.traceparent if after.header else None)
         try:
@@ -75,3 +80,11 @@ class SummaryRequester:
             await self._publisher.publish([message])
         await transaction.save([after])
         return after, []
+
+    async def _missing_summary(self, batch: Batch) -> Summary | None:
+        """Return why a batch gets no summary; None if it may still get one."""
+        if self._retry_policy.is_exhausted(batch):
+            return self._retry_policy.missing_summary(batch)
+        if batch.summary_requests and batch.header and await self._workers.are_without_summary(batch.header.workload):
+            return no_summary_any_more(batch.header.workload)
+        return None
