@@ -50,14 +50,14 @@ async def _wait_for(connection: AbstractRobustConnection, queues: Iterable[topol
     loop = asyncio.get_running_loop()
     for queue in queues:
         reminded_at = -_REMIND_AFTER_S
-        while not await _exists(connection, queue.name):
+        while not await _has_queue(connection, queue.name):
             if loop.time() >= reminded_at + _REMIND_AFTER_S:
                 log.warning("waiting for a queue", queue=queue.name, advice="run `batchyard topology apply`")
                 reminded_at = loop.time()
             await asyncio.sleep(_LOOK_INTERVAL_S)  # RabbitMQ does not tell when a queue is declared
 
 
-async def _exists(connection: AbstractRobustConnection, queue: str) -> bool:
+async def _has_queue(connection: AbstractRobustConnection, queue: str) -> bool:
     async with await open_channel(connection) as channel:
         try:
             await channel.declare_queue(queue, passive=True, robust=False)

@@ -13,7 +13,7 @@ from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import Egress, Manifest
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
 from services.ingest.domain.json_schema import CompiledSchema
-from services.ingest.domain.json_shape import depth_exceeds, has_nul
+from services.ingest.domain.json_shape import has_nul, is_deeper_than
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
 from services.ingest.domain.rejection import Rejection
 
@@ -73,7 +73,7 @@ class ItemValidator:
             )
         if not isinstance(payload, dict):
             return Rejection("invalid_item", "The payload of an item has to be a JSON object.")
-        if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and depth_exceeds(payload, MAX_DEPTH):
+        if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and is_deeper_than(payload, MAX_DEPTH):
             return Rejection("item_too_deep", f"The item is nested deeper than {MAX_DEPTH} levels. Flatten it.")
         if b"\\u0000" in raw and has_nul(payload):
             return Rejection(

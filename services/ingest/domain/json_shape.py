@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 
-def depth_exceeds(value: Any, limit: int) -> bool:
+def is_deeper_than(value: Any, limit: int) -> bool:
     """Tell whether arrays and objects are nested deeper than `limit`. Does not recurse."""
     level = [value]
     for _ in range(limit):

@@ -7,7 +7,7 @@ import msgspec
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.queries import WorkloadQuery
 from services.ingest.domain.json_schema import CompiledSchema
-from services.ingest.domain.json_shape import depth_exceeds
+from services.ingest.domain.json_shape import is_deeper_than
 from services.ingest.domain.limits import MAX_DEPTH
 from services.ingest.domain.rejection import Rejection
 
@@ -42,7 +42,7 @@ class QuestionValidator:
 def _fault(schema: CompiledSchema, request: Any) -> Rejection | None:
     if not isinstance(request, dict):
         return Rejection("invalid_question", "The request of a question has to be a JSON object.", pointer="")
-    if depth_exceeds(request, MAX_DEPTH):
+    if is_deeper_than(request, MAX_DEPTH):
         return Rejection("invalid_question", f"The request is nested deeper than {MAX_DEPTH} levels. Flatten it.")
     if schema.is_valid(request):
         return None

@@ -43,7 +43,7 @@ class EventSubscriber:
         self._caught_up = False
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         """True while events are received."""
         lost = (
             self._connection is None or self._channel is None or self._connection.is_closed or self._channel.is_closed
@@ -53,7 +53,7 @@ class EventSubscriber:
     async def update(self) -> None:
         """Subscribe if that is not done, catch up after it, and save what events have told since the last call."""
         try:
-            if not self.connected:
+            if not self.is_connected:
                 await self._disconnect()
                 await self._subscribe()
             self._caught_up = self._caught_up or await self._catch_up()

@@ -31,7 +31,7 @@ class CancellationList:
         """Let all batches run again."""
         self._cancelled.clear()
 
-    def includes(self, chunk: ChunkReady) -> bool:
+    def has_cancelled(self, chunk: ChunkReady) -> bool:
         """Return True when a chunk's round of its batch was cancelled."""
         found = self._cancelled.get(chunk.batch_id)
         return found is not None and (found[1] is None or chunk.round <= found[1])

@@ -172,7 +172,7 @@ class ChunkConsumer(BackgroundTask):
         run."""
         self._cancellations.add(batch_id, round_, time.monotonic())
         for run in self._running.values():
-            if run.chunk.batch_id == batch_id and self._cancellations.includes(run.chunk):
+            if run.chunk.batch_id == batch_id and self._cancellations.has_cancelled(run.chunk):
                 run.stop(cancelled=True)
 
     def clear_cancellation(self, batch_id: UUID | None = None) -> None:
@@ -267,7 +267,7 @@ class ChunkConsumer(BackgroundTask):
         self._deliveries.track(key)
         if paused:
             run.pause()
-        if self._cancellations.includes(chunk):
+        if self._cancellations.has_cancelled(chunk):
             run.stop(cancelled=True)
         self.runner.unfinished += len(chunk.items)
         self._running[key] = run

@@ -74,7 +74,7 @@ class QuarantineConsumer(BackgroundTask):
         """Cancel a batch: running items are interrupted, later chunks do not start. With a round, later rounds still
         run."""
         self._cancellations.add(batch_id, round_, time.monotonic())
-        if self._running is not None and self._cancellations.includes(self._running.chunk):
+        if self._running is not None and self._cancellations.has_cancelled(self._running.chunk):
             self._running.stop(cancelled=True)
 
     def clear_cancellation(self, batch_id: UUID | None = None) -> None:
@@ -161,7 +161,7 @@ class QuarantineConsumer(BackgroundTask):
         await self._deliveries.add_delivery(key, delivery)
         self._running = IsolatedChunk(self._runner, chunk, trace, self._pool, self._report_interval_s)
         try:
-            if self._cancellations.includes(chunk):
+            if self._cancellations.has_cancelled(chunk):
                 self._running.stop(cancelled=True)
             if not await self._running.run(self._beat):
                 await self._returner.publish_return(chunk, "stopping")

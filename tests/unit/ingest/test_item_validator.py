@@ -11,7 +11,7 @@ from batchyard_contracts.v1.manifest import Manifest, Partition
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, NewItem
 from services.ingest.domain.item import ValidatedItem, validate_item, validate_items, validate_source
 from services.ingest.domain.item_validator import ItemValidator
-from services.ingest.domain.json_shape import depth_exceeds
+from services.ingest.domain.json_shape import is_deeper_than
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
 from services.ingest.domain.rejection import Rejection
 
@@ -86,7 +86,7 @@ def test_the_depth_of_nesting_is_found(levels: int, in_list: bool) -> None:
     value: Any = 1
     for _ in range(levels):
         value = [value] if in_list else {"a": value}
-    assert depth_exceeds(value, MAX_DEPTH) == (levels > MAX_DEPTH)
+    assert is_deeper_than(value, MAX_DEPTH) == (levels > MAX_DEPTH)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def _leg(item: DistanceItem, decimals: int) -> Leg:
 
 def _result(item: DistanceItem, way: Route, provider: str) -> DistanceResult:
     return DistanceResult(  # three times as fast as model_construct, which runs in Python
-        status="ok" if way.exists else "unreachable",
+        status="ok" if way.is_reachable else "unreachable",
         metres=way.metres,
         seconds=way.seconds,
         provider=provider,

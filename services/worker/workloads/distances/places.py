@@ -35,7 +35,7 @@ class Route:
     seconds: int | None = None
 
     @property
-    def exists(self) -> bool:
+    def is_reachable(self) -> bool:
         """Tell whether the destination can be reached."""
         return self.metres is not None
 

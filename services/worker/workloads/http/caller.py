@@ -69,7 +69,7 @@ class Caller:
         self, call: Call, url: URL, headers: Mapping[str, str], data: bytes | None
     ) -> tuple[HttpResponse, URL | None]:
         on_way = SimpleNamespace(sent=False)
-        session = self.pooled if call.may_repeat else self.fresh
+        session = self.pooled if call.is_repeatable else self.fresh
         try:
             async with session.request(
                 call.method,
@@ -137,13 +137,13 @@ def _watch() -> aiohttp.TraceConfig:
 
 
 def _lost(call: Call, sent: bool, code: str, said: str) -> WorkloadError:
-    if sent and not call.may_repeat:
+    if sent and not call.is_repeatable:
         return Ambiguous(f"{said} The call may have had its effect, and is not repeated by itself.")
     return Transient(code, said)
 
 
 def _unreadable(call: Call) -> WorkloadError:
-    if call.may_repeat:
+    if call.is_repeatable:
         return Permanent("headers_too_large", HEAD_TOO_LARGE)
     return Ambiguous(f"{HEAD_TOO_LARGE} The call may have had its effect, and is not repeated by itself.")
 

@@ -23,7 +23,9 @@ workload = Workload(
     description="Calls any public address: method, headers, body, a rule for success, a bounded answer.",
     partition=Partition(pointer="/url", by="host"),
     limits=Limits(concurrency=100, item_timeout_s=(MAX_REDIRECTS + 1) * MAX_TIMEOUT_S + 5, partition_concurrency=20),
-    retry=Retry({"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)}, repeatable=lambda call, _: call.may_repeat),
+    retry=Retry(
+        {"default": RetryRule(attempts=4, base_s=1.0, cap_s=60.0)}, repeatable=lambda call, _: call.is_repeatable
+    ),
     example={"url": "https://example.com/", "success": {"statuses": [200]}, "keep_bytes": 1000},
 )
 

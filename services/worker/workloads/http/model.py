@@ -112,7 +112,7 @@ class Call(BaseModel):
         return "json_body" in self.model_fields_set
 
     @property
-    def may_repeat(self) -> bool:
+    def is_repeatable(self) -> bool:
         """Tell whether the call may be repeated if its effect is unknown."""
         if self.repeatable is not None:
             return self.repeatable

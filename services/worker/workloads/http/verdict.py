@@ -48,7 +48,7 @@ def judge(call: Call, reply: HttpResponse, secrets: tuple[str, ...], now: dateti
         if 300 <= reply.status < 400:
             advice = "Redirects are not followed unless `redirects` allows them."
             return Permanent(f"http_{reply.status}", f"{said} {advice}")
-        return error_of(reply.status, reply.headers, said, now, repeatable=call.may_repeat, access_scope="item")
+        return error_of(reply.status, reply.headers, said, now, repeatable=call.is_repeatable, access_scope="item")
     if call.success.has_body_condition and (broken := _broken_rule(call.success, reply)):
         code, why = broken
         return Permanent(code, f"{why}{_excerpt(reply, secrets)}")

@@ -123,7 +123,7 @@ def _senseless(said: ChatPrediction, project: Project, status_date: dt.date) -> 
     known_dates, known_costs = [d for d in dates if d], [c for c in costs if c is not None]
     if known_dates != sorted(known_dates) or known_costs != sorted(known_costs):
         return "A value of the answer is outside its own range."
-    if not project.complete and known_dates and known_dates[0] < status_date:
+    if not project.is_complete and known_dates and known_dates[0] < status_date:
         return "The answer ends the work in the past."
     if known_costs and known_costs[0] < project.actual_cost[-1] * (1 - 1e-6):
         return "The answer costs less than what was spent."

@@ -25,7 +25,7 @@ def indices_of(project: Project) -> Indices:
         undefined[name] = why
         return None
 
-    done = project.complete
+    done = project.is_complete
     over = "The work is complete." if done else "The budget is spent."
     late = "The work is complete." if done else "The planned end has passed."
     cpi = ratio("cpi", ev, ac, "Nothing was spent yet.")

@@ -45,7 +45,7 @@ def estimate(project: Project) -> Prediction:
 
 
 def _completion(project: Project, indices: Indices) -> DatePrediction:
-    if project.complete:
+    if project.is_complete:
         return _completed(project)
     found = durations(project, indices)
     if "spi_time" not in found:
@@ -79,7 +79,7 @@ def _completion(project: Project, indices: Indices) -> DatePrediction:
 
 def _completed(project: Project) -> DatePrediction:
     """Return the end of the first period in which everything was earned; with a single value, the present."""
-    first = next(n for n, earned in enumerate(project.earned_value, start=1) if project.completes(earned))
+    first = next(n for n, earned in enumerate(project.earned_value, start=1) if project.is_complete_at(earned))
     periods = project.periods_elapsed if first == len(project.earned_value) else float(first)
     day = date_after(project.start, periods, project.period)
     return DatePrediction(
@@ -90,7 +90,7 @@ def _completed(project: Project) -> DatePrediction:
 
 def _cost(project: Project, indices: Indices) -> CostPrediction:
     spent = project.actual_cost[-1]
-    if project.complete:
+    if project.is_complete:
         return CostPrediction(
             value=spent, lowest=spent, highest=spent, range_level=None, confidence="high", method="complete",
             by_method={"complete": spent}, notes=[_DONE],

@@ -51,11 +51,11 @@ class Project(BaseModel):
         return float(len(self.earned_value)) if self.elapsed is None else self.elapsed
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Tell whether the whole budget is earned."""
-        return self.completes(self.earned_value[-1])
+        return self.is_complete_at(self.earned_value[-1])
 
-    def completes(self, earned: float) -> bool:
+    def is_complete_at(self, earned: float) -> bool:
         """Tell whether an earned value reaches the budget."""
         return earned >= self.budget * (1 - 1e-9)
 

@@ -12,7 +12,7 @@ METHOD = "to-complete indices and slip against thresholds"
 
 def risk_of(project: Project, indices: Indices) -> RiskPrediction:
     """Return the level of the risk and all reasons for it."""
-    if project.complete:
+    if project.is_complete:
         return RiskPrediction(level="low", confidence="high", method=METHOD, reasons=["The work is complete."])
     high, medium = _needed(indices)
     planned = len(project.planned_value)

@@ -8,7 +8,7 @@ from batchyard_contracts.workload import Permanent, RateLimited, Transient, Work
 from batchyard_contracts.workload.rate_limit_headers import RemainingCalls
 from services.worker.workloads.tracklists.gates import BLOCKED, CAPTCHA, NOT_FOUND, Refusal, find_gate
 from services.worker.workloads.tracklists.model import Tracklist
-from services.worker.workloads.tracklists.nesting import too_deep
+from services.worker.workloads.tracklists.nesting import is_too_deep
 from services.worker.workloads.tracklists.page import parse
 
 GATE_STATUSES = {401: CAPTCHA, 403: BLOCKED}
@@ -70,4 +70,4 @@ def _judge_status(answer: PageAnswer) -> WorkloadError:
 
 
 def _gate(html: str) -> Refusal | None:
-    return None if too_deep(html) else find_gate(LexborHTMLParser(html), html)
+    return None if is_too_deep(html) else find_gate(LexborHTMLParser(html), html)

@@ -14,7 +14,7 @@ _CLOSES_ITSELF = frozenset(["p", "li", "dt", "dd", "option", "tr", "td", "th", "
 _FORMATTING = frozenset(["b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"])
 
 
-def too_deep(html: str) -> bool:
+def is_too_deep(html: str) -> bool:
     """Tell whether more elements are open at once than in any page of a person or a template."""
     depth = formatting = 0
     for match in _TAG.finditer(html):

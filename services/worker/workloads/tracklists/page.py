@@ -10,7 +10,7 @@ from services.worker.workloads.tracklists.cue_times import cue_map, settle
 from services.worker.workloads.tracklists.facts import recording_date, set_media, side_facts
 from services.worker.workloads.tracklists.gates import UNTRUSTED, Refusal, classify, is_decoy
 from services.worker.workloads.tracklists.model import Track, Tracklist
-from services.worker.workloads.tracklists.nesting import too_deep
+from services.worker.workloads.tracklists.nesting import is_too_deep
 from services.worker.workloads.tracklists.rows import Row, clean, read_row
 
 MAX_ROWS = 1000
@@ -23,7 +23,7 @@ def parse(html: str, url: str = "") -> Tracklist | Refusal:
 
     A page of which some rows cannot be read is refused as a whole (`parse_failed`): half of it would pass for all.
     """
-    if too_deep(html):
+    if is_too_deep(html):
         return Refusal(
             "page_too_complex", "The page nests its elements deeper than any tracklist does; it was not read."
         )
