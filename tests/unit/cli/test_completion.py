@@ -1,9 +1,24 @@
 """Batch ids, workloads and formats are completed in bash, zsh and fish."""
 
+import asyncio
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.unit.cli.conftest import BATCH, FakeCluster, Run, state
 
+_PROGRAM = """#!/bin/sh
+if [ -n "$_BATCHYARD_COMPLETE" ]; then exec {python} -m services.cli "$@"; fi
+for word; do :; done
+echo "<$word>"
+"""
+"""The command, which prints its last word where it would run."""
 MANIFEST = {"name": "tracklists", "title": "Tracklists", "exports": {"cue": {}}}
 
 
@@ -48,3 +63,48 @@ async def test_nothing_is_offered_and_nothing_said_without_a_server(
     monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "batchyard submit ")
     ended = await run()
     assert (ended.out.strip(), ended.err) == ("_files", "")  # as zsh completes what it knows nothing of
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+async def test_a_tab_completes_the_word_in_a_real_bash(cluster: FakeCluster, tmp_path: Path) -> None:
+    cluster.answer("GET /batches", {"batches": [state(name="night")]})
+    cluster.answer("GET /workloads", {"workloads": [MANIFEST]})
+    program = tmp_path / "bin" / "batchyard"
+    program.parent.mkdir()
+    program.write_text(_PROGRAM.format(python=sys.executable))
+    program.chmod(0o755)
+    environment = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": str(tmp_path), "BATCHYARD_URL": cluster.url}
+    typed = [f"batchyard show {BATCH[:6]}\t", "batchyard submit trac\t", "batchyard results last --format rec\t"]
+    shown = await asyncio.to_thread(_bash, typed, environment)
+    assert shown == [BATCH, "tracklists", "records"], "the last one has two continuations"
+
+
+def _bash(typed: list[str], environment: dict[str, str]) -> list[str]:
+    """Type command lines into an interactive bash with the completion of the command, and return the last word of each,
+    as the completion has left it."""
+    leader, follower = pty.openpty()
+    lines = ['eval "$(_BATCHYARD_COMPLETE=source_bash batchyard)"', *typed, "exit"]
+    with subprocess.Popen(
+        ["bash", "--noprofile", "--norc", "-i"],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env={**environment, "TERM": "dumb", "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=Path(__file__).parents[3],
+        start_new_session=True,
+    ) as shell:
+        os.close(follower)
+        os.write(leader, "".join(f"{line}\n" for line in lines).encode())
+        output = b""
+        while part := _read(leader):
+            output += part
+        shell.wait()
+    os.close(leader)
+    return re.findall(r"^<(\S+)>\r?$", output.decode(), re.MULTILINE)
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # the other side is closed
+        return b""
