@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import orjson
+import msgspec
 
 from devstack import Program, ProgramFailed, Servers, Stack, StackError, Supervisor, free_ports
 from devstack.ports import is_free
@@ -146,7 +146,7 @@ async def _wait_for_workloads(address: Address) -> None:
     try:
         async with asyncio.timeout(_READY_WITHIN), open_client(address) as client:
             while True:
-                if orjson.loads(await client.get("/workloads"))["workloads"]:
+                if msgspec.json.decode(await client.get("/workloads"))["workloads"]:
                     return
                 await asyncio.sleep(0.05)  # HTTP has no way to be told
     except TimeoutError as error:

@@ -10,7 +10,6 @@ from services.cli.client.api import Api, Query
 from services.cli.client.documents import Batch, Batches, Deliveries, Failures
 from services.cli.errors import NotFound, NotReachable
 from services.cli.rendering.output import say, show, terminal_width, write_json
-from services.cli.rendering.tables import batch_block, batches_table, failures_table
 
 
 def list_batches(ctx: typer.Context, query: Query, *, json: bool) -> None:
@@ -21,6 +20,8 @@ def list_batches(ctx: typer.Context, query: Query, *, json: bool) -> None:
         return
     found = msgspec.json.decode(body, type=Batches).batches
     if found:
+        from services.cli.rendering.tables import batches_table  # noqa: PLC0415  # JSON does without a library that draws
+
         show(batches_table(found, datetime.now(UTC), terminal_width()))
     else:
         say("No batch fits. Submit one: `batchyard submit --help`.")
@@ -35,6 +36,8 @@ def show_batch(ctx: typer.Context, batch: str, *, json: bool) -> None:
     if json:
         write_json(msgspec.json.decode(body) | {"deliveries": deliveries.deliveries if deliveries else None})
     else:
+        from services.cli.rendering.tables import batch_block  # noqa: PLC0415  # as above
+
         show(batch_block(found, deliveries))
 
 
@@ -58,4 +61,6 @@ def show_failures(ctx: typer.Context, batch: str, *, json: bool) -> None:
     if json:
         write_json(body)
     else:
+        from services.cli.rendering.tables import failures_table  # noqa: PLC0415  # as above
+
         show(*failures_table(batch_id, msgspec.json.decode(body, type=Failures).groups))

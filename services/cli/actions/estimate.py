@@ -1,6 +1,6 @@
 """Action of `batchyard submit --estimate`: waits for the result of the source, and prints it."""
 
-import orjson
+import msgspec
 import typer
 
 from batchyard_contracts.v1.values import ItemResult
@@ -15,7 +15,7 @@ async def show_estimate(client: HttpClient, batch_id: str, title: str, *, json: 
     async for snapshot in follow(client, batch_id):
         if snapshot.result is not None:
             break
-    (first,) = orjson.loads(await client.get(f"/batches/{batch_id}/results", {"limit": 1}))
+    (first,) = msgspec.json.decode(await client.get(f"/batches/{batch_id}/results", {"limit": 1}))
     answer = ItemResult.model_validate(first)
     if answer.status != "succeeded":
         why = answer.error.message or answer.error.code if answer.error else answer.status
@@ -28,5 +28,5 @@ async def show_estimate(client: HttpClient, batch_id: str, title: str, *, json: 
     found = answer.result if isinstance(answer.result, dict) else {"result": answer.result}
     width = max(map(len, found), default=0)
     for name, value in found.items():
-        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         say(f"{name.replace('_', ' '):<{width}}  {text}")

@@ -5,7 +5,7 @@ from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
+import msgspec
 import typer
 
 from services.cli.actions.session import address_of
@@ -34,8 +34,8 @@ def show_status(ctx: typer.Context, *, json: bool) -> None:
         found["servers"] = {name: _shown(local, variable) for name, variable in _SERVERS.items()}
     api, failure = Api(address), None
     try:
-        found["workloads"] = [each["name"] for each in orjson.loads(api.get("/workloads"))["workloads"]]
-        found["workers"] = len(orjson.loads(api.get("/workers"))["workers"])
+        found["workloads"] = [each["name"] for each in msgspec.json.decode(api.get("/workloads"))["workloads"]]
+        found["workers"] = len(msgspec.json.decode(api.get("/workers"))["workers"])
     except CliError as error:
         failure = error
     found["working"] = failure is None and found["workers"] > 0

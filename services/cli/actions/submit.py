@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
-import orjson
+import msgspec
 import typer
 
 from batchyard_contracts.v1.commands import CommandAccepted
@@ -86,7 +86,7 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
             await show_estimate(client, batch_id, accepted.workload, json=json)
             return
         if json:
-            write_json({"type": accepted.type, **orjson.loads(accepted.encode())})
+            write_json({"type": accepted.type, **msgspec.json.decode(accepted.encode())})
         else:
             effect = (
                 "accepted before, nothing was done twice"

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
+import msgspec
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import ChannelAccessRefused
 from pydantic import TypeAdapter, ValidationError
@@ -36,7 +36,7 @@ def print_definitions(vhost: str, owners: Sequence[str], passwords: Path | None)
             f"The users are {', '.join(sorted(users))}. Name further owners by --owner.",
         )
     found = definitions(vhost, owners=owners, passwords=known)
-    sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
     if without := sorted(users - known.keys()):
         sys.stderr.write(f"Without a password, so that they cannot log in by one: {', '.join(without)}.\n")
 

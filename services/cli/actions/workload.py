@@ -7,7 +7,7 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-import orjson
+import msgspec
 import typer
 from pydantic import TypeAdapter, ValidationError
 
@@ -42,7 +42,8 @@ def run_worker(file: Path) -> None:
     """Run a worker for the workloads of a file until it is interrupted, and exit with its code."""
     if not file.is_file():
         raise BadInput(f"There is no file {file}.")
-    more = {"BATCHYARD_WORKER_FILES": orjson.dumps([str(file.resolve())]).decode(), "BATCHYARD_LOG_FORMAT": "console"}
+    files = msgspec.json.encode([str(file.resolve())]).decode()
+    more = {"BATCHYARD_WORKER_FILES": files, "BATCHYARD_LOG_FORMAT": "console"}
     try:
         code = asyncio.run(run_interruptible(_in_local_cluster(os.environ | more)))
     except StackError as error:

@@ -7,7 +7,6 @@ from typing import Any
 
 import aiohttp
 import msgspec
-import orjson
 
 from services.cli.client.documents import Batch, Counts, ProgressFrame, WaitReason
 from services.cli.client.http_client import HttpClient
@@ -83,7 +82,7 @@ async def _frames(client: HttpClient, batch_id: str) -> AsyncIterator[Snapshot]:
 def _of_frame(text: str) -> Snapshot:
     now = msgspec.json.decode(text, type=ProgressFrame)
     return Snapshot(
-        now.status, now.counts, now.result, now.items_per_s, now.eta_s, orjson.loads(text), now.stop_reason,
+        now.status, now.counts, now.result, now.items_per_s, now.eta_s, msgspec.json.decode(text), now.stop_reason,
         now.progress, now.summary, now.summary_error,
     )  # fmt: skip
 
@@ -91,6 +90,6 @@ def _of_frame(text: str) -> Snapshot:
 def _of_state(body: bytes) -> Snapshot:
     now = msgspec.json.decode(body, type=Batch)
     return Snapshot(
-        now.status, now.counts, now.result, now.items_per_s, now.eta_s, orjson.loads(body), now.stop_reason,
+        now.status, now.counts, now.result, now.items_per_s, now.eta_s, msgspec.json.decode(body), now.stop_reason,
         None, now.summary, now.summary_error, now.waiting,
     )  # fmt: skip

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
+import msgspec
 
 from batchyard_contracts.api_keys import is_api_key, new_api_key
 from services.cli.client.address import Address
@@ -37,8 +37,8 @@ async def owner_key(home: Path, operator: Address, echo: Callable[[str], None]) 
         return key
     document = {"name": "local cluster", "owner": _OWNER, "scopes": _SCOPES}
     async with open_client(operator) as client:
-        created = await client.post("/keys", orjson.dumps(document), {"Content-Type": "application/json"}, ())
-    key = str(orjson.loads(created)["key"])
+        created = await client.post("/keys", msgspec.json.encode(document), {"Content-Type": "application/json"}, ())
+    key = str(msgspec.json.decode(created)["key"])
     write_secret(file, key)
     echo(f"API key of the owner {_OWNER}: {file}; the commands find both keys")
     return key

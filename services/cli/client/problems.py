@@ -3,7 +3,7 @@
 import re
 from typing import Any, Protocol
 
-import orjson
+import msgspec
 
 from services.cli.client.address import Address
 from services.cli.client.wrong_rows import wrong_rows_text
@@ -117,7 +117,7 @@ def _token_advice(address: Address) -> str:
 
 def _problem(body: bytes) -> dict[str, Any]:
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
     return document if isinstance(document, dict) else {}

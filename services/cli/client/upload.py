@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import IO, Any
 from uuid import uuid4
 
-import orjson
+import msgspec
 
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.commands import CommandAccepted
@@ -55,7 +55,7 @@ class Submission:
 
     async def source(self, source: bytes, *, estimate: bool) -> CommandAccepted:
         """Submit a source, from which a worker finds the items, as JSON."""
-        command = orjson.dumps({**self._options, "source": orjson.Fragment(source), "estimate": estimate})
+        command = msgspec.json.encode({**self._options, "source": msgspec.Raw(source), "estimate": estimate})
         return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Source")
 
     async def file(self, source: IO[bytes], kind: Format, *, compressed: bool = False) -> CommandAccepted:
@@ -137,7 +137,7 @@ class Submission:
         webhooks = [("notify_webhook", url) for url in notify.get("webhooks", [])]
         emails = [("notify_email", address) for address in notify.get("emails", [])]
         terms = {name: self._options[name] for name in _TERMS if name in self._options}
-        options = [("options", orjson.dumps(terms).decode())] if terms else []
+        options = [("options", msgspec.json.encode(terms).decode())] if terms else []
         return named + labels + webhooks + emails + options
 
 

@@ -35,7 +35,7 @@ def audit(
       batchyard audit --action batch.cancel
       batchyard audit --all --since 2026-12-01 --output audit.ndjson
     """
-    import orjson
+    import msgspec
 
     from services.cli.actions.session import connect
     from services.cli.rendering.audit_table import audit_table
@@ -60,7 +60,7 @@ def audit(
     if json:
         write_json(body)
     else:
-        show(audit_table(orjson.loads(body)["entries"]))
+        show(audit_table(msgspec.json.decode(body)["entries"]))
 
 
 def _time(text: str | None) -> str | None:

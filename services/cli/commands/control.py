@@ -146,7 +146,7 @@ def change(
 def _control(
     ctx: typer.Context, batch: str, method: str, path: str, words: str, document: Any = None, *, json: bool
 ) -> None:
-    import orjson
+    import msgspec
 
     from services.cli.actions.session import connect, resolve
     from services.cli.rendering.output import say, write_json
@@ -156,7 +156,7 @@ def _control(
     body = api.send(method, f"/batches/{batch_id}{path}", document)
     if json:
         write_json(body)
-    elif orjson.loads(body).get("finished"):
+    elif msgspec.json.decode(body).get("finished"):
         say(f"{batch_id}: {words}. It has finished: that holds if you retry it")
     else:
         say(f"{batch_id}: {words}")

@@ -31,7 +31,7 @@ def list_(
     json: JsonFlag = False,
 ) -> None:
     """List dead letters: their number in each queue, and the reasons of the oldest ones."""
-    import orjson
+    import msgspec
     from rich.text import Text
 
     from services.cli.actions.session import connect
@@ -41,7 +41,7 @@ def list_(
     if json:
         write_json(body)
         return
-    found = orjson.loads(body)
+    found = msgspec.json.decode(body)
     if not found["queues"]:
         say("No dead letters.")
     for one in found["queues"]:
@@ -105,7 +105,7 @@ def drop(
 def _work(ctx: typer.Context, queue: str, action: str, words: str, document: dict[str, Any], *, json: bool) -> None:
     from urllib.parse import quote
 
-    import orjson
+    import msgspec
 
     from services.cli.actions.session import connect
     from services.cli.client.api import LONG_ANSWER_S
@@ -121,4 +121,4 @@ def _work(ctx: typer.Context, queue: str, action: str, words: str, document: dic
     if json:
         write_json(body)
     else:
-        say(f"{queue}: {orjson.loads(body)['count']} {words}")
+        say(f"{queue}: {msgspec.json.decode(body)['count']} {words}")

@@ -63,7 +63,7 @@ def list_(
     json: JsonFlag = False,
 ) -> None:
     """List API keys, with those that ended in the last 30 days."""
-    import orjson
+    import msgspec
 
     from services.cli.actions.session import connect
     from services.cli.rendering.key_table import keys_table
@@ -73,7 +73,7 @@ def list_(
     if json:
         write_json(body)
     else:
-        show(keys_table(orjson.loads(body)["keys"]))
+        show(keys_table(msgspec.json.decode(body)["keys"]))
 
 
 @app.command(cls=HelpCommand)
@@ -133,7 +133,7 @@ def generate(
 
 def _create(ctx: typer.Context, path: str, document: dict[str, Any], *, as_operator: bool, json: bool) -> None:
     """Send a request whose answer has a new key: print the key alone to standard output, and all else beside it."""
-    import orjson
+    import msgspec
 
     from services.cli.actions.session import connect
     from services.cli.rendering.output import note, say, write_json
@@ -142,6 +142,6 @@ def _create(ctx: typer.Context, path: str, document: dict[str, Any], *, as_opera
     if json:
         write_json(body)
         return
-    created = orjson.loads(body)
+    created = msgspec.json.decode(body)
     note(f"{created['id']} of {created['owner']}: {', '.join(created['scopes'])}. It is not shown again.")
     say(created["key"])
