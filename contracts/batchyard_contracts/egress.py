@@ -60,7 +60,7 @@ def why_unreachable(url: str, allowed: Sequence[Network], setting: str) -> str |
     """
     try:
         parts = urlsplit(url[:_MAX_HOST_END])
-        host, port = parts.hostname or "", _DEFAULT_PORTS.get(parts.scheme) if parts.port is None else parts.port
+        host, port = parts.hostname or "", _DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
     except ValueError:
         return "its host or port is not valid."
     addresses = _literal(host)
