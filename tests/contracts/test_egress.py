@@ -29,7 +29,7 @@ from batchyard_contracts.egress import parse_networks, why_unreachable
         ("http://[x/", "", "not valid"),
     ],
 )
-def test_what_can_never_be_called_has_a_reason(url: str, networks: str, reason: str | None) -> None:
+def test_an_address_that_can_never_be_called_has_a_reason(url: str, networks: str, reason: str | None) -> None:
     found = why_unreachable(url, parse_networks(networks), "A_SETTING")
     assert found == reason or (found is not None and reason is not None and reason in found)
     if found is not None and "not public" in found:
