@@ -8,13 +8,36 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from services.cli.commands.usage_words import plain_words, usage_piece
+
 _URL = "--url"
 _OTHERS = "Commands"
+_WIDE = 70
+_NAMES, _FEW = 30, 12
+"""Columns for the names of options, in a wide terminal and in a narrow one."""
 _TYPE = re.compile(r"<(?:list\[)?(?:str|path|int range|int)\]?>")
 """Python's name of a type, which says nothing to the reader."""
 
 
-class HelpCommand(TyperCommand):
+class _PlainUsage:
+    """Usage line and errors of a command in the words of its reader."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the parts of the usage line."""
+        return [usage_piece(piece) for piece in super().collect_usage_pieces(ctx)]  # type: ignore[misc]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the line. An error of the parser tells bounds and types as words."""
+        try:
+            parsed: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        except Exception as error:
+            if isinstance(message := getattr(error, "message", None), str):
+                error.message = plain_words(message)  # type: ignore[attr-defined]
+            raise
+        return parsed
+
+
+class HelpCommand(_PlainUsage, TyperCommand):
     """Command with plain help."""
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
@@ -26,7 +49,7 @@ class HelpCommand(TyperCommand):
         _write_parameters(self.get_params(ctx), ctx, formatter)
 
 
-class HelpGroup(TyperGroup):
+class HelpGroup(_PlainUsage, TyperGroup):
     """Group of commands with plain help, each under the heading that it was given."""
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
@@ -64,7 +87,8 @@ class RootGroup(HelpGroup):
 
 
 def url_first(args: Iterable[str]) -> list[str]:
-    """Return the arguments with `--url URL` and `--url=URL` before all others; after `--` nothing is an option."""
+    """Return the arguments with `--url URL` and `--url=URL` before all others; after `--` nothing is an option. Without
+    its value the option stays alone, so that the parser misses the value and nothing else."""
     found: list[str] = []
     others: list[str] = []
     rest = iter(args)
@@ -74,7 +98,9 @@ def url_first(args: Iterable[str]) -> list[str]:
         elif argument.startswith(f"{_URL}="):
             found.append(argument)
         elif argument == _URL:
-            found += [argument, *([value] if (value := next(rest, None)) is not None else [])]
+            if (value := next(rest, None)) is None:
+                return [argument]
+            found += [argument, value]
         else:
             others.append(argument)
     return [*found, *others]
@@ -97,11 +123,12 @@ def _write_parameters(parameters: Iterable[Any], ctx: Any, formatter: Any) -> No
         if (record := parameter.get_help_record(ctx)) is not None:
             title = "Arguments" if parameter.param_type_name == "argument" else "Options"
             word = "" if title == "Arguments" else parameter.name.strip("_").upper()
-            sections[title].append((_TYPE.sub(word, record[0]).strip(), record[1]))
+            name = _TYPE.sub(word, record[0]).strip()
+            sections[title].append((usage_piece(name) if title == "Arguments" else name, plain_words(record[1])))
     for title, rows in sections.items():
         if rows:
             with formatter.section(title):
-                formatter.write_dl(rows)
+                formatter.write_dl(rows, col_max=_NAMES if formatter.width >= _WIDE else _FEW)
 
 
 def _first_sentence(text: str) -> str:

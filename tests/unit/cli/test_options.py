@@ -49,7 +49,7 @@ async def test_the_address_stands_anywhere(
 
 def test_no_option_follows_two_dashes() -> None:
     assert url_first(["submit", "--url", "a", "--", "--url", "b"]) == ["--url", "a", "submit", "--", "--url", "b"]
-    assert url_first(["list", "--url"]) == ["--url", "list"]
+    assert url_first(["list", "--url"]) == ["--url"], "its value is missing, and nothing else"
 
 
 @pytest.mark.parametrize(
