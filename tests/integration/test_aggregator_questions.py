@@ -402,9 +402,10 @@ async def test_pages_of_batches_with_long_labels_are_short(clean: Servers) -> No
         await around.send(*(accepted(1, batch_id=batch_id, labels=labels) for batch_id in known))
         await around.until_row("SELECT 1 FROM batches HAVING count(owner) = 200")
         found: list[UUID] = []
-        before = None
-        while page := (await around.query(BatchesQuery(owner="ann", before=before, limit=1000), BatchesReply)).batches:
-            assert len(page) < 200
-            found += [batch.batch_id for batch in page]
-            before = found[-1]
-        assert found == list(reversed(known))
+        query = BatchesQuery(owner="ann", limit=1000)
+        while (reply := await around.query(query, BatchesReply)).truncated:
+            assert len(reply.batches) < 200
+            found += [batch.batch_id for batch in reply.batches]
+            query = query.model_copy(update={"before": found[-1]})
+        assert [*found, *(batch.batch_id for batch in reply.batches)] == list(reversed(known))
+        assert found

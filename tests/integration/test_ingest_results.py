@@ -229,6 +229,27 @@ async def test_batches_are_listed_and_shown(clean: Servers) -> None:
         assert (await harness.get("/batches?limit=2"))[1]["next_before"] is None
 
 
+async def test_a_list_that_needs_several_messages_is_whole(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        states = [
+            BatchState.model_validate(
+                {"batch_id": UUID(int=n), "owner": "default", "workload": "squares", "priority": "normal"}
+                | {"status": "running", "round": 1, "counts": Counts(), "accepted_at": "2026-01-01T00:00:00Z"}
+            )
+            for n in range(10)
+        ]
+
+        def answer(query: BatchesQuery) -> BatchesReply:
+            rest = [one for one in states if query.before is None or one.batch_id > query.before][: query.limit]
+            return BatchesReply(batches=rest[:3], truncated=len(rest) > 3)
+
+        harness.answers[BatchesQuery] = answer
+        for limit in (1, 3, 5, 8, 10, 50):
+            listed = (await harness.get(f"/batches?limit={limit}"))[1]
+            assert [one["batch_id"] for one in listed["batches"]] == [str(one.batch_id) for one in states[:limit]]
+            assert (listed["next_before"] is not None) == (limit <= 10)
+
+
 async def test_failures_and_workers_are_shown(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         path = await batch(harness, FakeAggregator())

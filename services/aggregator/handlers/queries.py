@@ -58,8 +58,8 @@ class QueryHandler:
         self._progress = progress
 
     async def on_batches_query(self, query: BatchesQuery, _: Envelope) -> Message:
-        """Return an owner's batches, the last accepted first. A page may be short: continue with `before` until one is
-        empty."""
+        """Return an owner's batches, the last accepted first. A page that would be too large for a message is
+        truncated."""
         found = await self._store.batches(query)
         summaries = await self._store.summaries(found) if query.batch_ids is not None else {}
         states: list[BatchState] = []
@@ -69,7 +69,7 @@ class QueryHandler:
             size += 2 * SUMMARY_MAX_BYTES if batch.key in summaries else 0
             size += 800 + sum(4 * (len(key) + len(value)) for key, value in one.labels.items())
             if states and size > MAX_REPLY_BYTES:
-                break
+                return BatchesReply(batches=states, truncated=True)
             states.append(one)
         return BatchesReply(batches=states)
 

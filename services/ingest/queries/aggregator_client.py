@@ -69,8 +69,14 @@ class AggregatorClient:
         return found[0] if found else None
 
     async def batches(self, query: BatchesQuery) -> list[BatchState]:
-        """Return the batches that match a query."""
-        return (await self._query(query, BatchesReply)).batches
+        """Return the batches that match a query, in as many messages as they need."""
+        reply = await self._query(query, BatchesReply)
+        found = reply.batches
+        while reply.truncated:
+            rest = {"before": found[-1].batch_id, "limit": query.limit - len(found)}
+            reply = await self._query(query.model_copy(update=rest), BatchesReply)
+            found = [*found, *reply.batches]
+        return found
 
     async def results(self, query: ResultsQuery) -> ResultPage:
         """Return a page of outcomes."""

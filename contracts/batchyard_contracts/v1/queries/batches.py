@@ -81,6 +81,8 @@ class BatchesReply(Message):
 
     type: ClassVar[str] = "batches.reply.v1"
     batches: Annotated[list[BatchState], Field(max_length=MAX_PAGE)]
+    truncated: bool = False
+    """True: there are more within the limit, which did not fit into the message; `before` continues."""
 
 
 class WaitingQuery(Message):
