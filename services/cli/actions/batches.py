@@ -9,7 +9,7 @@ from services.cli.actions.session import connect, resolve
 from services.cli.client.api import Api, Query
 from services.cli.client.documents import Batch, Batches, Deliveries, Failures
 from services.cli.errors import NotFound, NotReachable
-from services.cli.rendering.output import say, show, terminal_width, write_json
+from services.cli.rendering.output import note, say, show, terminal_width, write_json
 
 
 def list_batches(ctx: typer.Context, query: Query, *, json: bool) -> None:
@@ -18,13 +18,15 @@ def list_batches(ctx: typer.Context, query: Query, *, json: bool) -> None:
     if json:
         write_json(body)
         return
-    found = msgspec.json.decode(body, type=Batches).batches
-    if found:
-        from services.cli.rendering.tables import batches_table  # noqa: PLC0415  # JSON does without a library that draws
-
-        show(batches_table(found, datetime.now(UTC), terminal_width()))
-    else:
+    page = msgspec.json.decode(body, type=Batches)
+    if not page.batches:
         say("No batch fits. Submit one: `batchyard submit --help`.")
+        return
+    from services.cli.rendering.tables import batches_table  # noqa: PLC0415  # JSON does without a library that draws
+
+    show(batches_table(page.batches, datetime.now(UTC), terminal_width()))
+    if page.next_before:
+        note(f"Older ones, with the same options: --before {page.next_before}")
 
 
 def show_batch(ctx: typer.Context, batch: str, *, json: bool) -> None:

@@ -106,9 +106,10 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Batches(msgspec.Struct, frozen=True):
-    """List of batches."""
+    """List of batches; `next_before` is the last one if there may be older ones."""
 
     batches: list[Batch]
+    next_before: str | None = None
 
 
 class ProgressFrame(msgspec.Struct, frozen=True):

@@ -191,7 +191,14 @@ async def test_list_asks_and_prints(run: Run, cluster: FakeCluster) -> None:
     assert BATCH in ended.out
     assert "1/4" in ended.out
     assert "[bold]Night" in ended.out
+    assert ended.err == ""
     assert json.loads((await run("list", "--json")).out) == {"batches": [state(name="[bold]Night")]}
+
+
+async def test_a_list_that_was_cut_says_how_it_goes_on(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer("GET /batches", {"batches": [state()], "next_before": BATCH})
+    ended = await run("list", "--limit", "1")
+    assert ended.err == f"Older ones, with the same options: --before {BATCH}\n"
 
 
 async def test_show_failures_workers_workloads(run: Run, cluster: FakeCluster) -> None:

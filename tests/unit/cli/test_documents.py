@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from batchyard_contracts.v1 import events, queries, values
 from services.cli.client import documents
+from services.ingest.http.models import BatchList
 
 MODELS: dict[type[msgspec.Struct], tuple[type[BaseModel], ...]] = {
     documents.Units: (values.Units,),
@@ -16,7 +17,7 @@ MODELS: dict[type[msgspec.Struct], tuple[type[BaseModel], ...]] = {
     documents.Terms: (values.Terms,),
     documents.WaitReason: (values.WaitReason,),
     documents.Batch: (queries.BatchState,),
-    documents.Batches: (queries.BatchesReply,),
+    documents.Batches: (BatchList,),
     documents.ProgressFrame: (events.BatchProgressed, events.BatchFinished),
     documents.FailureGroup: (queries.FailureGroup,),
     documents.Failures: (queries.FailuresReply,),
