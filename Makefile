@@ -36,7 +36,7 @@ down: $(READY) ## Stop all that runs for this checkout, from any shell.
 test: $(READY) ## Run all tests that share servers, several at a time, and print the coverage; red under 85 % in all or in a domain. ARGS="-k words" narrows it.
 	@.ci/test $(ARGS)
 
-test-faults: $(READY) ## Run the tests that kill, block or stop whole servers, one after the other, on servers of their own.
+test-faults: $(READY) ## Run the tests that kill, block or stop services and servers, one after the other, on servers of their own.
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
 test-fuzz: $(READY) ## Look for unknown faults with random requests, messages and orders of events, for four minutes; the log names the seeds.

@@ -18,6 +18,8 @@ from tests.support.ledger_messages import BATCH, accepted, controlled, processed
 from tests.support.patience import PATIENCE_S
 from tests.support.running_aggregator import Neighbours, aggregator, at_work, neighbours
 
+pytestmark = pytest.mark.faults
+
 
 @asynccontextmanager
 async def process(servers: Servers) -> AsyncIterator[asyncio.subprocess.Process]:

@@ -17,6 +17,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import connect_harness, running_ingest
 from tests.support.tcp_proxy import TcpProxy
 
+pytestmark = pytest.mark.faults
 COMMANDS = 150
 
 

@@ -19,7 +19,7 @@ from devstack import Servers
 from tests.support.cluster import Cluster, running_cluster
 from tests.support.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
 PLUGIN = Path(__file__).parents[1] / "support" / "poison"
 TOTAL = 1000
 CONCURRENCY = 4

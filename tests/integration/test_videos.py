@@ -24,7 +24,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.video_dialect import VideoDialect
 from tests.support.video_jobs import FILE
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
 ROUNDS = int(os.environ.get("VIDEO_KILL_ROUNDS", "2"))
 """Rounds of five kills each: two rounds take a minute, ten are the long proof."""
 ITEMS = 6

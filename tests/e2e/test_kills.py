@@ -1,6 +1,7 @@
-"""Kill -9 of each server in the middle of a batch: every item ends once, the batch finishes once."""
+"""Kill -9 of each service and each server in the middle of a batch: every item ends once, the batch finishes once."""
 
 import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -19,6 +20,30 @@ async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
     """The five services on servers that may be killed."""
     async with running_cluster(servers) as running:
         yield running
+
+
+@pytest.mark.parametrize("service", ["ingest", "dispatcher", "worker-1", "aggregator", "notifier"])
+async def test_a_killed_service_loses_no_item(cluster: Cluster, service: str) -> None:
+    batch_id = await in_the_middle(cluster)
+    before = cluster.supervisor.pid(service)
+    cluster.supervisor.kill(service, signal.SIGKILL)
+    await ends_once(cluster, batch_id)
+    await cluster.supervisor.ready(service)
+    assert cluster.supervisor.pid(service) != before
+
+
+async def test_a_kill_of_all_services_loses_no_item(cluster: Cluster) -> None:
+    batch_id = await in_the_middle(cluster)
+    for service in ("ingest", "dispatcher", "worker-1", "worker-2", "aggregator", "notifier"):
+        cluster.supervisor.kill(service, signal.SIGKILL)
+    await ends_once(cluster, batch_id)
+
+
+async def test_a_stopping_worker_returns_its_items(cluster: Cluster) -> None:
+    batch_id = await in_the_middle(cluster)
+    cluster.supervisor.kill("worker-2", signal.SIGTERM)
+    await ends_once(cluster, batch_id)
+    await cluster.supervisor.ready("worker-2")
 
 
 @pytest.mark.parametrize("server", ["rabbitmq", "postgres", "redis"])
