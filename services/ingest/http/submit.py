@@ -20,6 +20,7 @@ from services.ingest.domain.readers.ndjson import NdjsonReader
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.direct_route import DirectRoute
 from services.ingest.http.labels import labels_of
 from services.ingest.http.openapi import file_body, idempotency_key_header, json_body, problem_responses
 from services.ingest.persistence.workload_registry import RegisteredWorkload
@@ -41,7 +42,7 @@ _EXAMPLE: dict[str, Any] = {
 def routes(service: IngestService, access: Access) -> APIRouter:
     """Return the route."""
     owner_of = access.owner("batches:write")
-    router = APIRouter(tags=["batches"])
+    router = APIRouter(tags=["batches"], route_class=DirectRoute)
 
     @router.post(
         "/batches",
