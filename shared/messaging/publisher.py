@@ -5,16 +5,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import cast
 
-import aio_pika
-from aio_pika.abc import (
-    AbstractExchange,
-    AbstractRobustChannel,
-    AbstractRobustConnection,
-    DeliveryMode,
-    HeadersType,
-)
-from aio_pika.exceptions import DeliveryError, PublishError
+import aiormq
+from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection, DeliveryMode, HeadersType
+from aio_pika.exceptions import ChannelInvalidStateError, DeliveryError, PublishError
+from pamqp.commands import Basic
 
 from batchyard_contracts import topology
 from batchyard_contracts.message import BUNDLE_CONTENT_TYPE, CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
@@ -27,6 +23,8 @@ TIMEOUT_S = 30.0
 """Longest wait for a publisher confirm, in seconds."""
 WINDOW = 200
 """Number of messages published before their confirms are awaited."""
+_SMALL_BYTES = 16 * 1024
+"""Size of a body up to which messages are written together. A window of them is as much as may wait in memory."""
 _REFUSED_PAUSES_S = (0.1, 0.4, 1.0)
 """Pauses in seconds before a message that the broker refused is sent again: a queue may be between two leaders."""
 _MAY_BE_UNROUTABLE = {topology.EVENTS, ""}
@@ -98,7 +96,8 @@ def _bundle_key(message: OutgoingMessage) -> tuple[object, ...] | None:
         may_be_bundled = message.group is not None
     else:
         may_be_bundled = message.exchange == topology.FLOW and message.type in topology.BUNDLED_TYPES
-    if not may_be_bundled or message.reply_to or message.headers or b"\n" in message.body:
+    is_ordinary = message.content_type == CONTENT_TYPE and not (message.reply_to or message.headers)
+    if not (may_be_bundled and is_ordinary) or b"\n" in message.body:
         return None
     return message.exchange, message.routing_key, message.type, message.persistent, message.group
 
@@ -117,47 +116,41 @@ def _bundle(members: Sequence[OutgoingMessage], own_trace: str | None) -> Outgoi
     )
 
 
-class ExchangeChannel:
-    """Channel on which publishers find their exchanges. It is opened when it is first needed, and restored after a
-    loss."""
+class PublishChannel:
+    """Channel of publishers with confirms. It is opened when it is first needed, and restored after a loss."""
 
     def __init__(self, connection: AbstractRobustConnection) -> None:
         self.connection = connection
         self._channel: AbstractRobustChannel | None = None
         self._opening = asyncio.Lock()
-        self._exchanges: dict[str, AbstractExchange] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def replace(self, exchange: AbstractExchange) -> None:
-        """Use a new channel from now on, if this exchange is of the present one; confirms of the old one still arrive.
+    def replace(self, channel: AbstractRobustChannel) -> None:
+        """Use a new channel from now on, if this one is the present one; confirms of the old one still arrive.
 
         A channel that meets a queue while the node of its leader dies may refuse all further messages to that queue.
         """
-        if self._channel is not None and exchange in self._exchanges.values():
-            closing = asyncio.create_task(_close_later(self._channel))
+        if self._channel is channel:
+            closing = asyncio.create_task(_close_later(channel))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-            self._channel, self._exchanges = None, {}
+            self._channel = None
 
-    async def exchange(self, name: str) -> AbstractExchange:
-        """Return an exchange, which need not exist; the first call waits for the connection, up to `TIMEOUT_S`."""
-        return self._exchanges.get(name) or await self._look_up(name)
+    async def get(self) -> AbstractRobustChannel:
+        """Return the channel; the first call waits for the connection, up to `TIMEOUT_S`."""
+        return self._channel or await self._open()
 
-    async def _look_up(self, name: str) -> AbstractExchange:
+    async def _open(self) -> AbstractRobustChannel:
         async with self._opening, asyncio.timeout(TIMEOUT_S):
             if self._channel is None:
                 self._channel = await open_channel(self.connection, on_return_raises=True)
-            if name not in self._exchanges:
-                self._exchanges[name] = (
-                    await self._channel.get_exchange(name, ensure=False) if name else self._channel.default_exchange
-                )
-        return self._exchanges[name]
+        return self._channel
 
 
 class Publisher:
     """Connection for publishing only, so that a broker that blocks publishers does not block acknowledgements."""
 
-    def __init__(self, app_id: str, channel: ExchangeChannel, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, app_id: str, channel: PublishChannel, check: Callable[[], None] = lambda: None) -> None:
         self._app_id = app_id
         self._channel = channel
         self._check = check
@@ -165,7 +158,7 @@ class Publisher:
     @classmethod
     async def open(cls, url: str, app_id: str, *, wait: bool = True) -> "Publisher":
         """Connect, or with `wait=False` let the first message wait for the connection."""
-        return cls(app_id, ExchangeChannel(await connect(url, f"{app_id}-publish", wait=wait)))
+        return cls(app_id, PublishChannel(await connect(url, f"{app_id}-publish", wait=wait)))
 
     @property
     def connection(self) -> AbstractRobustConnection:
@@ -211,30 +204,50 @@ class Publisher:
         is_bundle = message.content_type == BUNDLE_CONTENT_TYPE  # whose headers have the traces of its messages
         if not is_bundle and (trace := message.traceparent or traceparent()):
             headers["traceparent"] = trace
-        to_send = aio_pika.Message(
-            message.body,
+        properties = Basic.Properties(
             content_type=message.content_type,
-            delivery_mode=DeliveryMode.PERSISTENT if message.persistent else DeliveryMode.NOT_PERSISTENT,
-            message_id=uuid.uuid4().hex,
-            type=message.type,
-            app_id=self._app_id,
+            headers=headers,
+            delivery_mode=(DeliveryMode.PERSISTENT if message.persistent else DeliveryMode.NOT_PERSISTENT).value,
             correlation_id=message.correlation_id,
             reply_to=message.reply_to,
+            message_id=uuid.uuid4().hex,
             timestamp=datetime.now(UTC),
-            headers=headers,
+            message_type=message.type,
+            app_id=self._app_id,
         )
         is_mandatory = message.needs_receiver or message.exchange not in _MAY_BE_UNROUTABLE
         for pause_s in (*_REFUSED_PAUSES_S, None):
-            exchange = await self._channel.exchange(message.exchange)
+            channel = await self._channel.get()
             try:
-                await exchange.publish(to_send, message.routing_key, mandatory=is_mandatory, timeout=TIMEOUT_S)
+                await _send(channel, message, properties, is_mandatory=is_mandatory)
             except DeliveryError as error:
                 if pause_s is None or isinstance(error, PublishError):  # no queue takes it
                     raise
-                self._channel.replace(exchange)
+                self._channel.replace(channel)
                 await asyncio.sleep(pause_s)
             else:
                 return
+
+
+async def _send(
+    channel: AbstractRobustChannel, message: OutgoingMessage, properties: Basic.Properties, *, is_mandatory: bool
+) -> None:
+    """Publish a message and wait for its confirm, but wait for the socket only if the message is large.
+
+    aio_pika waits for the socket each time, so that every message would be a write of its own.
+    """
+    if channel.is_closed:
+        raise ChannelInvalidStateError("The channel is closed.")
+    underlay = cast("aiormq.Channel", await channel.get_underlay_channel())
+    await underlay.basic_publish(
+        message.body,
+        exchange=message.exchange,
+        routing_key=message.routing_key,
+        properties=properties,
+        mandatory=is_mandatory,
+        timeout=TIMEOUT_S,
+        wait=len(message.body) > _SMALL_BYTES,
+    )
 
 
 async def _close_later(channel: AbstractRobustChannel) -> None:

@@ -103,7 +103,7 @@ class RpcClient:
                 await target.publish(message, query.routing_key())
                 return await future
             except DeliveryError:
-                await channel.close()  # it may refuse all further queries: see `ExchangeChannel.replace`
+                await channel.close()  # it may refuse all further queries: see `PublishChannel.replace`
             except ChannelNotFoundEntity as error:
                 raise PublishFailed(f"RabbitMQ did not accept {query.type}: {error}") from error
             except (*CHANNEL_LOST, OSError, _ChannelClosed):

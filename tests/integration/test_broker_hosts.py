@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import cast
 
 import aio_pika
+import aiormq
 import pytest
-from aio_pika import Exchange
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue, AbstractRobustConnection
 from aio_pika.exceptions import DeliveryError
 from pamqp.commands import Basic
@@ -22,7 +23,7 @@ from devstack import Servers
 from shared.messaging.connection import connect, open_channel
 from shared.messaging.consumer import Consumer
 from shared.messaging.message_router import Route
-from shared.messaging.publisher import Publisher, outgoing
+from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from tests.support.patience import PATIENCE_S
@@ -153,19 +154,42 @@ async def test_a_refused_message_is_sent_again_over_a_new_channel(
     monkeypatch.setattr("shared.messaging.publisher._REFUSED_PAUSES_S", (0.0, 0.0))
     channels: list[object] = []
 
-    async def refuse_on_the_first_channel(self: Exchange, *_: object, **__: object) -> None:
-        channels.append(self.channel)
-        if self.channel is channels[0]:
+    async def refuse_on_the_first_channel(self: aiormq.Channel, *_: object, **__: object) -> None:
+        channels.append(self)
+        if self is channels[0]:
             raise DeliveryError(None, Basic.Nack(delivery_tag=1))
 
     publisher = await Publisher.open(clean.amqp_url, "hosts")
     try:
         await declare(publisher.connection)
-        monkeypatch.setattr(Exchange, "publish", refuse_on_the_first_channel)
+        monkeypatch.setattr(aiormq.Channel, "basic_publish", refuse_on_the_first_channel)
         announced = WorkerAnnounced(worker_id="w", manifests=[], started_at=datetime.now(UTC))
         await publisher.publish([outgoing(topology.FLOW, announced), outgoing(topology.FLOW, announced)])
         assert len(channels) == 3  # the first message twice, the second once
         assert channels[0] not in channels[1:]
+    finally:
+        await publisher.close()
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(300, 5), (100_000, 1)])
+async def test_small_messages_are_written_while_earlier_ones_wait_for_the_socket(
+    clean: Servers, size: int, at_once: int
+) -> None:
+    publisher = await Publisher.open(clean.amqp_url, "hosts")
+    try:
+        channel = cast("aiormq.Channel", await (await publisher._channel.get()).get_underlay_channel())
+        to_socket, channel.write_queue = channel.write_queue, asyncio.Queue()
+        event = OutgoingMessage(topology.EVENTS, "nobody.listens", "batch.finished.v1", b"x" * size)
+        publishing = asyncio.create_task(publisher.publish([event] * 5))
+        first = [await channel.write_queue.get()]
+        for _ in range(20):  # all tasks had their turn
+            await asyncio.sleep(0)
+        written = [*first, *(channel.write_queue.get_nowait() for _ in range(channel.write_queue.qsize()))]
+        assert len(written) == at_once
+        channel.write_queue = to_socket
+        for frame in written:
+            await to_socket.put(frame)
+        await publishing
     finally:
         await publisher.close()
 
