@@ -27,6 +27,9 @@ FENCE_LOCK = 1717923171
 0009_tenure.sql."""
 KEEPALIVE = {"tcp_keepalives_idle": "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"}
 """Settings by which PostgreSQL soon drops a connection, and its locks, whose client has vanished."""
+IN_ORDER = {"enable_bitmapscan": "off"}
+"""Settings by which parts of a batch are read in the order of an index. While the statistics do not know a new batch, a
+bitmap scan seems cheap: each part would read and sort all that follow, which takes time by the square of the batch."""
 SQL = load_queries("services.dispatcher.persistence", "leadership.sql")
 LeaseState = Literal["held", "ended", "released"]
 
@@ -85,7 +88,7 @@ async def release(connection: Connection, number: int) -> None:
 @asynccontextmanager
 async def open_epoch_pool(settings: DispatcherSettings, number: int) -> AsyncIterator[Pool]:
     """Open the connections of an epoch, and close them at its end."""
-    session = {"batchyard.tenure": str(number), "idle_in_transaction_session_timeout": "10s", **KEEPALIVE}
+    session = {"batchyard.tenure": str(number), "idle_in_transaction_session_timeout": "10s", **KEEPALIVE, **IN_ORDER}
     pool = await open_pool(settings, "dispatcher", "services.dispatcher.persistence", session)
     try:
         yield pool

@@ -257,11 +257,12 @@ WHERE (batch_id, ordinal) IN (SELECT * FROM unnest($1::uuid[], $2::int[]))
 SELECT ordinal FROM retries WHERE chunk_id = $1 ORDER BY ordinal
 
 -- name: waiting_retries
--- The first retries by ordinal, bounded in number and in total size.
+-- The first retries by ordinal, bounded in number and in total size. `IS TRUE` keeps PostgreSQL from the index of due
+-- retries, after which it would have to sort all that wait: without statistics both indexes seem equally cheap.
 SELECT ordinal, partition, item FROM (
     SELECT ordinal, partition, item, sum(length(item)) OVER (ORDER BY ordinal) - length(item) AS before FROM (
         SELECT ordinal, partition, item FROM retries
-        WHERE batch_id = $1 AND round <= $2 AND chunk_id IS NULL AND ordinal > $3
+        WHERE batch_id = $1 AND round <= $2 AND (chunk_id IS NULL) IS TRUE AND ordinal > $3
         ORDER BY ordinal LIMIT 5000
     ) AS next
 ) AS counted WHERE before < 4194304 ORDER BY ordinal
