@@ -177,6 +177,7 @@ async def test_small_messages_are_written_while_earlier_ones_wait_for_the_socket
 ) -> None:
     publisher = await Publisher.open(clean.amqp_url, "hosts")
     try:
+        await declare(publisher.connection)
         channel = cast("aiormq.Channel", await (await publisher._channel.get()).get_underlay_channel())
         to_socket, channel.write_queue = channel.write_queue, asyncio.Queue()
         event = OutgoingMessage(topology.EVENTS, "nobody.listens", "batch.finished.v1", b"x" * size)
