@@ -12,9 +12,10 @@ from services.cli.errors import NotFound, NotReachable
 from services.cli.rendering.output import note, say, show, terminal_width, write_json
 
 
-def list_batches(ctx: typer.Context, query: Query, *, json: bool) -> None:
-    """Print the batches that match a query."""
-    body = connect(ctx).get("/batches", query)
+def list_batches(ctx: typer.Context, query: Query, before: str | None, *, json: bool) -> None:
+    """Print the batches that match a query, those that are older than `before`."""
+    api = connect(ctx)
+    body = api.get("/batches", {**query, "before": resolve(api, before) if before else None})
     if json:
         write_json(body)
         return

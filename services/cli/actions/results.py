@@ -47,8 +47,12 @@ def fetch(ctx: typer.Context, batch: str, selection: ResultSelection, output: Pa
             if response.content_type == _ZIP:
                 await _to_folder(response, output or Path(f"batch-{batch_id}-{selection.format}"))
             elif output is None or str(output) == "-":
+                last = b""
                 async for piece in response.content.iter_chunked(_PIECE):
                     write_bytes(piece)
+                    last = piece
+                if last and not last.endswith(b"\n"):
+                    write_bytes(b"\n")
             else:
                 await _to_file(response, output)
 

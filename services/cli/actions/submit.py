@@ -25,6 +25,7 @@ from services.cli.errors import BadInput
 from services.cli.parsing.format import Format
 from services.cli.parsing.gzip_start import expanded_start, is_gzip
 from services.cli.parsing.items import format_of, read_list, read_object, read_options
+from services.cli.parsing.label import label_of
 from services.cli.parsing.terms import TermOptions
 from services.cli.rendering.output import note, say, write_json
 from services.cli.rendering.waiting import waiting_text
@@ -57,7 +58,7 @@ class Request:
             "workload": self.workload,
             "priority": self.priority,
             "name": self.name,
-            "labels": dict(map(_label, self.labels)),
+            "labels": dict(map(label_of, self.labels)),
             "notify": {key: value for key, value in notify.items() if value},
             **self.terms.fields(datetime.now(UTC)),
         }
@@ -142,10 +143,3 @@ def _open(file: Path, files: ExitStack) -> io.BufferedReader:
         return files.enter_context(file.open("rb"))
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}.", "Check its name.") from error
-
-
-def _label(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise BadInput(f"{text!r} is not a label.", "Write it as KEY=VALUE.")
-    return key, value

@@ -15,6 +15,8 @@ _UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
 """A service behind the API did not answer."""
 _RETRY_LATER_STATUSES = frozenset({408, 429})
 _IN_PROGRESS = "idempotency_in_progress"
+_UNREADABLE_INPUT = frozenset({"malformed_csv", "malformed_ndjson", "malformed_json", "unsupported_charset"})
+"""Codes of a file that is wrong as a whole, so that no line is named."""
 _NEXT_STEPS = {
     "key_not_found": "List them with `batchyard keys list`.",
     "batch_not_found": "List them with `batchyard list`.",
@@ -87,7 +89,9 @@ def _refused(what: str, problem: dict[str, Any]) -> Refused:
     refused.wrong_rows, refused.wrong_count = _wrong_rows(problem)
     if len(refused.wrong_rows) > 1:
         refused.what = wrong_rows_text(refused.wrong_rows, refused.wrong_count, "item")
-    if refused.line is not None:  # the input is wrong, wherever that was noticed
+    if (
+        refused.line is not None or problem.get("code") in _UNREADABLE_INPUT
+    ):  # the input is wrong, wherever that was noticed
         refused.exit = Exit.USAGE
     return refused
 

@@ -25,11 +25,14 @@ def list_(
     """List batches, the one that was accepted last first."""
     from services.cli.actions.batches import list_batches
     from services.cli.commands.options import ENDS
+    from services.cli.parsing.label import label_of
 
     word = status.value if status else None
     ended = word in ENDS
+    for text in label or []:
+        label_of(text)
     query = {"status": None if ended else word, "result": word if ended else None, "workload": workload, "name": name}
-    list_batches(ctx, {**query, "label": label or [], "before": before, "limit": limit}, json=json)
+    list_batches(ctx, {**query, "label": label or [], "limit": limit}, before, json=json)
 
 
 def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:

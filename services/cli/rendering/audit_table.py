@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -27,4 +28,12 @@ def _change(entry: dict[str, Any]) -> str:
 
 
 def _values(state: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in state.items())
+    return ", ".join(f"{name} {_words(value)}" for name, value in state.items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_words, value)) or "none"
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

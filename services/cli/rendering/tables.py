@@ -178,13 +178,23 @@ def workload_block(manifest: dict[str, Any]) -> list[RenderableType]:
     schema = manifest["item_schema"]
     for name, part in schema.get("properties", {}).items():
         need = "required" if name in schema.get("required", []) else ""
-        fields.add_row(Text(name), _type_of(part), need, Text(str(part.get("description") or part.get("title") or "")))
+        fields.add_row(Text(name), _type_of(part), need, Text(_meaning_of(name, part)))
     head = Text.assemble((manifest["name"], "bold"), f" {manifest['version']}  {manifest.get('title') or ''}")
     questions = table_of("question", "meaning")
     for name, question in manifest.get("questions", {}).items():
         questions.add_row(Text(name), Text(question.get("description") or ""))
     more: list[RenderableType] = [Text(""), questions] if questions.rows else []
     return [head, Text(manifest.get("description") or ""), Text(""), fields, *more]
+
+
+def _meaning_of(name: str, part: dict[str, Any]) -> str:
+    """Return the description of a field, else a title that is more than its name, else the values that it takes."""
+    if part.get("description"):
+        return str(part["description"])
+    title = str(part.get("title") or "")
+    if title and title.lower().replace(" ", "_") != name:
+        return title
+    return f"one of {', '.join(map(str, part['enum']))}" if part.get("enum") else ""
 
 
 def _type_of(part: dict[str, Any]) -> str:

@@ -26,6 +26,13 @@ async def test_entries_are_shown_with_who_and_what(cluster: FakeCluster, run: Ru
     assert dict(query)["since"].startswith("2026-11-30T06:00")
 
 
+async def test_values_are_written_as_people_write_them(cluster: FakeCluster, run: Run) -> None:
+    after = {"scopes": ["batches:read", "keys:write"], "labels": [], "expires_at": None, "force": True, "weight": 2}
+    cluster.answer("GET /audit", {"entries": [{**ENTRY, "before": None, "after": after}]})
+    out = (await run("audit")).out
+    assert "scopes batches:read keys:write, labels none, expires_at none, force true, weight 2" in out
+
+
 async def test_all_entries_go_to_a_file(cluster: FakeCluster, run: Run, tmp_path: Path) -> None:
     async def lines(request: web.Request) -> web.Response:
         assert request.query["format"] == "ndjson"

@@ -492,3 +492,25 @@ async def test_a_refusal_names_options_in_place_of_fields(
 ) -> None:
     cluster.answer(f"POST /batches/{BATCH}/pause", {"title": "x", "status": 422, "detail": detail}, status=422)
     assert said in (await run("pause", BATCH)).err
+
+
+@pytest.mark.parametrize(("code", "exit_"), [("malformed_csv", Exit.USAGE), ("idempotency_conflict", Exit.REFUSED)])
+async def test_a_file_that_cannot_be_read_is_wrong_input(
+    code: str, exit_: Exit, run: Run, cluster: FakeCluster
+) -> None:
+    cluster.answer("POST /batches", {"code": code, "detail": "The file is not UTF-16.", "status": 400}, status=400)
+    assert (await run("submit", "noop", "--item", "{}")).code == exit_
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [(("--before", "xyz"), "'xyz' is not the id of a batch."), (("--label", "x"), "'x' is not a label.")],
+)
+async def test_a_list_names_a_wrong_option(argv: tuple[str, ...], words: str, run: Run, cluster: FakeCluster) -> None:
+    ended = await run("list", *argv)
+    assert (ended.code, words in ended.err, cluster.requests) == (Exit.USAGE, True, [])
+
+
+async def test_results_end_with_a_line_end(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer(f"GET /batches/{BATCH}/results", [{"ordinal": 0}])
+    assert (await run("results", BATCH, "--json")).out == '[{"ordinal": 0}]\n'

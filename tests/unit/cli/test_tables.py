@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from services.cli.client.documents import Batch, Counts, Deliveries, Delivery, WaitReason
-from services.cli.rendering.tables import batch_block, workloads_table
+from services.cli.rendering.output import show
+from services.cli.rendering.tables import batch_block, workload_block, workloads_table
 
 AT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 NONE = Deliveries()
@@ -90,3 +91,21 @@ def test_workloads_are_listed_with_their_live_workers() -> None:
     assert [line.split()[:3] for line in text.getvalue().splitlines()[1:]] == [
         ["a", "1", "2"], ["b", "1", "0"], ["c", "1", "?"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"title": "Keep Bytes", "description": "How much is kept"}, "How much is kept"),
+        ({"title": "Number of bytes"}, "Number of bytes"),
+        ({"title": "Keep Bytes"}, ""),
+        ({"title": "Keep Bytes", "enum": ["all", "none"]}, "one of all, none"),
+    ],
+)
+def test_a_field_has_the_meaning_that_its_name_does_not_say(
+    part: dict[str, Any], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    manifest = {"name": "w", "version": "1", "item_schema": {"properties": {"keep_bytes": {"type": "string", **part}}}}
+    show(*workload_block(manifest))
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if line.startswith("keep_bytes")]
+    assert line.split(maxsplit=2)[2:] == ([words] if words else [])
