@@ -27,6 +27,8 @@ def open_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
         "CURL_HOME": str(home),
         "BATCHYARD_HOME": str(home / "batchyard"),
         "XDG_STATE_HOME": str(home / "state"),
+        "npm_config_audit": "false",
+        "npm_config_prefer_offline": "true",  # a page that runs again installs the same packages
         "PATH": ":".join(own_path),
     }
 
