@@ -60,7 +60,8 @@ def sender_headers(envelope: Envelope) -> dict[str, str]:
 
 def _letter(queue: topology.Queue, delivery: Delivery, reason: str) -> OutgoingMessage:
     envelope = delivery.envelope
-    headers = {REASON: reason[:_MAX_REASON], QUEUE: queue.name, **sender_headers(envelope)}
+    readable = reason[:_MAX_REASON].encode(errors="replace").decode()  # it may quote what cannot be sent in UTF-8
+    headers = {REASON: readable, QUEUE: queue.name, **sender_headers(envelope)}
     return OutgoingMessage(
         topology.DEAD,
         queue.name,

@@ -7,10 +7,13 @@ call of the publisher, which sends small messages as bundles.
 import asyncio
 from collections.abc import Sequence
 
-from shared.messaging.publisher import OutgoingMessage, Publisher, check_size
+from shared.messaging.publisher import OutgoingMessage, Publisher, check_sendable
+from shared.runtime.errors import MessageRejected
 
 _MAX_IN_PROGRESS = 4
 """Calls of the publisher at a time."""
+_Waiting = tuple[Sequence[OutgoingMessage], asyncio.Future[None]]
+"""The messages of a caller, and the end that it waits for."""
 
 
 class GatheringPublisher:
@@ -18,16 +21,17 @@ class GatheringPublisher:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._waiting: list[tuple[Sequence[OutgoingMessage], asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._in_progress: set[asyncio.Task[None]] = set()
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         """Publish messages; return when the broker has confirmed them. Raises as `Publisher.publish` does.
 
-        When a call for several callers fails, it fails for each of them.
+        When a call for several callers fails, it fails for each of them; but where one message can never be sent, each
+        caller's are sent again alone, so that the others do not pay for it.
         """
         for message in messages:
-            check_size(message)
+            check_sendable(message)
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((messages, confirmed))
         if len(self._in_progress) < _MAX_IN_PROGRESS:
@@ -39,15 +43,25 @@ class GatheringPublisher:
     async def _publish_waiting(self) -> None:
         while self._waiting:
             gathered, self._waiting = self._waiting, []
-            try:
-                await self._publisher.publish([message for messages, _ in gathered for message in messages])
-            except BaseException as error:
-                for _, confirmed in gathered:
-                    if not confirmed.done():
-                        confirmed.set_exception(error) if isinstance(error, Exception) else confirmed.cancel()
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                for _, confirmed in gathered:
-                    if not confirmed.done():
-                        confirmed.set_result(None)
+            if not await self._publish_together(gathered):
+                for one in gathered:
+                    await self._publish_together([one])
+
+    async def _publish_together(self, gathered: Sequence[_Waiting]) -> bool:
+        """Publish the messages of some callers, and tell each the end; False, and nobody is told, if a message of one
+        of several callers can never be sent."""
+        try:
+            await self._publisher.publish([message for messages, _ in gathered for message in messages])
+        except BaseException as error:
+            if isinstance(error, MessageRejected) and len(gathered) > 1:
+                return False
+            for _, confirmed in gathered:
+                if not confirmed.done():
+                    confirmed.set_exception(error) if isinstance(error, Exception) else confirmed.cancel()
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for _, confirmed in gathered:
+                if not confirmed.done():
+                    confirmed.set_result(None)
+        return True

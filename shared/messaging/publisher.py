@@ -27,6 +27,9 @@ _SMALL_BYTES = 16 * 1024
 """Size of a body up to which messages are written together. A window of them is as much as may wait in memory."""
 _REFUSED_PAUSES_S = (0.1, 0.4, 1.0)
 """Pauses in seconds before a message that the broker refused is sent again: a queue may be between two leaders."""
+MAX_SHORT_BYTES = 255
+"""Largest size of a short string of AMQP, such as a routing key or a correlation id."""
+_SHORT_PROPERTIES = ("exchange", "routing_key", "type", "correlation_id", "reply_to")
 _MAY_BE_UNROUTABLE = {topology.EVENTS, ""}
 """Exchanges whose messages may be unroutable: events without a subscriber, and replies to a client that has gone."""
 
@@ -70,13 +73,38 @@ def outgoing(
     )
 
 
-def check_size(message: OutgoingMessage) -> None:
-    """Raise `MessageRejected` if the body is larger than consumers accept. Dead letters have no limit: their size may
-    be the reason."""
+def check_sendable(message: OutgoingMessage) -> None:
+    """Raise `MessageRejected` if the message can never be sent: its body is larger than consumers accept, or AMQP has
+    no form for a property. Dead letters have no limit of size, which may be the reason for them."""
     if len(message.body) > MAX_MESSAGE_BYTES and message.exchange != topology.DEAD:
         raise MessageRejected(
             f"A {message.type} of {len(message.body)} bytes is over the limit of {MAX_MESSAGE_BYTES}: split it."
         )
+    for name in _SHORT_PROPERTIES:
+        text = getattr(message, name)
+        if text and not _is_short(text):
+            raise MessageRejected(
+                f"The {name} of a message has at most {MAX_SHORT_BYTES} bytes in UTF-8: {text[:50]!a}…"
+            )
+    for name, text in (*message.headers.items(), ("traceparent", message.traceparent or "")):
+        if not (_is_short(name) and _is_text(text)):
+            raise MessageRejected(f"The header {name[:50]!a} of a {message.type} cannot be sent in UTF-8.")
+
+
+def _is_short(text: str) -> bool:
+    """Tell whether AMQP can send a text as a short string."""
+    return len(text) <= MAX_SHORT_BYTES if text.isascii() else _is_text(text) and len(text.encode()) <= MAX_SHORT_BYTES
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a text can be written in UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def bundled(messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
@@ -174,10 +202,10 @@ class Publisher:
 
         Messages of one type and routing key keep their order. Those that may travel in bundles do. Raises
         `PublishFailed` if one was not confirmed (others may have been published; `PublishRefused` tells that the broker
-        refused one), `MessageRejected` if a body is too large, see `check_size`.
+        refused one), `MessageRejected` if one can never be sent, see `check_sendable`; then none is.
         """
         for message in messages:
-            check_size(message)
+            check_sendable(message)
         to_send = bundled(messages)
         for start in range(0, len(to_send), WINDOW):
             self._check()
@@ -186,6 +214,8 @@ class Publisher:
             for message, result in zip(window, results, strict=True):
                 if isinstance(result, asyncio.CancelledError) and not _cancelling():
                     raise PublishFailed(f"The connection was lost while publishing {message.type}.") from result
+                if isinstance(result, TypeError | ValueError):  # of the encoder; no later attempt can succeed
+                    raise MessageRejected(f"A {message.type} cannot be encoded for AMQP: {result!r}"[:500]) from result
                 if isinstance(result, Exception):
                     failure = PublishRefused if isinstance(result, DeliveryError) else PublishFailed
                     raise failure(

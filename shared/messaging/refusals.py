@@ -120,10 +120,10 @@ class Refusals:
         return was_told or (was_published and delivery.fault is None)  # else the event may name another sender
 
     async def _publish(self, event: OutgoingMessage) -> bool:
-        """Publish an event; False if nobody subscribes to it."""
+        """Publish an event; False if nobody subscribes to it, or if it can never be sent."""
         try:
             await self._publisher.publish([replace(event, needs_receiver=True)])
-        except PublishRefused:
+        except (PublishRefused, MessageRejected):
             return False
         return True
 
