@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from unittest.mock import AsyncMock
 
 import asyncpg
@@ -26,8 +26,9 @@ from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, Chun
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.page_cache import PageCache
+from services.dispatcher.settlement.chunk_settler import ChunkSettler
 from shared.messaging.batch_consumer import DecodedMessage
-from shared.messaging.publisher import OutgoingMessage
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.runtime.errors import MessageRejected, PublishFailed
 from shared.runtime.transient import retry_transient
 from tests.support.dispatcher_parts import ENVELOPE, Parts, again, dispatcher_parts, once, received, report_on
@@ -451,8 +452,9 @@ async def test_the_pulse_beats_while_the_publisher_waits_for_the_broker(dispatch
     await dispatcher.take()
     parts = dispatcher.parts
     stop_failed = parts.batch_stopper.stop_failed
-    pages = PageCache(parts.stores)
-    chunk_publisher = ChunkPublisher(parts.state, parts.stores, parts.outbox, pages, stop_failed, on_wait=beat)  # type: ignore[arg-type]
+    pages, publisher = PageCache(parts.stores), cast("Publisher", parts.outbox)
+    settler = ChunkSettler(parts.state, parts.stores, parts.settler, pages)
+    chunk_publisher = ChunkPublisher(parts.state, parts.stores, publisher, pages, settler, stop_failed, on_wait=beat)
     parts.outbox.refuse = refuse
     await chunk_publisher.publish(list(parts.state.leases.values()))
     assert beats == 2

@@ -340,10 +340,10 @@ async def test_a_batch_whose_chunk_cannot_be_made_is_stopped_and_the_others_go_o
     works = getattr(owner, method)
     is_fixed = False
 
-    def failing(*arguments: Any) -> Any:
+    def failing(*arguments: Any, **named: Any) -> Any:
         if str(bad) in str(arguments) and not is_fixed:
             raise ValueError("a defect")
-        return works(*arguments)
+        return works(*arguments, **named)
 
     monkeypatch.setattr(owner, method, failing)
     async with parts.dispatching():

@@ -18,6 +18,7 @@ from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.events import BatchStarted
 from batchyard_contracts.v1.work import ChunkHead
 from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.item_line import ITEM_UNREADABLE, is_unreadable
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.scheduling.batch_queue import Pick
 from services.dispatcher.domain.scheduling.chunk_bundles import BundleCandidate, bundle_groups
@@ -25,6 +26,7 @@ from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindo
 from services.dispatcher.domain.scheduling.partition_queue import PageRange, RetryRange
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.stores import Stores
+from services.dispatcher.settlement.chunk_settler import ChunkSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.runtime.errors import BatchyardError, PublishFailed
@@ -51,11 +53,13 @@ class ChunkPublisher:
         stores: Stores,
         publisher: Publisher,
         pages: PageCache,
+        chunk_settler: ChunkSettler,
         on_batch_failed: Callable[[UUID, Exception], None],
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_batch_failed` stops a batch of which a chunk cannot be made."""
         self._state, self._stores, self._publisher, self._pages = state, stores, publisher, pages
+        self._chunk_settler = chunk_settler
         self._on_batch_failed, self._on_wait = on_batch_failed, on_wait
         """Callback that runs while PostgreSQL or RabbitMQ is unreachable; it shows that the loop is alive."""
 
@@ -119,8 +123,9 @@ class ChunkPublisher:
         made: dict[UUID, OutgoingMessage | None] = {}
 
         async def make(some: Sequence[Lease]) -> None:
-            items = await self._pages.items(some)
+            items = await self._pages.items(some, all_known=True)
             await self._skip_dropped(items, some)
+            await self._fail_unreadable(items, some)
             for lease in some:
                 batch = self._state.batch_of(lease)
                 lines = [line for o, line in items[lease.chunk_id].items() if o not in lease.reported]
@@ -143,6 +148,14 @@ class ChunkPublisher:
             )
             for lease in leases:
                 self._state.leases.record_reported(lease, found.get(lease.chunk_id, ()))
+
+    async def _fail_unreadable(self, items: Mapping[UUID, Mapping[int, bytes]], leases: Sequence[Lease]) -> None:
+        """Fail the items whose stored lines cannot be read."""
+        for lease in leases:
+            lines = items[lease.chunk_id]
+            if gone := [o for o, line in lines.items() if is_unreadable(line) and o not in lease.reported]:
+                log.error("stored items cannot be read", batch_id=str(lease.batch_id), ordinals=gone[:10])
+                await self._chunk_settler.fail_items(lease, gone, ITEM_UNREADABLE)
 
     def _starting_batches(self, leases: Sequence[Lease]) -> list[Batch]:
         """Return the batches whose round begins with one of these chunks."""

@@ -1,9 +1,12 @@
 """The format in which items are stored and sent: a line of JSON that begins with the ordinal.
 
-Integers may have any length, so lines are read and written without a limit of 64 bits.
+Integers may have any length, so lines are read and written without a limit of 64 bits. A stored line that cannot be
+read is replaced by one that says so, and its item fails; if not even its ordinal can be read, it is empty.
 """
 
-import orjson
+import re
+
+import msgspec
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
@@ -12,6 +15,26 @@ from batchyard_contracts.v1.values import ItemError
 
 _START = len(b'{"ordinal":')
 _STATE = b'"state":'
+_UNREADABLE = b',"payload":null,"unreadable":true}'
+ITEM_UNREADABLE = ItemError(
+    code="item_unreadable", message="The stored item cannot be read, so that it did not run; submit it again."
+)
+_ordinal = re.compile(rb'\{"ordinal":(0|[1-9][0-9]{0,7}),').match
+
+
+class _StoredItem(msgspec.Struct, gc=False):
+    """The parts of a line that are needed to settle its item; all of the line has to be JSON."""
+
+    ordinal: int
+    payload: msgspec.Raw
+    custom_id: str | None = None
+
+
+_decode = msgspec.json.Decoder(_StoredItem).decode
+
+
+class UnreadableItems(Exception):
+    """Stored items of the batch cannot be read, not even their ordinals."""
 
 
 def line_of(item: PageItem) -> bytes:
@@ -31,12 +54,36 @@ def ordinal_of(line: bytes) -> int:
     return int(line[_START : line.index(b",", _START)])
 
 
+def readable_line(line: bytes, ordinal: int | None = None) -> bytes:
+    """Return a stored line, or in place of one that cannot be read a line that says so. Return nothing if its ordinal
+    is not known either; `ordinal`: the one of its row."""
+    try:
+        if _ordinal(line) and (line.isascii() or line.decode()):
+            _decode(line)
+            return line
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass
+    if ordinal is None and (found := _ordinal(line)):
+        ordinal = int(found[1])
+    return b"" if ordinal is None else b'{"ordinal":%d' % ordinal + _UNREADABLE
+
+
+def readable_lines(stored: bytes) -> list[bytes]:
+    """Return the lines of a stored page segment, each as `readable_line` does."""
+    return [readable_line(line) for line in stored.split(b"\n")]
+
+
+def is_unreadable(line: bytes) -> bool:
+    """Tell whether a line stands for one that cannot be read."""
+    return line.endswith(_UNREADABLE)
+
+
 def settled_item(line: bytes, partition: str, attempts: int = 0, error: ItemError | None = None) -> SettledItem:
     """Return the item of a line as one that ends without a further run."""
-    fields = orjson.loads(line)
+    item = _decode(line)
     return SettledItem(
-        ordinal=fields["ordinal"],
-        custom_id=fields.get("custom_id"),
+        ordinal=item.ordinal,
+        custom_id=item.custom_id,
         attempts=attempts,
         error=error,
         partition=partition,

@@ -44,7 +44,12 @@ class DedupClaims:
         """Claim the keys of the pages of a batch that have not been claimed yet."""
         dedup = batch.dedup
         while dedup and (pages := await self._stores.pages.unclaimed_segments(batch.batch_id)):
-            found = {line.key: line for _, _, lines in pages for line in map(_decoder.decode, lines) if line.key}
+            found = {
+                line.key: line
+                for _, _, lines in pages
+                for line in map(_decoder.decode, filter(None, lines))
+                if line.key
+            }
             claims = [Claim(bytes.fromhex(key), line.ordinal, line.custom_id) for key, line in found.items()]
             segments = [(page, segment) for page, segment, _ in pages]
             by_batch: dict[UUID, list[DroppedItem]] = {}

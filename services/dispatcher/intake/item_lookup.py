@@ -50,7 +50,7 @@ async def _find_in_pages(stores: Stores, batch_id: UUID, wanted: list[int]) -> A
         wanted_set = set(wanted)
         found, highest = [], -1
         for _, partition, lines in rows:
-            for line in lines:
+            for line in filter(None, lines):
                 ordinal = ordinal_of(line)
                 highest = max(highest, ordinal)
                 if ordinal in wanted_set:

@@ -4,6 +4,7 @@ from pydantic_core import from_json
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import ItemsQuery, ItemsReply, StoredItem
+from services.dispatcher.domain.item_line import is_unreadable
 from services.dispatcher.intake.item_lookup import find_items
 from services.dispatcher.persistence.stores import Stores
 
@@ -28,6 +29,8 @@ class PayloadQuery:
         async for found in find_items(self._stores, query.batch_id, query.ordinals):
             reads += 1
             for stored in found:
+                if is_unreadable(stored.line):
+                    continue
                 size += len(stored.line) + 100
                 if items and size > REPLY_BYTES:
                     return _reply(items)

@@ -15,6 +15,7 @@ from batchyard_contracts.partition import Partitioner
 from batchyard_contracts.v1.flow import ItemsReopened, SettledItem
 from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.item_line import is_unreadable
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.intake.item_lookup import StoredItem, find_items
 from services.dispatcher.persistence.retry_store import PatchedItem
@@ -71,7 +72,7 @@ class ItemReopener:
         patched: list[StoredItem] = []
         for item in items:
             await asyncio.sleep(0)  # an item may be large: other tasks get a turn after each
-            if item.round == message.round:
+            if item.round == message.round or is_unreadable(item.line):
                 patched.append(item)
                 continue
             fields = from_json(item.line)

@@ -87,7 +87,15 @@ def build(
 
     pulse = health.pulse("dispatch loop")
     batch_stopper = BatchStopper(state, stores, settler, pages, publisher, health.pulse("batch stopper"))
-    chunk_publisher = ChunkPublisher(state, stores, publisher, pages, batch_stopper.stop_failed, on_wait=pulse.beat)
+    chunk_publisher = ChunkPublisher(
+        state,
+        stores,
+        publisher,
+        pages,
+        chunk_settler,
+        batch_stopper.stop_failed,
+        on_wait=pulse.beat,
+    )
     undeliverable = UndeliverableChunks(state, chunk_publisher, chunk_settler)
     dispatch_loop = DispatchLoop(state, stores, chunk_publisher, undeliverable, batch_stopper, pulse)
     intake = BatchIntake(state, stores, settler, pages, dispatch_loop, batch_stopper)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import get_args
 from uuid import UUID
 
 import asyncpg
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.values import Reuse, StopReason, Terms
+from batchyard_contracts.v1.values import PRIORITIES, Reuse, StopReason, Terms
 from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.persistence.page_store import PageSegment, SavedSegment, segments_of
@@ -21,6 +22,7 @@ from shared.postgres.queries import columns
 
 log = structlog.get_logger()
 _NO_TERMS = Terms()
+_STOP_REASONS = (None, *get_args(StopReason))
 
 
 class BatchStore:
@@ -158,10 +160,15 @@ def _reuse(accepted: BatchAccepted) -> str | None:
 def _batch(row: asyncpg.Record, *without: str) -> Batch:
     """Return the batch of a row, whose columns are its fields, except those named.
 
-    One whose options this version cannot read is paused and names them, so that it is stopped.
+    One whose options this version cannot read is paused and names them, so that it is stopped. A priority of another
+    version counts as normal, and a reason to stop as a defect.
     """
     values = {name: value for name, value in row.items() if name not in without}
     cause, terms, reuse = (values.pop(name) for name in ("stop_cause", "terms", "reuse"))
+    if values["priority"] not in PRIORITIES or cause not in _STOP_REASONS:
+        log.error("stored controls cannot be read", batch_id=str(values["batch_id"]), stop_cause=cause)
+        values["priority"] = values["priority"] if values["priority"] in PRIORITIES else "normal"
+        cause = cause if cause in _STOP_REASONS else "internal_error"
     batch = Batch(**values, stop_reason=cause)
     try:
         batch.unreadable = "terms"

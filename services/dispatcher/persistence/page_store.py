@@ -6,7 +6,7 @@ from uuid import UUID
 
 from batchyard_contracts.v1.values import Dedup
 from services.dispatcher.domain.batch import Batch
-from services.dispatcher.domain.item_line import ordinal_of
+from services.dispatcher.domain.item_line import ordinal_of, readable_line, readable_lines
 from services.dispatcher.domain.page import Page
 from services.dispatcher.domain.scheduling.backlog import START, SegmentKey
 from services.dispatcher.domain.scheduling.partition_queue import PageSlice
@@ -106,9 +106,9 @@ class PageStore:
         return [(r["partition"], PageSlice(r["page"], r["segment"], r["size"], r["taken"])) for r in rows]
 
     async def page_items(self, keys: Sequence[PageKey]) -> dict[PageKey, list[bytes]]:
-        """Return the items of page segments, each as a line of JSON."""
+        """Return the items of page segments, each as a readable line."""
         rows = await self._pool.fetch(SQL["page_items"], *columns(keys, 3))
-        return {(r["batch_id"], r["page"], r["segment"]): r["items"].split(b"\n") for r in rows}
+        return {(r["batch_id"], r["page"], r["segment"]): readable_lines(r["items"]) for r in rows}
 
     async def mark_taken(self, keys: Sequence[tuple[UUID, int, int, int]]) -> None:
         """Move cursors to the end: (batch, page, segment, size)."""
@@ -117,7 +117,7 @@ class PageStore:
     async def unclaimed_segments(self, batch_id: UUID) -> list[tuple[int, int, list[bytes]]]:
         """Return some segments of a batch whose items have not claimed their keys: (page, segment, items)."""
         rows = await self._pool.fetch(SQL["unclaimed_segments"], batch_id)
-        return [(r["page"], r["segment"], r["items"].split(b"\n")) for r in rows]
+        return [(r["page"], r["segment"], readable_lines(r["items"])) for r in rows]
 
     async def claim(
         self, batch: Batch, dedup: Dedup, items: Sequence[Claim], places: Sequence[tuple[int, int]]
@@ -142,18 +142,22 @@ class PageStore:
     async def patched_items(self, batch_id: UUID, ordinals: Sequence[int]) -> list[tuple[int, str, bytes, int]]:
         """Return those of the items whose payload was patched: (ordinal, partition, item, round)."""
         rows = await self._pool.fetch(SQL["patched_items"], batch_id, ordinals)
-        return [(r["ordinal"], r["partition"], r["item"], r["round"]) for r in rows]
+        return [(r["ordinal"], r["partition"], readable_line(r["item"], r["ordinal"]), r["round"]) for r in rows]
 
     async def last_page(self, batch_id: UUID) -> int:
         """Return the highest page number; -1 if no page is stored."""
         return int(await self._pool.fetchval(SQL["last_page"], batch_id))
 
     async def first_ordinal_from(self, batch_id: UUID, page: int) -> tuple[int, int] | None:
-        """Return the first stored page from a number on, with one of its ordinals."""
-        row = await self._pool.fetchrow(SQL["first_page_from"], batch_id, page)
-        return None if row is None else (row["page"], ordinal_of(row["start"]))
+        """Return the first stored page from a number on that begins with a readable ordinal, and that ordinal."""
+        while row := await self._pool.fetchrow(SQL["first_page_from"], batch_id, page):
+            try:
+                return row["page"], ordinal_of(row["start"])
+            except ValueError:
+                page = row["page"] + 1
+        return None
 
     async def pages_from(self, batch_id: UUID, page: int, most: int) -> list[tuple[int, str, list[bytes]]]:
         """Return whole pages from a number on, by segments: (page, partition, items)."""
         rows = await self._pool.fetch(SQL["pages_from"], batch_id, page, most)
-        return [(r["page"], r["partition"], r["items"].split(b"\n")) for r in rows]
+        return [(r["page"], r["partition"], readable_lines(r["items"])) for r in rows]

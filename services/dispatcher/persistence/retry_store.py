@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from services.dispatcher.domain.item_line import readable_line
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.statements import SQL, retry_row
 from shared.postgres.pool import Pool
@@ -64,12 +65,12 @@ class RetryStore:
     async def retry_items(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], tuple[int, bytes]]:
         """Return the number of waits and the line of items that ran before."""
         rows = await self._pool.fetch(SQL["retry_items"], *columns(keys, 2))
-        return {(r["batch_id"], r["ordinal"]): (r["waits"], r["item"]) for r in rows}
+        return {(r["batch_id"], r["ordinal"]): (r["waits"], readable_line(r["item"], r["ordinal"])) for r in rows}
 
     async def waiting_retries(self, batch_id: UUID, round_: int, after: int) -> list[tuple[int, str, bytes]]:
         """Return some waiting retries of a batch up to a round, after an ordinal: (ordinal, partition, item)."""
         rows = await self._pool.fetch(SQL["waiting_retries"], batch_id, round_, after)
-        return [(r["ordinal"], r["partition"], r["item"]) for r in rows]
+        return [(r["ordinal"], r["partition"], readable_line(r["item"], r["ordinal"])) for r in rows]
 
     async def drop_waiting_retries(self, batch_id: UUID, round_: int, ordinals: Sequence[int]) -> None:
         """Delete waiting retries up to a round, but none that were dispatched meanwhile."""

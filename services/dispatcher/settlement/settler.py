@@ -109,6 +109,7 @@ class ItemSettler:
                     settled_item(line, p, error=error)
                     for key, (p, s) in slices.items()
                     for line in lines.get(key, ())[s.taken :]
+                    if line
                 ]
                 await wait_for_room()
                 await self._publish_aside(batch, status, items)

@@ -5,7 +5,15 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome, PageItem, SettledItem
 from batchyard_contracts.v1.values import ItemError
-from services.dispatcher.domain.item_line import line_of, settled_item, with_rerun, with_state
+from services.dispatcher.domain.item_line import (
+    is_unreadable,
+    line_of,
+    readable_line,
+    readable_lines,
+    settled_item,
+    with_rerun,
+    with_state,
+)
 from services.dispatcher.domain.report_decision import next_line
 
 LINE = line_of(PageItem(ordinal=3, payload={"n": 1}, custom_id="a"))
@@ -33,3 +41,29 @@ def test_item_that_ends_without_a_run_keeps_its_ordinal_and_custom_id() -> None:
     assert settled_item(LINE, "a.example", 2, error) == expected
     huge = line_of(PageItem(ordinal=4, payload={"n": 2**80}))
     assert settled_item(huge, "") == SettledItem(ordinal=4, partition="")
+
+
+UNREADABLE = b'{"ordinal":3,"payload":null,"unreadable":true}'
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (LINE, LINE),
+        (line_of(PageItem(ordinal=3, payload={"n": 2**80, "é": "ü"})), None),
+        (LINE[:-2], UNREADABLE),
+        (b'{"ordinal":3,"payload":"\xff"}', UNREADABLE),
+        (b'{"ordinal":3,"custom_id":"a"}', UNREADABLE),
+        (b'{"ordinal":3,"payload":' + b"[" * 100_000, UNREADABLE),
+        (b'{"ordinal":03,"payload":1}', b""),
+        (b"\x00", b""),
+        (b"", b""),
+    ],
+    ids=lambda value: None if value is None else str(value[:30]),
+)
+def test_a_line_that_cannot_be_read_says_so(stored: bytes, expected: bytes | None) -> None:
+    line = readable_line(stored)
+    assert line == (stored if expected is None else expected)
+    assert is_unreadable(line) is (line == UNREADABLE)
+    assert readable_line(b"\x00", 3) == UNREADABLE
+    assert readable_lines(LINE + b"\n" + stored) == [LINE, line]

@@ -60,3 +60,15 @@ async def test_a_circuit_that_cannot_be_read_is_left_out() -> None:
     good = row | {"value": "b", "circuit": '{"error": null, "opened_at": 1.0, "pause_s": 1.0, "until": 2.0}'}
     saved = await RateStore(pool_with([bad, good], RATES["rates"])).load(0.0)
     assert list(saved.circuits) == [("w", "calls", "b")]
+
+
+async def test_controls_of_another_version_stop_the_batch_and_nothing_else() -> None:
+    rows: list[dict[str, Any]] = [{**HEADER, "batch_id": UUID(int=n), "terms": None} for n in (1, 2, 3)]
+    rows[1] |= {"priority": "utmost"}
+    rows[2] |= {"stop_cause": "moon_phase"}
+    batches = await BatchStore(pool_with(rows, SQL["live_batches"])).live_batches()
+    assert [(b.priority, b.stop_reason, b.stop_status) for b in batches] == [
+        ("normal", None, None),
+        ("normal", None, None),
+        ("normal", "internal_error", "cancelled"),
+    ]
