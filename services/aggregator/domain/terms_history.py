@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from batchyard_contracts.v1.values import Terms
 
 
@@ -23,8 +25,20 @@ class TermsHistory:
 
     @property
     def terms(self) -> Terms:
-        """Current terms."""
-        return Terms.model_validate({name: value for name, (value, _) in self.entries.items() if value is not None})
+        """Current terms, without those that this version cannot read."""
+        values = {name: value for name, (value, _) in self.entries.items() if value is not None}
+        try:
+            return Terms.model_validate(values)
+        except ValidationError:
+            return Terms.model_validate({name: value for name, value in values.items() if _is_readable(name, value)})
+
+
+def _is_readable(name: str, value: Any) -> bool:
+    try:
+        Terms.model_validate({name: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def _set_terms(terms: Terms) -> dict[str, Any]:

@@ -1,21 +1,38 @@
-"""Maps batches to rows of the table `batches` and back."""
+"""Maps batches to rows of the table `batches` and back.
 
+A value that this version cannot read costs its batch that value, with a line in the log: no other batch waits for it.
+"""
+
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-import asyncpg
 import orjson
+import structlog
+from pydantic_core import from_json
 
 from batchyard_contracts.v1.values import NotificationTargets
 from services.aggregator.domain.batch import NO_TARGETS, Batch, BatchHeader
 from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.summary import Summary
 from services.aggregator.domain.terms_history import TermsHistory
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Row(Protocol):
+    """A row of a table."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """Return the value of a column."""
+
 
 _COUNTS = ("succeeded", "failed", "cancelled", "expired", "duplicate", "cached", "units")
 
 
-def batch_from_row(row: asyncpg.Record) -> Batch:
+def batch_from_row(row: Row) -> Batch:
     """Return the batch in a row."""
     return Batch(
         key=row["id"],
@@ -35,7 +52,7 @@ def batch_from_row(row: asyncpg.Record) -> Batch:
         cancel_asked_at=row["cancel_asked_at"],
         retry_asked_at=row["retry_asked_at"],
         reopened_at=row["reopened_at"],
-        terms_history=_load_terms(row["terms"]) if row["terms"] else None,
+        terms_history=_readable(row, "terms", _load_terms, None),
         stop_reason=row["stopped"],
         failed_before=row["failed_before"],
         ended_before=row["ended_before"],
@@ -44,6 +61,15 @@ def batch_from_row(row: asyncpg.Record) -> Batch:
         version=row["version"],
         stuck_version=row["stuck_version"],
     )
+
+
+def summary_from_row(row: Row) -> Summary:
+    """Return the summary of a round."""
+    try:
+        return Summary(from_json(row["summary"] or b"null"), row["error"])
+    except ValueError as error:
+        log.error("stored summary cannot be read", batch=row["id"], error=str(error)[:300])
+        return Summary(error="The stored summary cannot be read.")
 
 
 def save_batch_row(batch: Batch) -> tuple[Any, ...]:
@@ -142,7 +168,22 @@ def _load_targets(text: str) -> NotificationTargets:
     return NO_TARGETS if text == "{}" else NotificationTargets.model_validate_json(text)
 
 
-def _header(row: asyncpg.Record) -> BatchHeader | None:
+def _load_labels(text: str) -> dict[str, str]:
+    return dict(orjson.loads(text))
+
+
+def _readable(row: Row, name: str, load: Callable[[str], T], default: T) -> T | None:
+    """Return the value of a column, None if it is null; the default if it cannot be read."""
+    if row[name] is None:
+        return None
+    try:
+        return load(row[name])
+    except (ValueError, TypeError, AttributeError) as error:
+        log.error("stored value cannot be read", batch_id=str(row["batch_id"]), column=name, error=str(error)[:300])
+        return default
+
+
+def _header(row: Row) -> BatchHeader | None:
     if row["owner"] is None:
         return None
     return BatchHeader(
@@ -150,10 +191,10 @@ def _header(row: asyncpg.Record) -> BatchHeader | None:
         workload=row["workload"],
         accepted_at=row["accepted_at"],
         name=row["name"],
-        labels=orjson.loads(row["labels"]),
+        labels=_readable(row, "labels", _load_labels, {}) or {},
         traceparent=row["traceparent"],
         has_summary=row["summarize"],
         has_source=row["sourced"],
         unit=row["unit"],
-        notify=None if row["notify"] is None else _load_targets(row["notify"]),
+        notify=_readable(row, "notify", _load_targets, NO_TARGETS),
     )

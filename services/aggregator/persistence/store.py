@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from batchyard_contracts.v1.queries import BatchesQuery, ResultsQuery
 from batchyard_contracts.v1.values import Selection
@@ -26,6 +26,7 @@ from services.aggregator.persistence.row_mapping import (
     header_arguments,
     record_few_row,
     save_batch_row,
+    summary_from_row,
 )
 from shared.postgres.outbox import OutboxMessage, columns
 from shared.postgres.pool import Pool
@@ -279,7 +280,7 @@ class LedgerStore:
     async def summaries(self, batches: Sequence[Batch]) -> dict[int, Summary]:
         """Return the summaries of the current rounds of batches, by their keys."""
         rows = await self._pool.fetch(_SQL["summaries"], [batch.key for batch in batches])
-        return {row["id"]: Summary(from_json(row["summary"] or b"null"), row["error"]) for row in rows}
+        return {row["id"]: summary_from_row(row) for row in rows}
 
     async def batch_key(self, batch_id: UUID, owner: str) -> int | None:
         """Return the key of a batch if it belongs to this owner."""
