@@ -1,6 +1,8 @@
 """Index of item fingerprints in Redis, for batches whose items arrive in several parts.
 
-Without Redis nothing is indexed: a duplicate then runs once more, and no result is wrong.
+Without Redis nothing is indexed: a duplicate then runs once more, and no result is wrong. The fingerprints of a batch
+are spread over small hashes, which take a quarter of the memory of a large one, so that a million of them leave room
+for the rates and the cached results.
 """
 
 from collections.abc import Mapping
@@ -11,19 +13,23 @@ from uuid import UUID
 from shared.redis.client import RedisClient
 
 TTL_S = 24 * 3600
+_BUCKETS = 4096
+"""Hashes of a batch: with 512 entries or fewer, as in a batch of two million items, Redis stores a hash as a list."""
 _SCRIPT = """
-local found = {}
+local found, touched = {}, {}
 for i = 0, #ARGV[1] / 16 - 1 do
   local fingerprint = string.sub(ARGV[1], i * 16 + 1, i * 16 + 16)
-  local first = redis.call('HGET', KEYS[1], fingerprint)
+  local bucket = KEYS[1] .. (string.byte(fingerprint, 1) % 16 * 256 + string.byte(fingerprint, 2))
+  local first = redis.call('HGET', bucket, fingerprint)
   if first then
     found[#found + 1] = fingerprint
     found[#found + 1] = first
   elseif ARGV[3] ~= '0' then
-    redis.call('HSET', KEYS[1], fingerprint, string.sub(ARGV[2], i * 4 + 1, i * 4 + 4))
+    redis.call('HSET', bucket, fingerprint, string.sub(ARGV[2], i * 4 + 1, i * 4 + 4))
+    touched[bucket] = true
   end
 end
-if ARGV[3] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+for bucket in pairs(touched) do redis.call('EXPIRE', bucket, ARGV[3]) end
 return found
 """
 """Lua script that looks up, and with a TTL also adds, fingerprints. Its arguments are packed: one string of
@@ -48,7 +54,8 @@ class DedupIndex:
 
     async def delete(self, batch_id: UUID) -> None:
         """Delete the fingerprints of a batch that takes no more items."""
-        await self._redis.attempt(self._redis.client.unlink(_key(batch_id)), 0)
+        prefix = _prefix(batch_id)
+        await self._redis.attempt(self._redis.client.unlink(*(f"{prefix}{number}" for number in range(_BUCKETS))), 0)
 
     async def _run(self, batch_id: UUID, fingerprints: Mapping[bytes, int], ttl_s: int) -> dict[bytes, int]:
         if not fingerprints:
@@ -58,9 +65,10 @@ class DedupIndex:
             pack(f">{len(fingerprints)}I", *fingerprints.values()),
             ttl_s,
         ]
-        found = cast("list[bytes]", await self._redis.attempt(self._script([_key(batch_id)], arguments), []))
+        found = cast("list[bytes]", await self._redis.attempt(self._script([_prefix(batch_id)], arguments), []))
         return {fingerprint: unpack(">I", first)[0] for fingerprint, first in zip(found[::2], found[1::2], strict=True)}
 
 
-def _key(batch_id: UUID) -> str:
-    return f"ingest:dedup:{batch_id}"
+def _prefix(batch_id: UUID) -> str:
+    """Return the beginning of the keys of a batch, which are in one slot of a cluster."""
+    return f"ingest:dedup:{{{batch_id}}}:"
