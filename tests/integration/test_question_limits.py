@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from batchyard_contracts.message import Message
+from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.manifest import CircuitRule, Manifest, Partition
 from batchyard_contracts.v1.queries import LimitsQuery, WorkloadQuery
 from batchyard_contracts.v1.values import Rate
@@ -31,6 +32,9 @@ from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts
 from tests.support.patience import PATIENCE_S
 
 PER_SECOND, CONCURRENCY, ITEMS, QUESTIONS = 20.0, 3, 20, 15
+OF_MANIFEST = Limits(concurrency=20, rate=Rate(per_second=PER_SECOND), partition_concurrency=CONCURRENCY)
+OF_OPERATOR = Limits(concurrency=20)
+"""No limits but those that an operator sets, which are those of `OF_MANIFEST`."""
 
 
 class Number(BaseModel):
@@ -63,7 +67,7 @@ class Destination:
 class Worker:
     """A worker that runs what the dispatcher sends, and answers questions."""
 
-    def __init__(self, parts: Parts, memory: RedisClient, destination: Destination) -> None:
+    def __init__(self, parts: Parts, memory: RedisClient, destination: Destination, limits: Limits) -> None:
         self.parts, self.destination = parts, destination
         work = Workload(
             "w",
@@ -71,8 +75,8 @@ class Worker:
             item=Number,
             result=Number,
             partition=Partition(pointer="/to"),
-            limits=Limits(concurrency=20, rate=Rate(per_second=PER_SECOND), partition_concurrency=CONCURRENCY),
-            retry=Retry(circuit=CircuitRule(base_s=60, cap_s=60)),
+            limits=limits,
+            retry=Retry(circuit=CircuitRule(base_s=60, cap_s=60) if limits == OF_MANIFEST else None),
         )
 
         @work.handler
@@ -88,8 +92,8 @@ class Worker:
         gates, recorder = RateGates("w", RateReservations(memory)), Recorder()
         self.runner = ItemRunner(work, None, cast("Publisher", recorder), ResultCache(memory), "hand", rate_gates=gates)
         self.recorder, manifest = recorder, self.runner.manifest
-        limits = QuestionLimits(manifest, gates, self.runner.backoff, cast("RpcClient", self))
-        self.responder = QuestionResponder("w", "double", work.question_definitions["double"], None, limits)
+        admission = QuestionLimits(manifest, gates, self.runner.backoff, cast("RpcClient", self))
+        self.responder = QuestionResponder("w", "double", work.question_definitions["double"], None, admission)
 
     async def query(self, message: Message, _: object, *, timeout_s: float) -> Any:
         assert isinstance(message, LimitsQuery)
@@ -109,15 +113,25 @@ class Worker:
                 await self.parts.report(chunk, report.outcomes, final=report.final, feedback=report.feedback)
 
 
+@pytest.fixture(params=[OF_MANIFEST, OF_OPERATOR], ids=["manifest", "operator"])
+def limits(request: pytest.FixtureRequest) -> Limits:
+    """The limits of the manifest; an operator sets the same ones where it has none."""
+    return cast("Limits", request.param)
+
+
 @pytest.fixture
-async def worker(clean: Servers) -> AsyncIterator[Worker]:
+async def worker(clean: Servers, limits: Limits) -> AsyncIterator[Worker]:
     memory = RedisClient(clean.redis_url, PATIENCE_S)
     async with dispatcher_parts(clean) as make:
         parts = make()
-        found = Worker(parts, memory, Destination())
+        found = Worker(parts, memory, Destination(), limits)
         manifest: Manifest = found.runner.manifest
         parts.state.set_manifest(manifest)
         parts.state.workload_queue("w").window.workers = 1
+        if limits == OF_OPERATOR:
+            rate = Rate(per_second=PER_SECOND)
+            command = RatesControl(workload="w", action="set", rate=rate, concurrency=CONCURRENCY)
+            await parts.rate_events.apply_control(command)
         yield found
     await memory.close()
 
@@ -148,6 +162,7 @@ async def test_items_and_questions_together_keep_rate_and_concurrency(worker: Wo
     assert parts.state.workload_queue("w").window.limits.limiters_of("")[0].in_flight == 0
 
 
+@pytest.mark.parametrize("limits", [OF_MANIFEST], ids=["manifest"])
 async def test_the_refusal_of_a_question_opens_the_circuit_for_items_and_questions(worker: Worker) -> None:
     worker.destination.refuses = True
     assert (await worker.ask(1)).code == "http_401"

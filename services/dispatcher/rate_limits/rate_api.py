@@ -63,7 +63,11 @@ class RateApi:
             seconds = min(query.seconds, MAX_SECONDS)
             if not window.calls.request(query.call_id, query.partition, seconds, now):
                 wait = concurrency_wait(limiters)
-        return LimitsReply(rates=window.chunk_rates(query.partition), waiting=reason_of(wait, now) if wait else None)
+        return LimitsReply(
+            rates=window.chunk_rates(query.partition),
+            waiting=reason_of(wait, now) if wait else None,
+            takes_places=True if any(limiter.terms.concurrency is not None for limiter in limiters) else None,
+        )
 
     def _end_call(self, query: LimitsQuery, ended: CallResult, window: InFlightWindow, now: float) -> None:
         """Free the place of a call, and let items keep to what its provider said."""

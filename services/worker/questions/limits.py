@@ -1,8 +1,8 @@
 """Lets questions pass the limits of the items of their workload: rates, concurrency, pauses and circuit breakers.
 
-The dispatcher tells the limits, and gives a question its place among the concurrent calls. The start of a question is
-reserved in Redis like that of an item, so that both together keep the rate. The error of a question pauses a
-destination, or opens its circuit, for items too.
+The dispatcher tells the limits, those of operators too, and gives a question its place among the concurrent calls. The
+start of a question is reserved in Redis like that of an item, so that both together keep the rate. The error of a
+question pauses a destination, or opens its circuit, for items too.
 """
 
 import asyncio
@@ -70,6 +70,7 @@ class QuestionLimits:
             or manifest.circuit is not None
             or any(limit.rate or limit.rates or limit.adaptive for limit in limits)
         )
+        """True if the manifest has a limit. Without one, calls are made also while the dispatcher does not answer."""
         self._gates, self._backoff, self._rpc_client = gates, backoff, rpc_client
         self._known: dict[str, tuple[float, LimitsReply]] = {}
 
@@ -81,6 +82,9 @@ class QuestionLimits:
         deadline = clock() + within_s
         try:
             limits = await self._limits_of(call, within_s)
+            if limits.takes_places and call.call_id is None:  # by the word of an operator
+                call.call_id = uuid4()
+                limits = await self._limits_of(call, within_s)
             while limits.waiting is not None:
                 if limits.waiting.code != "concurrency_limit" or clock() + _ASK_AGAIN_S >= deadline:
                     raise _refusal(limits.waiting)
@@ -105,7 +109,7 @@ class QuestionLimits:
             self._backoff.back_off(call.partition, ended.delay_s)
         elif ended.error is not None:
             self._backoff.record_refusal(call.partition, ended.error)
-        if call.call_id is None and (ended.error is None or not self._is_limited):
+        if call.call_id is None and ended.error is None:
             return
         self._known.pop(call.partition, None)
         query = LimitsQuery(workload=self._workload, partition=call.partition, call_id=call.call_id, ended=ended)
@@ -137,8 +141,6 @@ class QuestionLimits:
 
     async def _limits_of(self, call: "_Call", within_s: float) -> LimitsReply:
         """Return the limits of a call. A call that needs no place may use those that were told a moment ago."""
-        if not self._is_limited:
-            return LimitsReply()
         asked_at, known = self._known.get(call.partition, (0.0, None))
         if call.call_id is None and known is not None and time.monotonic() - asked_at < _KEPT_S:
             return known
@@ -148,6 +150,8 @@ class QuestionLimits:
         try:
             reply = await self._rpc_client.query(query, LimitsReply, timeout_s=_TIMEOUT_S)
         except (QueryTimeout, QueryRefused, PublishFailed) as error:
+            if not self._is_limited:
+                return LimitsReply()
             what = f"The limits of {self._workload} are not known, because the dispatcher does not answer."
             raise QuestionRefused("limits_unknown", f"{what} Ask again in a moment.") from error
         self._known.pop(call.partition, None)
@@ -158,7 +162,7 @@ class QuestionLimits:
 
 
 class _Call:
-    """A call to one destination; `call_id` is None where concurrency is not limited."""
+    """A call to one destination; `call_id` is None where concurrency is not limited, as far as is known."""
 
     def __init__(self, limits: QuestionLimits, partition: str, call_id: UUID | None) -> None:
         self._limits = limits

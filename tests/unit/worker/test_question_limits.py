@@ -109,11 +109,9 @@ async def test_a_question_waits_for_its_start() -> None:
 
 
 async def test_without_a_rate_the_pause_of_a_destination_is_kept_by_the_worker() -> None:
-    desk = Desk(rate=None)
+    desk = Desk(rate=None)  # nothing limits this workload, and the dispatcher does not answer
     call = await desk.limits.admit({"a": "a"}, 5.0)
-    assert desk.asked == [], "nothing limits this workload"
     await call.end(RateLimited(60.0))
-    assert desk.ended == []
     assert (await refusal(desk))[0] == "rate_limited"
     await desk.limits.admit({"a": "b"}, 5.0)
 
@@ -160,8 +158,8 @@ async def test_a_question_waits_for_its_place_and_gives_it_back() -> None:
 
 
 async def test_a_question_that_gets_no_place_in_time_is_refused_and_wants_none_any_more() -> None:
-    desk = Desk(LimitsReply(waiting=WaitReason(code="concurrency_limit", detail="a is full.")), rate=None)
-    desk.limits._takes_places = desk.limits._is_limited = True
+    full = WaitReason(code="concurrency_limit", detail="a is full.")
+    desk = Desk(LimitsReply(waiting=full), rate=None, partition_concurrency=1)
     assert (await refusal(desk, within_s=0.3))[0] == "concurrency_limit"
     assert len(desk.asked) > 1
     assert [query.ended for query in desk.ended] == [CallResult()]
@@ -174,3 +172,17 @@ async def test_a_question_whose_time_is_over_wants_no_place_any_more() -> None:
         async with asyncio.timeout(0.2):
             await desk.limits.admit({"a": "a"}, 60.0)
     assert [query.ended for query in desk.ended] == [CallResult()]
+
+
+async def test_a_rate_of_an_operator_holds_for_a_workload_without_limits() -> None:
+    desk = Desk(LimitsReply(rates=RATES), rate=None)
+    await desk.limits.admit({"a": "a"}, 5.0)
+    assert desk.reserved == [(["pace:{w}:partition:a"], 1)]
+
+
+async def test_a_concurrency_of_an_operator_holds_for_a_workload_without_limits() -> None:
+    desk = Desk(LimitsReply(takes_places=True), rate=None)
+    call = await desk.limits.admit({"a": "a"}, 5.0)
+    assert desk.asked == ["a", "a"], "the second time for a place"
+    await call.end(None)
+    assert [query.ended for query in desk.ended if query.call_id] == [CallResult()]

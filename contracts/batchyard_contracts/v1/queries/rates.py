@@ -125,3 +125,5 @@ class LimitsReply(Message):
     """Rates that the call shares with the items of the partition; None: there are none."""
     waiting: WaitReason | None = None
     """Reason why no call may be made; None: one may be made."""
+    takes_places: bool | None = None
+    """True: concurrency is limited, so that the call needs a place, for which the query names a `call_id`."""
