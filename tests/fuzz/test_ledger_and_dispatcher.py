@@ -105,14 +105,15 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(self.pipeline.queues.values()))
     @rule(data=st.data(), number=st.integers(1, 8))
     def deliver(self, data: st.DataObject, number: int) -> None:
-        """Deliver some messages out of order, some of them so that they come again, some to a process that dies."""
+        """Deliver some bundles out of order, some of them so that they come again, some to a process that dies."""
         for _ in range(number):
             if not (filled := [name for name, messages in self.pipeline.queues.items() if messages]):
                 break
             queue = self._pick(data, filled)
             place = data.draw(st.integers(0, len(self.pipeline.queues[queue]) - 1))
             again, crash = data.draw(st.sampled_from(DELIVERIES))
-            self._do(self.pipeline.deliver(queue, place, again=again, crash=crash))
+            most = data.draw(st.sampled_from([1, 1, 2, 4]))
+            self._do(self.pipeline.deliver(queue, place, most=most, again=again, crash=crash))
 
     @precondition(lambda self: any(self.pipeline.queues.values()))
     @rule()

@@ -19,6 +19,7 @@ from services.aggregator.handlers.summaries import SummaryHandler
 from services.aggregator.publishing.batch_changes import BatchChangePublisher
 from services.aggregator.publishing.failure_events import FailureEvents
 from services.aggregator.publishing.progress_events import ProgressEvents
+from shared.messaging.batch_consumer import DecodedMessage
 from shared.postgres.outbox import Outbox
 from tests.support.ledger_messages import START, received
 from tests.support.memory_ledger_store import Crash, MemoryStore
@@ -49,6 +50,8 @@ class Ledger:
     async def _handle(self, messages: Sequence[Message], *, redelivered: bool) -> None:
         envelope = Envelope("", "")
         match messages[0]:
+            case BatchAccepted(segments=[*_]):
+                await self._batches.on_batches_accepted([DecodedMessage(one, envelope) for one in messages])
             case BatchAccepted() as message:
                 await self._batches.on_batch_accepted(message, envelope)
             case BatchSealed() as message:

@@ -24,6 +24,7 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.queries import StartPermitQuery
 from batchyard_contracts.v1.work import ChunkReady
+from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.leadership.lease_keeper import LeaseEnded
 from shared.messaging.batch_consumer import DecodedMessage
 from shared.messaging.publisher import OutgoingMessage
@@ -34,6 +35,8 @@ from tests.support.pipeline_model import PipelineModel
 Crashing = Literal["before", "after"] | None
 """Death of a process before or after its next publication, or commit."""
 MAX_TURNS = 60
+_Leases = dict[tuple[UUID, int], dict[str, Any] | None]
+"""Rows of chunks in flight by chunk and fence; None for one that has ended."""
 
 
 class Surroundings(Protocol):
@@ -71,28 +74,45 @@ class SimulatedDispatcher:
         self._collect()
         self.beat()
 
-    async def deliver(self, message: Message, crash: Crashing) -> bool:
-        """Deliver a message to the dispatcher; False if it died. A message that comes too late must have no effect."""
-        lease = None
+    async def deliver(self, bundle: Sequence[Message], crash: Crashing) -> bool:
+        """Deliver messages of one type together; False if the dispatcher died. Messages that come too late must have no
+        effect."""
+        leases = {
+            (message.chunk_id, message.fence): await self._model.lease(message.chunk_id, message.fence)
+            for message in bundle
+            if isinstance(message, ChunkProcessed | ChunkReturned)
+        }
+        are_late = all([await self._is_late(message, leases) for message in bundle])
+        before = await self._model.tables() if are_late else None
+        has_survived = await self._run(lambda: self._handle(bundle, self.parts), crash)
+        if before is not None:
+            assert await self._model.tables() == before, f"messages that come too late have an effect: {bundle}"
+        for message in bundle if has_survived else ():
+            match message:
+                case ChunkProcessed():
+                    self._record_report(message, leases)
+                case ItemsReopened():
+                    self._model.record_reopened(message)
+                case BatchFinished():
+                    self._model.record_finished(message.batch_id, message.round)
+        return has_survived
+
+    async def _is_late(self, message: Message, leases: _Leases) -> bool:
         match message:
             case ChunkProcessed() | ChunkReturned():
-                lease = await self._model.lease(message.chunk_id, message.fence)
-                is_late = lease is None
+                return leases[message.chunk_id, message.fence] is None
             case BatchControlled() | BatchFinished() | ItemsReopened():
-                is_late = message.round is not None and message.round < await self._model.round_of(message.batch_id)
+                return message.round is not None and message.round < await self._model.round_of(message.batch_id)
             case _:
-                is_late = False
-        before = await self._model.tables() if is_late else None
-        has_survived = await self._run(lambda: self._handle(message, self.parts), crash)
-        if before is not None:
-            assert await self._model.tables() == before, f"a message that comes too late has an effect: {message}"
-        if has_survived and isinstance(message, ChunkProcessed) and lease is not None:
-            self._model.record_report(message, lease)
-        elif has_survived and isinstance(message, ItemsReopened):
-            self._model.record_reopened(message)
-        elif has_survived and isinstance(message, BatchFinished):
-            self._model.record_finished(message.batch_id, message.round)
-        return has_survived
+                return False
+
+    def _record_report(self, report: ChunkProcessed, leases: _Leases) -> None:
+        """Record a report, if no earlier one of its bundle has ended the chunk."""
+        key = (report.chunk_id, report.fence)
+        if (lease := leases[key]) is not None:
+            self._model.record_report(report, lease)
+            covered = {*lease["reported"], *(outcome.ordinal for outcome in report.outcomes)}
+            leases[key] = None if report.final else lease | {"reported": covered}
 
     async def dispatch(self, crash: Crashing = None) -> None:
         """Send chunks until no more may be sent."""
@@ -118,7 +138,7 @@ class SimulatedDispatcher:
         """Deliver a message to a dispatcher of an earlier epoch, which must have no effect."""
         before = await self._model.tables()
         with suppress(PostgresError, LeaseEnded):
-            await self._handle(message, frozen)
+            await self._handle([message], frozen)
         assert await self._model.tables() == before, "a dispatcher of an earlier epoch has an effect"
 
     async def sweep(self, crash: Crashing) -> bool:
@@ -140,11 +160,21 @@ class SimulatedDispatcher:
         )
         self.parts.state.record_heartbeat(beat, time.monotonic())
 
-    async def _handle(self, message: Message, parts: Parts) -> None:
+    async def _handle(self, bundle: Sequence[Message], parts: Parts) -> None:
         intake = parts.intake
-        match message:
-            case ItemsPage():
-                await intake.on_items_pages([received(message)])
+        match message := bundle[0]:
+            case ItemsPage() | ChunkProcessed():
+                handler = (
+                    intake.on_items_pages
+                    if isinstance(message, ItemsPage)
+                    else parts.report_handler.on_chunks_processed
+                )
+                await handler([received(one) for one in bundle if isinstance(one, ItemsPage | ChunkProcessed)])
+            case BatchAccepted(segments=[*_]):
+                whole = [AcceptedBatch.decode(one.encode()) for one in bundle]
+                await intake.on_batches([DecodedMessage(one, ENVELOPE) for one in whole])
+            case BatchFinished():
+                await intake.on_batches([DecodedMessage(one, ENVELOPE) for one in bundle])
             case BatchAccepted():
                 await intake.on_batch_accepted(message, ENVELOPE)
             case BatchControlled():
@@ -153,12 +183,8 @@ class SimulatedDispatcher:
                 await intake.on_batch_stopped(message, ENVELOPE)
             case ItemsReopened():
                 await intake.on_items_reopened(message, ENVELOPE)
-            case BatchFinished():
-                await intake.on_batch_finished(message, ENVELOPE)
-            case ChunkProcessed():
-                await parts.report_handler.on_chunks_processed([received(message)])
             case ChunkReturned():
-                await parts.recovery.on_chunks_returned([DecodedMessage(message, ENVELOPE)])
+                await parts.recovery.on_chunks_returned([DecodedMessage(one, ENVELOPE) for one in bundle])
             case _:
                 raise AssertionError(message)
 

@@ -1,13 +1,14 @@
 """A dispatcher and a ledger with queues between them, from which a test delivers messages late, twice or in any order.
 
 The dispatcher's handlers work on a real database, the ledger's on a store in memory. Ingest, the workers and the broker
-are simulated: nothing happens unless the test asks for it, and time passes when it says so.
+are simulated: nothing happens unless the test asks for it, and time passes when it says so. Small batches travel whole,
+and messages of one type in bundles.
 """
 
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, islice, takewhile
 from typing import Any, Literal
 from uuid import UUID
 
@@ -33,12 +34,21 @@ from tests.support.dispatcher_parts import Parts, report_on
 from tests.support.memory_ledger import Ledger
 from tests.support.simulated_dispatcher import MAX_TURNS, Crashing, SimulatedDispatcher
 
-PAGES, CONTROL, OUTCOMES = (
-    queue.name for queue in (topology.DISPATCHER_PAGES, topology.DISPATCHER_CONTROL, topology.DISPATCHER_OUTCOMES)
+DISPATCHER_QUEUES = PAGES, BATCHES, CONTROL, OUTCOMES = tuple(
+    queue.name
+    for queue in (
+        topology.DISPATCHER_PAGES,
+        topology.DISPATCHER_BATCHES,
+        topology.DISPATCHER_CONTROL,
+        topology.DISPATCHER_OUTCOMES,
+    )
 )
-LEDGER_CONTROL, LEDGER_OUTCOMES = topology.AGGREGATOR_CONTROL.name, topology.AGGREGATOR_OUTCOMES.name
-DISPATCHER_QUEUES = (PAGES, CONTROL, OUTCOMES)
-QUEUES = (PAGES, CONTROL, OUTCOMES, LEDGER_CONTROL, LEDGER_OUTCOMES)
+LEDGER_QUEUES = LEDGER_BATCHES, LEDGER_CONTROL, LEDGER_OUTCOMES = tuple(
+    queue.name for queue in (topology.AGGREGATOR_BATCHES, topology.AGGREGATOR_CONTROL, topology.AGGREGATOR_OUTCOMES)
+)
+QUEUES = (*DISPATCHER_QUEUES, *LEDGER_QUEUES)
+_ONE_AT_A_TIME = {CONTROL, LEDGER_CONTROL}
+"""Queues whose consumers handle one message after the other."""
 _LONG_S = 100.0
 """Longer than any lease, in seconds."""
 
@@ -71,26 +81,34 @@ class SimulatedPipeline:
         self.dispatcher = SimulatedDispatcher(make, self)
 
     async def submit(self, sizes: dict[str, int], pages: int, *, is_sealed: bool) -> None:
-        """Send a batch as ingest does: pages with this number of items for each partition, and the header."""
+        """Send a batch as ingest does: a sealed one with a single page whole; else pages with this number of items for
+        each partition, and the header."""
         batch_id, ordinals = uuid.uuid4(), count()
-        for page in range(pages):
-            segments = [
+        segments_by_page = [
+            [
                 Segment(partition=name, items=[PageItem(ordinal=next(ordinals), payload={}) for _ in range(size)])
                 for name, size in sizes.items()
             ]
-            self.queues[PAGES].append(ItemsPage(batch_id=batch_id, workload="w", page=page, segments=segments))
+            for _ in range(pages)
+        ]
         total = pages * sum(sizes.values())
         self.batches[batch_id] = SimulatedBatch(batch_id, total, is_sealed=is_sealed)
-        self._to_both(
-            BatchAccepted(
-                batch_id=batch_id,
-                owner="o",
-                workload="w",
-                priority="normal",
-                total=total if is_sealed else None,
-                accepted_at=self._command_time(self.batches[batch_id]),
-            )
+        header = BatchAccepted(
+            batch_id=batch_id,
+            owner="o",
+            workload="w",
+            priority="normal",
+            total=total if is_sealed else None,
+            accepted_at=self._command_time(self.batches[batch_id]),
         )
+        if is_sealed and pages == 1:
+            whole = header.model_copy(update={"segments": segments_by_page[0]})
+            self.queues[BATCHES].append(whole)
+            self.queues[LEDGER_BATCHES].append(whole)
+            return
+        for page, segments in enumerate(segments_by_page):
+            self.queues[PAGES].append(ItemsPage(batch_id=batch_id, workload="w", page=page, segments=segments))
+        self._to_both(header)
 
     async def seal(self, batch: SimulatedBatch) -> None:
         """Close a batch."""
@@ -105,18 +123,26 @@ class SimulatedPipeline:
         round_ = known.round if known is not None and action in {"pause", "cancel"} else None
         self._to_both(BatchControlled(batch_id=batch.batch_id, owner="o", action=action, round=round_, at=at))
 
-    async def deliver(self, queue: str, place: int, *, again: bool = False, crash: Crashing = None) -> None:
-        """Deliver a message. It stays in its queue if it is to come `again`, or if its receiver dies."""
-        message = self.queues[queue][place]
-        if queue in {LEDGER_CONTROL, LEDGER_OUTCOMES}:
-            await self.ledger.deliver([message], crash)
+    async def deliver(
+        self, queue: str, place: int, *, most: int = 1, again: bool = False, crash: Crashing = None
+    ) -> None:
+        """Deliver a bundle: a message, and those of its type that follow it, `most` at most.
+
+        The bundle stays in its queue as a whole if it is to come `again`, or if its receiver dies.
+        """
+        first = self.queues[queue][place]
+        following = takewhile(lambda message: message.type == first.type, self.queues[queue][place:])
+        bundle = [first] if queue in _ONE_AT_A_TIME else list(islice(following, most))
+        if queue in LEDGER_QUEUES:
+            await self.ledger.deliver(bundle, crash)
             self._collect_from_ledger()
             has_died = False
         else:
-            has_died = not await self.dispatcher.deliver(message, crash)
+            has_died = not await self.dispatcher.deliver(bundle, crash)
         if not (again or has_died):
-            self.queues[queue].remove(message)
-            self.delivered.append((queue, message))
+            for message in bundle:
+                self.queues[queue].remove(message)
+                self.delivered.append((queue, message))
 
     def lose_workers(self) -> None:
         """Let nobody hear the workers any more."""
@@ -253,7 +279,9 @@ class SimulatedPipeline:
             if key not in self._told:
                 self._told.add(key)
                 told = MESSAGES[message.type].decode(message.body)
-                if isinstance(told, BatchFinished | ItemsReopened | BatchStopped):
+                if isinstance(told, BatchFinished):
+                    self.queues[BATCHES].append(told)
+                elif isinstance(told, ItemsReopened | BatchStopped):
                     self.queues[CONTROL].append(told)
 
     def _to_both(self, message: Message) -> None:
