@@ -109,7 +109,6 @@ def test_a_wrong_number_of_ended_items_is_not_believed(outcomes: list[dict[str, 
 
 
 BROKEN = {
-    "an outcome without an ordinal": b'{"status":"succeeded"}]}',
     "no end": b'{"ordinal":0,"status":"succeeded"}',
     "bytes that are no text": b'{"ordinal":0,"status":"succeeded","result":"\xff"}]}',
 }

@@ -99,15 +99,19 @@ class ChunkProcessed(Message):
     def decode_leniently(cls, body: bytes) -> Self:
         """Parse a report with unreadable parts, such as a text with half a surrogate pair.
 
-        An unreadable outcome fails its own item as `outcome_unreadable`, or stays a `retry`; unreadable feedback is
-        left out. Raises `pydantic.ValidationError` if the report does not say which items it is about.
+        An unreadable outcome fails its own item as `outcome_unreadable`, or stays a `retry`; one that does not name its
+        item, and unreadable feedback, are left out. Raises `pydantic.ValidationError` if the report does not say which
+        chunk it is about.
         """
         try:
             return cls.decode(body)
         except ValidationError as error:
             try:
                 fields = json.loads(body)  # reads what other readers refuse
-                fields["outcomes"] = [_readable_outcome(outcome) for outcome in fields["outcomes"]]
+                if not isinstance(fields["outcomes"], list):
+                    raise error
+                outcomes = [_readable_outcome(outcome) for outcome in fields["outcomes"]]
+                fields["outcomes"] = [outcome for outcome in outcomes if outcome is not None]
                 if (feedback := fields.get("feedback")) is not None:
                     fields["feedback"] = _readable_feedback(feedback)
                 return cls.model_validate(fields)
@@ -138,13 +142,18 @@ _UNREADABLE = ItemError(
 )
 
 
-def _readable_outcome(outcome: dict[str, Any]) -> ItemOutcome:
-    """Return an outcome; that of its item's failure if it cannot be read. A state that is lost would repeat a call."""
+def _readable_outcome(outcome: Any) -> ItemOutcome | None:
+    """Return an outcome; that of its item's failure if it cannot be read, None if it names no item. A state that is
+    lost would repeat a call."""
     try:
         return ItemOutcome.model_validate_json(_json(outcome))
     except (ValueError, RecursionError):
-        status = "retry" if outcome["status"] == "retry" else "failed"
-        return ItemOutcome(ordinal=outcome["ordinal"], status=status, error=_UNREADABLE)
+        fields = outcome if isinstance(outcome, dict) else {}
+        status = "retry" if fields.get("status") == "retry" else "failed"
+    try:
+        return ItemOutcome(ordinal=fields.get("ordinal"), status=status, error=_UNREADABLE)
+    except ValueError:
+        return None
 
 
 def _readable_feedback(feedback: object) -> DestinationFeedback | None:
