@@ -16,53 +16,37 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from batchyard_contracts.schema.asyncapi import CLIENT, SENDERS
-from batchyard_contracts.schema.compat import History
 from batchyard_contracts.schema.export import HOME
 from batchyard_contracts.v1 import MESSAGES
 from tests.support import message_exchange
 from tests.support.mutations import bodies
+from tests.support.older_tree import environment_of, older_tree
 
-ROOT = HOME.parent
 Bodies = dict[str, list[str]]
 FROM_SERVICES = sorted(name for name in MESSAGES if SENDERS.get(name) != (CLIENT,))
 _SEED, _COUNT = 20261130, 2000
 
 
-class OlderServices:
-    """The tree of an older commit, which runs in a process of its own."""
-
-    def __init__(self, tree: Path) -> None:
-        self.tree = tree
-
-    def exchange(self, given: Bodies) -> dict[str, Any]:
-        """Let the older services read bodies, and write them."""
-        done = subprocess.run(
-            [sys.executable, message_exchange.__file__],
-            input=json.dumps(given),
-            env={"PYTHONPATH": f"{self.tree}:{self.tree / 'contracts'}"},
-            cwd=self.tree,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        )
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
-
-    def examples(self) -> Bodies:
-        """Return the examples of the older commit."""
-        return examples(self.tree / "contracts")
-
-
 @pytest.fixture(scope="module")
-def older(tmp_path_factory: pytest.TempPathFactory) -> OlderServices:
-    base = History(HOME).base()
-    if base is None:
-        pytest.skip("nothing was published yet, or the history is not here")
-    tree = tmp_path_factory.mktemp("older")
-    archive = subprocess.run(["git", "-C", ROOT, "archive", base], capture_output=True, check=True, timeout=60)
-    subprocess.run(["tar", "-x", "-C", tree], input=archive.stdout, check=True, timeout=60)
-    return OlderServices(tree)
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree of the oldest compatible commit."""
+    return older_tree(tmp_path_factory.mktemp("older"))
+
+
+def exchange_by(tree: Path, given: Bodies) -> dict[str, Any]:
+    """Let the services of an older tree read bodies, and write them."""
+    done = subprocess.run(
+        [sys.executable, message_exchange.__file__],
+        input=json.dumps(given),
+        env=environment_of(tree),
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def examples(contracts: Path) -> Bodies:
@@ -99,15 +83,15 @@ def written_today() -> Bodies:
     return found
 
 
-def test_older_services_read_what_is_written_today(older: OlderServices) -> None:
+def test_older_services_read_what_is_written_today(older: Path) -> None:
     written = written_today()
-    read = older.exchange({name: written[name] for name in FROM_SERVICES})
+    read = exchange_by(older, {name: written[name] for name in FROM_SERVICES})
     assert read["errors"] == []
-    assert set(read["written"]) >= set(older.examples()) & set(FROM_SERVICES)
+    assert set(read["written"]) >= set(examples(older / "contracts")) & set(FROM_SERVICES)
 
 
-def test_services_of_today_read_what_older_ones_write(older: OlderServices) -> None:
-    written = older.exchange(older.examples())
+def test_services_of_today_read_what_older_ones_write(older: Path) -> None:
+    written = exchange_by(older, examples(older / "contracts"))
     assert written["errors"] == []
     read = message_exchange.exchange(written["written"])
     assert read["errors"] == []

@@ -87,13 +87,15 @@ async def running_cluster(
     known: Sequence[str] = ("noop",),
     token: str | None = None,
     brokers: Mapping[str, str] | None = None,
+    older: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Cluster]:
     """Start the services and wait until a batch can be submitted; stop them at the end.
 
     `replicas`: the number of processes of each service but the worker. `token`: that of the client over HTTP.
     `brokers`: addresses of RabbitMQ by service, and that of the `client`, if they have users of their own.
+    `older`: the environment in which an older version runs, one process of each service, which start before the others.
     """
-    ports = free_ports(replicas)
+    ports = free_ports(replicas + (older is not None))
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     client_url = (brokers or {}).get("client", servers.amqp_url)
     headers = {"Authorization": f"Bearer {token}"} if token else None
@@ -117,11 +119,15 @@ async def running_cluster(
                 "BATCHYARD_LEASE_S": "4",
                 "BATCHYARD_HEARTBEAT_S": "1",
                 "BATCHYARD_TRACE_FILE": str(folder / "spans.jsonl"),
+                "BATCHYARD_LEASE_KEYS": "" if older else "a-key-that-no-worker-needs-to-know",
             }
             plan = Plan(folder, workers=workers, environment=settings | (environment or {}))
-            started = [_as_user(program, brokers or {}) for program in _programs(plan, servers, ports)]
+            replacing = [_as_user(each, brokers or {}) for each in _programs(plan, servers, ports[:replicas])]
+            replaced = _older_programs(plan, servers, ports[-1], older) if older is not None else []
+            started = [*replaced, *replacing]
             try:
-                await supervisor.start(*started)
+                for group in filter(None, (replaced, replacing)):
+                    await supervisor.start(*group)
                 for workload in known:
                     await until_announced(http, workload)
                 names = tuple(program.name for program in started)
@@ -143,6 +149,11 @@ def _programs(plan: Plan, servers: Servers, http_ports: Sequence[int]) -> Iterat
 def _as_user(program: Program, brokers: Mapping[str, str]) -> Program:
     url = brokers.get(program.name.partition("-")[0])
     return replace(program, env={**program.env, "BATCHYARD_AMQP_URL": url}) if url else program
+
+
+def _older_programs(plan: Plan, servers: Servers, http_port: int, environment: Mapping[str, str]) -> list[Program]:
+    found = programs(replace(plan, workers=1), servers, http_port)
+    return [replace(each, name=f"older-{each.name}", env={**each.env, **environment}) for each in found]
 
 
 def _errors(log: Path) -> Iterator[str]:
