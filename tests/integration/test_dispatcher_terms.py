@@ -62,6 +62,14 @@ def out(parts: Parts, batch: uuid.UUID) -> int:
     return sum(len(c.items) for c in parts.outbox.chunks if c.batch_id == batch)
 
 
+async def test_of_two_commands_of_one_time_the_first_holds(parts: Parts) -> None:
+    """The ledger decides alike. Ingest gives no two commands of a batch one time."""
+    batch_id, at = await parts.add_batch({"": 1}), datetime.now(UTC)
+    for action in ("pause", "resume"):
+        await parts.control(batch_id, action, at)
+    assert parts.state.batches[batch_id].paused
+
+
 async def test_the_latest_change_of_each_term_holds(make: Callable[[], Parts]) -> None:
     parts, batch = make(), uuid.uuid4()
     await parts.control(batch, "change", NOW, terms=Terms(weight=5))  # overtakes the header

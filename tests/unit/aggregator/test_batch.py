@@ -54,6 +54,11 @@ def test_an_older_command_does_not_undo_a_newer_one() -> None:
     assert changed.priority == "low"
 
 
+def test_of_two_commands_of_one_time_the_first_holds() -> None:
+    """The dispatcher decides alike. Ingest gives no two commands of a batch one time."""
+    assert batch(total=3).apply_command("pause", at(1)).apply_command("resume", at(1)).paused
+
+
 def test_commands_that_arrive_before_the_header_apply() -> None:
     early = Batch(1, BATCH).change(at(1), "low", Terms(), ()).apply_command("pause", at(1))
     known = early.accept(BatchHeader("ann", "noop", START), "normal", 3)
