@@ -46,7 +46,9 @@ async def submit(connection: aio_pika.abc.AbstractConnection, command: dict[str,
     async def answered(message: AbstractIncomingMessage) -> None:
         answer.set_result(message)
 
-    replies = await channel.get_queue("amq.rabbitmq.reply-to", ensure=False)
+    reply_to = f"batchyard.reply.default.{uuid.uuid4().hex}"  # of the owner `default`
+    replies = await channel.declare_queue(reply_to, exclusive=True, auto_delete=True)
+    await replies.bind("batchyard.replies", reply_to)
     await replies.consume(answered, no_ack=True)
     message_id = str(uuid.uuid4())
     message = aio_pika.Message(
@@ -56,7 +58,7 @@ async def submit(connection: aio_pika.abc.AbstractConnection, command: dict[str,
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         message_id=message_id,
         correlation_id=message_id,
-        reply_to="amq.rabbitmq.reply-to",
+        reply_to=reply_to,
         timestamp=datetime.now(UTC),
     )
     commands = await channel.get_exchange("batchyard.commands", ensure=False)

@@ -20,6 +20,9 @@ QUERIES = "batchyard.queries"
 """Exchange of clients' questions, each about the data of its sender: the user that the broker has verified."""
 INQUIRIES = "batchyard.inquiries"
 """Exchange of services' questions, about the data of any owner. Clients have no permission to publish here."""
+REPLIES = "batchyard.replies"
+"""Exchange of the replies to clients and services, each under the name of the queue to which it goes: `reply_queue`."""
+REPLY_PREFIX = "batchyard.reply."
 DEAD = "batchyard.dead"
 
 EXCHANGES: Mapping[str, str] = {
@@ -30,6 +33,7 @@ EXCHANGES: Mapping[str, str] = {
     EVENTS: "topic",
     QUERIES: "direct",
     INQUIRIES: "direct",
+    REPLIES: "topic",
     DEAD: "topic",
 }
 """Types of the exchanges, all of which are durable."""
@@ -271,3 +275,12 @@ def question_queue(workload: str, question: str) -> Queue:
     key = f"workload.query.v1.{workload}.{question}"
     bindings = (Binding(QUERIES, key), Binding(INQUIRIES, key))
     return Queue(f"work.{workload}.question.{question}", bindings, lossy_ttl_ms=QUERY_TTL_MS)
+
+
+def reply_queue(asker: str, token: str) -> str:
+    """Return the name of an exclusive queue of replies, under which it is bound to `REPLIES`, and which is the property
+    `reply_to` of questions.
+
+    `asker`: the owner or service that asks. `token`: hexadecimal digits that nobody can guess.
+    """
+    return f"{REPLY_PREFIX}{asker}.{token}"

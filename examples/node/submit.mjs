@@ -30,9 +30,12 @@ async function subscribe(connection, routingKey, onEvent) {
 // Persistent and confirmed; the reply says whether Batchyard took it.
 async function submit(connection, body) {
   const channel = await connection.createConfirmChannel();
+  const replyTo = `batchyard.reply.default.${randomUUID().replaceAll('-', '')}`; // of the owner `default`
+  await channel.assertQueue(replyTo, { exclusive: true, autoDelete: true });
+  await channel.bindQueue(replyTo, 'batchyard.replies', replyTo);
   const replied = new Promise((resolve, reject) => {
     channel.on('return', () => reject(new Error('no queue takes commands: are the services up?')));
-    channel.consume('amq.rabbitmq.reply-to', resolve, { noAck: true }).catch(reject);
+    channel.consume(replyTo, resolve, { noAck: true }).catch(reject);
   });
   const messageId = randomUUID();
   channel.publish('batchyard.commands', 'batch.submit.v1', Buffer.from(JSON.stringify(body)), {
@@ -42,7 +45,7 @@ async function submit(connection, body) {
     mandatory: true,
     messageId,
     correlationId: messageId,
-    replyTo: 'amq.rabbitmq.reply-to',
+    replyTo,
     timestamp: Math.floor(Date.now() / 1000),
   });
   await channel.waitForConfirms();

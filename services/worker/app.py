@@ -57,7 +57,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(redis.close)
         runtime.health.add_readiness_check("RabbitMQ", connection.connected.is_set)
         cache, reservations = ResultCache(redis), RateReservations(redis)
-        returner, rpc_client = ChunkReturner(publisher, worker_id), RpcClient(publisher.connection)
+        returner, rpc_client = ChunkReturner(publisher, worker_id), RpcClient(publisher.connection, "worker")
         permits = StartPermitClient(rpc_client, worker_id)
         consumers: list[ChunkConsumer] = []
         quarantine_consumers: list[QuarantineConsumer] = []

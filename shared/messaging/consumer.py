@@ -52,12 +52,14 @@ class Consumer:
         heartbeat_s: int = HEARTBEAT_S,
         priority: int = 0,
         anonymous_owner: str | None = None,
+        replies_by_default_exchange: bool = True,
     ) -> None:
         """`priority`: messages go to the consumers of a queue with the highest one, while they have room.
 
-        `anonymous_owner`: see `ClientMessages`.
+        `anonymous_owner`: see `ClientMessages`; `replies_by_default_exchange`: see `send_reply`.
         """
         self._anonymous_owner = anonymous_owner
+        self._replies_by_default_exchange = replies_by_default_exchange
         self._publisher = publisher
         self._priority = priority
         self._in_progress: set[asyncio.Task[object]] = set()
@@ -90,6 +92,7 @@ class Consumer:
             routes,
             anonymous_owner=self._anonymous_owner,
             on_invalid=on_invalid,
+            replies_by_default_exchange=self._replies_by_default_exchange,
         )
         self._routers.append(router)
 

@@ -38,7 +38,7 @@ class MessageRouter:
     """Handlers of the messages of one queue.
 
     `anonymous_owner`: see `ClientMessages`. `on_invalid` describes the refusal of a message. `throttles`: a sender of
-    many invalid ones is not read for a while.
+    many invalid ones is not read for a while. `replies_by_default_exchange`: see `send_reply`.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class MessageRouter:
         anonymous_owner: str | None = None,
         on_invalid: InvalidMessageHandler = query_failed,
         throttles: bool = False,
+        replies_by_default_exchange: bool = True,
     ) -> None:
         self._publisher = publisher
         self._queue = queue
@@ -57,7 +58,10 @@ class MessageRouter:
         self._decoders = {route.kind.type: route.kind for route in routes}
         self._runner = HandlerRunner(queue)
         self._clients = ClientMessages(queue, anonymous_owner)
-        self._refusals = Refusals(publisher, queue, on_invalid, throttles=throttles)
+        self._by_default_exchange = replies_by_default_exchange
+        self._refusals = Refusals(
+            publisher, queue, on_invalid, throttles=throttles, by_default_exchange=replies_by_default_exchange
+        )
 
     @property
     def is_working(self) -> bool:
@@ -98,7 +102,9 @@ class MessageRouter:
                 await self._refusals.refuse(delivery, HandlerFailed(), defect=f"{type(error).__name__}: {error}")
             else:
                 if reply is not None:
-                    await send_reply(self._publisher, envelope, reply)
+                    await send_reply(
+                        self._publisher, envelope, reply, by_default_exchange=self._by_default_exchange
+                    )
 
     def _check(self, delivery: Delivery) -> None:
         self._refusals.check(delivery)

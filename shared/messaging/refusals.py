@@ -57,7 +57,7 @@ def query_failed(_: Delivery, error: MessageRejected) -> Refusal:
 
 class Refusals:
     """Refusals of the messages of one queue. `throttles`: a sender of too many invalid messages is not read for a
-    while."""
+    while. `by_default_exchange`: see `send_reply`."""
 
     def __init__(
         self,
@@ -66,9 +66,11 @@ class Refusals:
         describe: InvalidMessageHandler = query_failed,
         *,
         throttles: bool = False,
+        by_default_exchange: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._publisher, self._queue, self._describe, self._throttles = publisher, queue, describe, throttles
+        self._by_default_exchange = by_default_exchange
         self._dead_letters = DeadLetters(publisher)
         self._letters = SenderQuota(MAX_LETTERS, LETTERS_PERIOD_S, size=MAX_LETTER_BYTES, clock=clock)
         self._invalid = SenderQuota(MAX_INVALID, INVALID_PERIOD_S, size=MAX_INVALID_BYTES, clock=clock)
@@ -112,7 +114,9 @@ class Refusals:
         except Exception:  # a defect in it must not redeliver the message for ever
             log.exception("refusal failed", queue=self._queue.name, type=delivery.envelope.type)
             refusal = query_failed(delivery, HandlerFailed())
-        was_told = await send_reply(self._publisher, delivery.envelope, refusal.reply)
+        was_told = await send_reply(
+            self._publisher, delivery.envelope, refusal.reply, by_default_exchange=self._by_default_exchange
+        )
         event = refusal.event
         if event is None or not self._events.take(_sender_of(delivery)):
             return was_told

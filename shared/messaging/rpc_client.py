@@ -1,5 +1,5 @@
-"""Sends the queries of a service to others over AMQP and awaits the replies: concurrent, on one channel, by direct
-reply-to."""
+"""Sends the queries of a service to others over AMQP and awaits the replies: concurrent, on one channel, with a queue
+of its own for replies."""
 
 import asyncio
 import uuid
@@ -8,17 +8,17 @@ from typing import TypeVar
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractRobustConnection
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
+from aiormq.exceptions import ChannelAccessRefused
 from pydantic import ValidationError
 
 from batchyard_contracts.message import CONTENT_TYPE, MAX_MESSAGE_BYTES, Message
-from batchyard_contracts.topology import INQUIRIES
+from batchyard_contracts.topology import INQUIRIES, REPLIES, reply_queue
 from batchyard_contracts.v1.queries import QueryFailed
 from shared.messaging.connection import connect
 from shared.messaging.delivery import CHANNEL_LOST, MessageDecoder, explain
 from shared.observability.telemetry import traceparent
 from shared.runtime.errors import MessageRejected, PublishFailed, QueryRefused, QueryTimeout
 
-_REPLY_TO = "amq.rabbitmq.reply-to"
 _PAUSE_S = 0.1
 """Pause in seconds before a query is sent again."""
 _TIMEOUT_S = 10.0
@@ -32,16 +32,18 @@ class _ChannelClosed(Exception):
 class RpcClient:
     """RPC client that matches replies to queries by correlation id."""
 
-    def __init__(self, connection: AbstractRobustConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: AbstractRobustConnection, service: str) -> None:
+        """`service`: the one that asks, in whose queues the replies arrive."""
+        self._connection, self._service = connection, service
         self._channel: AbstractChannel | None = None
+        self._reply_to = ""
         self._opening = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
 
     @classmethod
-    async def open(cls, url: str, app_id: str, *, wait: bool = True) -> "RpcClient":
+    async def open(cls, url: str, service: str, *, wait: bool = True) -> "RpcClient":
         """Connect, or with `wait=False` let the first query wait. Queries have a connection of their own."""
-        return cls(await connect(url, f"{app_id}-questions", wait=wait))
+        return cls(await connect(url, f"{service}-questions", wait=wait), service)
 
     async def query(
         self,
@@ -56,7 +58,7 @@ class RpcClient:
 
         A query whose connection is lost is sent again, so queries have to be idempotent. Raises `QueryTimeout` after
         `timeout_s` seconds, `QueryRefused` if the service replied with an error or with a body that cannot be read,
-        `PublishFailed` if the exchange is missing, and `MessageRejected` if the query is too large.
+        `PublishFailed` if an exchange or the right to it is missing, and `MessageRejected` if the query is too large.
         """
         body = message.encode()
         if len(body) > MAX_MESSAGE_BYTES:
@@ -84,27 +86,17 @@ class RpcClient:
     async def _ask(self, query: Message, body: bytes, timeout_s: float, exchange: str) -> AbstractIncomingMessage:
         """Send the query, again whenever its channel was lost or the broker refused it, and return the reply."""
         correlation_id = uuid.uuid4().hex
-        message = aio_pika.Message(
-            body,
-            content_type=CONTENT_TYPE,
-            message_id=correlation_id,
-            correlation_id=correlation_id,
-            type=query.type,
-            reply_to=_REPLY_TO,
-            expiration=timeout_s,
-            headers={"traceparent": trace} if (trace := traceparent()) else None,
-        )
         while True:
             future: asyncio.Future[AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
             self._waiting[correlation_id] = future
-            channel = await self._open_channel()
             try:
+                channel = await self._open_channel()
                 target = await channel.get_exchange(exchange, ensure=False)
-                await target.publish(message, query.routing_key())
+                await target.publish(self._amqp_message(query, body, correlation_id, timeout_s), query.routing_key())
                 return await future
             except DeliveryError:
                 await channel.close()  # it may refuse all further queries: see `PublishChannel.replace`
-            except ChannelNotFoundEntity as error:
+            except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
                 raise PublishFailed(f"RabbitMQ did not accept {query.type}: {error}") from error
             except (*CHANNEL_LOST, OSError, _ChannelClosed):
                 pass  # sent again below
@@ -112,17 +104,31 @@ class RpcClient:
                 del self._waiting[correlation_id]
             await asyncio.sleep(_PAUSE_S)
 
+    def _amqp_message(self, query: Message, body: bytes, correlation_id: str, timeout_s: float) -> aio_pika.Message:
+        return aio_pika.Message(
+            body,
+            content_type=CONTENT_TYPE,
+            message_id=correlation_id,
+            correlation_id=correlation_id,
+            type=query.type,
+            reply_to=self._reply_to,
+            expiration=timeout_s,
+            headers={"traceparent": trace} if (trace := traceparent()) else None,
+        )
+
     async def _open_channel(self) -> AbstractChannel:
-        """Return the channel, opened anew if it was closed: a direct reply-to consumer ends with its channel."""
+        """Return the channel, opened anew if it was closed, with a queue for the replies to what is sent on it."""
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
                 await self._connection.connected.wait()
                 channel = aio_pika.Channel(self._connection, publisher_confirms=True)
                 await channel.initialize()
-                queue = await channel.get_queue(_REPLY_TO, ensure=False)
+                reply_to = reply_queue(self._service, uuid.uuid4().hex)
+                queue = await channel.declare_queue(reply_to, exclusive=True, auto_delete=True)
+                await queue.bind(REPLIES, reply_to)
                 await queue.consume(self._on_reply, no_ack=True)
                 channel.close_callbacks.add(self._on_channel_closed)
-                self._channel = channel
+                self._channel, self._reply_to = channel, reply_to
             return self._channel
 
     def _on_channel_closed(self, *_: object) -> None:

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from batchyard_contracts.broker_rights import USERS, client_rights
+from batchyard_contracts.broker_rights import DEFAULT_EXCHANGE, USERS, Rights, client_rights
 from batchyard_contracts.definitions import definitions, password_hash
-from batchyard_contracts.topology import COMMANDS, EVENTS, EXCHANGES, QUEUES
+from batchyard_contracts.topology import COMMANDS, EVENTS, EXCHANGES, QUEUES, REPLIES, Queue, reply_queue
 
 
 def test_a_password_is_hashed_as_the_broker_does() -> None:
@@ -55,6 +55,29 @@ def test_every_pattern_is_anchored(user: str) -> None:
         assert re.compile(pattern)
         assert pattern.startswith("^")
         assert pattern.endswith("$")
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
+def test_each_queue_is_consumed_by_its_service_alone(queue: Queue) -> None:
+    readers = {user for user, rights in USERS.items() if re.match(rights.read, queue.name)}
+    assert readers == {queue.name.partition(".")[0], "topology"}
+    assert not re.match(client_rights("ann").read, queue.name)
+
+
+@pytest.mark.parametrize("rights", [USERS["worker"], client_rights("ann")], ids=["worker", "client"])
+def test_workers_and_clients_write_into_no_queue_by_its_name(rights: Rights) -> None:
+    assert not re.match(rights.write, DEFAULT_EXCHANGE)
+    for queue in QUEUES:
+        assert not re.match(rights.write, queue.name)
+
+
+def test_everybody_hears_its_own_replies_only() -> None:
+    askers = {user: rights.topics[REPLIES].read for user, rights in USERS.items() if REPLIES in rights.topics}
+    askers["ann"] = client_rights("ann").topics[REPLIES].read.replace("{username}", "ann")
+    assert {"ingest", "worker", "ann"} <= askers.keys()
+    for asker, pattern in askers.items():
+        assert {other for other in askers if re.match(pattern, reply_queue(other, "0af"))} == {asker}
+        assert not any(re.match(pattern, reply_queue(asker, wild)) for wild in ("*", "#", "a.*"))
 
 
 def test_the_name_of_an_owner_is_no_pattern() -> None:

@@ -1,4 +1,4 @@
-"""Request-reply over one channel: commands and queries are sent concurrently, with direct reply-to."""
+"""Request-reply over one channel: commands and queries are sent concurrently; replies come to a queue of its own."""
 
 import asyncio
 import uuid
@@ -12,11 +12,11 @@ from aio_pika.exceptions import DeliveryError, PublishError
 from batchyard_contracts.client.connection import LOST, BrokerConnection, is_cancelled, raise_if_refused
 from batchyard_contracts.client.errors import NoReply
 from batchyard_contracts.message import CONTENT_TYPE, Message
+from batchyard_contracts.topology import REPLIES, reply_queue
 from batchyard_contracts.v1 import MESSAGES
 
 APP_ID = "batchyard-client"
 DEFAULT_OWNER = "default"
-_REPLY_TO = "amq.rabbitmq.reply-to"
 _PAUSE_S = 0.2
 _PAUSE_CAP_S = 2.0
 
@@ -29,6 +29,7 @@ class RequestClient:
         self._owner = owner
         self._traceparent = traceparent
         self._channel: AbstractChannel | None = None
+        self._reply_to = ""
         self._opening = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
 
@@ -95,7 +96,7 @@ class RequestClient:
             expiration=None if durable else timeout_s,
             message_id=message_id,
             correlation_id=message_id,
-            reply_to=_REPLY_TO,
+            reply_to=self._reply_to,
             type=message.type,
             app_id=APP_ID,
             user_id=None if self._owner == DEFAULT_OWNER else self._owner,
@@ -104,14 +105,17 @@ class RequestClient:
         )
 
     async def _open(self) -> AbstractChannel:
-        """Open the channel, which consumes its replies before the first request, as direct reply-to requires."""
+        """Open the channel, and consume the replies before the first request."""
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
                 connection = await self._connection.open()
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                replies = await channel.get_queue(_REPLY_TO, ensure=False)
+                reply_to = reply_queue(self._owner, uuid.uuid4().hex)
+                replies = await channel.declare_queue(reply_to, exclusive=True, auto_delete=True)
+                await replies.bind(REPLIES, reply_to)
                 await replies.consume(self._on_reply, no_ack=True)
                 channel.close_callbacks.add(self._on_channel_closed)
+                self._reply_to = reply_to
                 self._channel = channel
             return self._channel
 

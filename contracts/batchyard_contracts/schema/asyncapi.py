@@ -164,9 +164,11 @@ def document() -> Json:
             _QUESTION_QUEUE: _question_queue_channel(),
             REPLY: {
                 "address": None,
-                "description": "The queue that `reply_to` of the request names: direct reply-to, one that the broker "
-                "named (`amq.gen-…`) or aio-pika did (`amq_…`), or one whose name starts with `batchyard.reply.`. "
-                "No other queue receives replies.",
+                "description": "The queue that `reply_to` of the request names. Its name is `batchyard.reply.`, the "
+                "owner, a dot and hexadecimal digits that nobody can guess; it is exclusive, and bound to the topic "
+                "exchange `batchyard.replies` under its own name. In this version, replies also go to direct reply-to "
+                "and to queues that the broker (`amq.gen-…`) or aio-pika (`amq_…`) named, unless a worker answers that "
+                "has no right to. No other queue receives replies.",
                 "messages": _references(dict.fromkeys(name for names in REPLIES_TO.values() for name in names)),
             },
         },

@@ -27,7 +27,13 @@ async def answer_questions(
     if not asked:
         yield
         return
-    consumer = Consumer(settings.amqp_url, publisher, "worker-questions", anonymous_owner=settings.anonymous_owner)
+    consumer = Consumer(
+        settings.amqp_url,
+        publisher,
+        "worker-questions",
+        anonymous_owner=settings.anonymous_owner,
+        replies_by_default_exchange=settings.topology == "declare",  # else it may not write there
+    )
     for runner in asked:
         workload = runner.workload
         limits = QuestionLimits(runner.manifest, runner.rate_gates, runner.backoff, rpc_client)

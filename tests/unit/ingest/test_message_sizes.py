@@ -66,7 +66,7 @@ async def test_a_payload_to_forget_that_fits_no_message_is_refused() -> None:
 
 
 async def test_a_question_that_fits_no_message_is_refused() -> None:
-    client = AggregatorClient(RpcClient(cast("Any", None)))
+    client = AggregatorClient(RpcClient(cast("Any", None), "ingest"))
     request: dict[str, Any] = {"a": "x" * MAX_MESSAGE_BYTES}
     with pytest.raises(IngestError) as raised:
         await client.ask(WorkloadQuery(workload="w", question="q", request=request), 1.0)
@@ -75,7 +75,7 @@ async def test_a_question_that_fits_no_message_is_refused() -> None:
 
 async def test_a_reply_that_cannot_be_read_is_a_failed_query() -> None:
     """Before, one result that is nested too deep made the answer 500."""
-    client = RpcClient(cast("Any", None))
+    client = RpcClient(cast("Any", None), "ingest")
 
     async def ask(query: Message, body: bytes, timeout_s: float, exchange: str) -> Any:
         del query, body, timeout_s, exchange
