@@ -66,6 +66,8 @@ class Context:
     checks first which of them have happened."""
     on_remaining: Callable[[RemainingCalls], None] | None = None
     """Callback for remaining calls; None: they are not observed."""
+    owner: str = ""
+    """Owner of the batch. Empty in tests of a handler alone."""
 
     def report_remaining(self, calls: int, reset_s: float) -> None:
         """Report that the destination accepts `calls` more calls within the next `reset_s` seconds.

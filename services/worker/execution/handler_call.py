@@ -79,4 +79,5 @@ def handler_context(
         None,
         item.rerun or chunk.fence > 1 or chunk.quarantined,
         on_remaining,
+        chunk.owner,
     )

@@ -25,7 +25,8 @@ KEY = "0123456789-of-the-operator"
 @pytest.fixture
 async def target(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpTarget]:
     async with http_target() as running:
-        credentials = {"crm": {"origin": running.origins[0], "headers": {"X-Key": KEY}}}
+        kept = {"origin": running.origins[0], "headers": {"X-Key": KEY}}
+        credentials = {"crm": kept, "anns": {**kept, "owners": ["ann"]}}
         monkeypatch.setenv("BATCHYARD_HTTP_CALLS_ALLOWED_NETWORKS", "127.0.0.0/8")
         monkeypatch.setenv("BATCHYARD_HTTP_CALLS_CREDENTIALS", json.dumps(credentials))
         yield running
@@ -37,11 +38,11 @@ async def caller(target: HttpTarget) -> AsyncIterator[Caller]:
         yield opened
 
 
-async def call(caller: Caller, url: str, **fields: Any) -> CallAnswer:
+async def call(caller: Caller, url: str, *, owner: str = "bob", **fields: Any) -> CallAnswer:
     payload = {"url": url, **fields}
     validator = jsonschema_rs.validator_for(workload.manifest.item_schema)
     assert validator.is_valid(payload), payload
-    context = Context(batch_id=UUID(int=1), ordinal=3, round=1, attempt=1, partition="", resources=caller)
+    context = Context(batch_id=UUID(int=1), ordinal=3, round=1, attempt=1, partition="", resources=caller, owner=owner)
     answer = await workload.run(Call.model_validate(payload), context)
     assert isinstance(answer, CallAnswer)
     written = json.loads(answer.model_dump_json())
@@ -251,6 +252,15 @@ async def test_credentials_go_to_their_origin_alone_and_never_come_back(target: 
     assert "abcdefghij" not in (await call(caller, f"{here}/echo", headers=bearer)).model_dump_json()
     error = await refused(caller, f"{here}/status/400?body=no+abcdefghij+here", headers=bearer)
     assert "no [redacted] here" in error.message
+
+
+async def test_a_credential_serves_the_owners_that_the_operator_names(target: HttpTarget, caller: Caller) -> None:
+    url = f"{target.origins[0]}/echo"
+    answer = await call(caller, url, credential="anns", owner="ann")
+    assert answer.json_body["headers"]["x-key"] == "[redacted]"
+    error = await refused(caller, url, credential="anns", owner="bob")
+    assert (type(error), error.code) == (Permanent, "credential_refused")
+    assert "x-key" not in (await call(caller, url)).json_body["headers"]
 
 
 @pytest.mark.parametrize(

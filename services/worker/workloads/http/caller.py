@@ -39,15 +39,18 @@ class Caller:
     fresh: aiohttp.ClientSession
     credentials: Mapping[str, Credential]
 
-    def secret_headers(self, call: Call) -> dict[str, str]:
-        """Return the headers that the operator keeps for a call. Raises `Permanent` when its destination has none."""
+    def secret_headers(self, call: Call, owner: str) -> dict[str, str]:
+        """Return the headers that the operator keeps for a call of an owner. Raises `Permanent` when its destination
+        has none, or none for this owner, which looks the same."""
         if call.credential is None:
             return {}
         known = self.credentials.get(call.credential)
-        if known is None or known.origin != str(_parsed(call.url).origin()):
+        is_open = known is not None and (known.owners is None or owner in known.owners)
+        if known is None or not is_open or known.origin != str(_parsed(call.url).origin()):
             raise Permanent(
                 "credential_refused",
-                f"The operator keeps no {call.credential!r} for this destination (BATCHYARD_HTTP_CALLS_CREDENTIALS).",
+                f"The operator keeps no {call.credential!r} for this destination and owner "
+                "(BATCHYARD_HTTP_CALLS_CREDENTIALS).",
             )
         return {name: value.get_secret_value() for name, value in known.headers.items()}
 

@@ -36,7 +36,7 @@ async def run(item: Call, context: Context) -> CallAnswer:
     caller: Caller = context.resources
     if item.success.matches is not None and (fault := pattern_fault(item.success.matches)):
         raise Permanent("invalid_rule", f"`success.matches` {fault}.")
-    secret_headers = caller.secret_headers(item)
+    secret_headers = caller.secret_headers(item, context.owner)
     reply = await caller.call(item, secret_headers, context.idempotency_key)
     context.report_headers(reply.headers)
     answer = judge(item, reply, secrets_of(item.headers, secret_headers), datetime.now(UTC))

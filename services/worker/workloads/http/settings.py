@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
 from batchyard_contracts.egress import Network, parse_networks
+from batchyard_contracts.v1.values import Owner
 from services.worker.workloads.http.model import HeaderName
 
 
@@ -17,6 +18,8 @@ class Credential(BaseModel):
 
     origin: str
     headers: dict[HeaderName, SecretStr]
+    owners: frozenset[Owner] | None = None
+    """Owners whose items may use it; None: everybody's."""
 
     @field_validator("origin")
     @classmethod
@@ -41,8 +44,9 @@ class HttpSettings(BaseSettings):
     )
     credentials: dict[str, Credential] = Field(
         {},
-        description="headers that are added to calls of an origin, by a name that items give, as a JSON object",
-        examples=['{"crm": {"origin": "https://api.example.com", "headers": {"X-Key": "the-key"}}}'],
+        description="headers that are added to calls of an origin, by a name that items give, as a JSON object; "
+        "`owners` are those whose items may use it, by default everybody's",
+        examples=['{"crm": {"origin": "https://api.example.com", "headers": {"X-Key": "the-key"}, "owners": ["ann"]}}'],
         repr=False,
     )
 
