@@ -19,9 +19,20 @@ async def test_one_result_is_invalidated_over_http(clean: Servers) -> None:
         assert (order.workload, order.version, order.dedup, order.payload) == ("squares", "1", "/n", {"n": 7})
 
 
-async def test_all_results_of_a_workload_are_invalidated_over_amqp(clean: Servers) -> None:
+async def test_a_client_over_amqp_invalidates_one_result_and_not_those_of_all_owners(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
-        assert isinstance(await harness.command(CacheInvalidate(workload="squares")), ControlAccepted)
+        refused = await harness.command(CacheInvalidate(workload="squares"))
+        assert isinstance(refused, CommandRejected)
+        assert (refused.code, refused.status) == ("forbidden", 403)
+        one = CacheInvalidate(workload="squares", payload={"n": 7})
+        assert isinstance(await harness.command(one), ControlAccepted)
+        assert (await next_invalidation(harness)).payload == {"n": 7}
+
+
+async def test_an_operator_invalidates_all_results_of_a_workload(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        status, _ = await harness.post("/workloads/squares/invalidate-cache", json={})
+        assert status == 202
         assert (await next_invalidation(harness)).payload is None
 
 
@@ -29,7 +40,7 @@ async def test_an_unknown_workload_is_rejected(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         status, problem = await harness.post("/workloads/cubes/invalidate-cache", json={})
         assert (status, problem["code"]) == (404, "unknown_workload")
-        rejected = await harness.command(CacheInvalidate(workload="cubes"))
+        rejected = await harness.command(CacheInvalidate(workload="cubes", payload={"n": 7}))
         assert isinstance(rejected, CommandRejected)
         assert rejected.code == "unknown_workload"
 

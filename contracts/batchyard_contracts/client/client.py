@@ -203,10 +203,8 @@ class Client:
             raise BatchRefused("invalid_command", str(error)) from error
         return await self.send(control, timeout_s)
 
-    async def invalidate_cache(
-        self, workload: WorkloadName, payload: Payload | None = None
-    ) -> commands.ControlAccepted:
-        """Remove cached results of a workload: that of one payload, or all. Raises the errors of `send`."""
+    async def invalidate_cache(self, workload: WorkloadName, payload: Payload) -> commands.ControlAccepted:
+        """Remove the cached result of one payload of a workload; raises the errors of `send`."""
         reply = await self._send(commands.CacheInvalidate(workload=workload, payload=payload), None)
         return _expect(reply, commands.ControlAccepted)
 

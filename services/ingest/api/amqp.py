@@ -38,7 +38,12 @@ _OUT_OF_ORDER_CODES = {"batch_not_found", "sequence_gap"}
 _RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.4)
 """Pauses in seconds before an out-of-order command is tried again: its predecessor may be in progress elsewhere."""
 
-
+_ALL_RESULTS = Rejection(
+    "forbidden",
+    "All cached results of a workload serve all owners. Name a `payload`, or let an operator remove them: "
+    "`batchyard invalidate-cache`.",
+    403,
+)
 MAX_VAIN_WAITS, VAIN_WAITS_PERIOD_S = 32, 60.0
 """Commands of one owner that wait for a predecessor that does not come, in a period."""
 
@@ -95,8 +100,11 @@ class CommandHandlers:
         )
 
     async def on_cache_invalidate(self, command: CacheInvalidate, envelope: Envelope) -> ControlAccepted:
-        """Invalidate cached results."""
+        """Invalidate one cached result. All of a workload serve all owners, so that only an operator may remove them,
+        over HTTP."""
         _acting_owner(envelope)
+        if command.payload is None:
+            raise IngestError(_ALL_RESULTS)
         return await self._cache_invalidator.invalidate(command)
 
     async def on_worker_announced(self, message: WorkerAnnounced, envelope: Envelope) -> None:
