@@ -1,5 +1,6 @@
 """The audit names who changed what, at every door, in the transaction of the change, without payloads and secrets."""
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -8,13 +9,15 @@ import asyncpg
 import pytest
 
 from batchyard_contracts.v1.commands import BatchControl, BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.queries import RatesQuery, RatesReply, RateState
 from devstack import Servers
 from services.ingest.domain.scope import OWNER_SCOPES
 from services.ingest.persistence.audit_log import AuditLog
 from services.ingest.settings import IngestSettings
 from shared.postgres.pool import open_pool
 from tests.integration.test_ingest_rights import OPERATOR_KEY, bearer, ingest, key_of
-from tests.support.running_ingest import IngestHarness
+from tests.support.patience import PATIENCE_S
+from tests.support.running_ingest import SQUARES, IngestHarness
 
 SECRET = "a-payload-that-nobody-else-may-see"
 OPERATOR = bearer(OPERATOR_KEY)
@@ -102,6 +105,23 @@ async def test_operators_are_named_when_they_act_for_others_or_read_their_payloa
         recent = [each["action"] for each in await entries(harness)]
         assert recent[-1] == "cache.invalidate"
         assert {"key.create", "payloads.read"} <= set(recent)
+
+
+async def test_the_state_of_a_rate_before_its_change_is_named(clean: Servers) -> None:
+    state = RateState(workload="squares", limit="default", partition="a.example", per_second=20, reason="learned")
+    async with ingest(clean) as harness:
+        harness.answers[RatesQuery] = lambda _: RatesReply(rates=[state])
+        body = {"partition": "a.example", "rate": {"per_second": 5}, "limit": SQUARES.all_limits()[0].name}
+        request = harness.http.put(f"{harness.url}/rates/squares", json=body, headers=OPERATOR)
+        changing = asyncio.create_task(request.__aenter__())  # no dispatcher answers it here
+        async with asyncio.timeout(PATIENCE_S):
+            while not (found := await entries(harness, action="rates.set")):
+                assert not changing.done()
+        changing.cancel()
+        (entry,) = found
+        known = {"partition": "a.example", "per_second": 20, "burst": 1, "set_by_operator": False, "circuit": "closed"}
+        assert entry["before"] == {"rates": [known]}
+        assert entry["after"]["rate"]["per_second"] == 5
 
 
 async def test_an_owner_sees_its_own_entries_alone_and_finds_them_by_their_parts(clean: Servers) -> None:

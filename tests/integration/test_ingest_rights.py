@@ -189,6 +189,13 @@ async def test_a_batch_of_another_owner_is_not_found(clean: Servers) -> None:
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await harness.http.ws_connect(f"{harness.url}/batches/{accepted['batch_id']}/progress", headers=headers)
             assert refused.value.status == wanted
+        socket = f"{harness.url}/batches/{accepted['batch_id']}/progress"
+        for owner, headers, wanted in (("bob", ann, 403), ("carl", operator, 404), ("no.dots", operator, 422)):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await harness.http.ws_connect(socket, params={"owner": owner}, headers=headers)
+            assert refused.value.status == wanted
+        async with harness.http.ws_connect(socket, params={"owner": "bob"}, headers=operator) as opened:
+            assert not opened.closed
         shown = await harness.get(f"/batches/{accepted['batch_id']}", params={"owner": "bob"}, headers=operator)
         assert (shown[0], shown[1]["owner"]) == (200, "bob")
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Annotated, Any
 
-from fastapi import Query, Request
+from fastapi import Query, Request, WebSocket
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from batchyard_contracts.v1.values import Owner
@@ -22,6 +23,7 @@ from shared.runtime.transient import retry_transient
 PROTOCOL = "batchyard"
 READ = "payloads.read"
 """Action of the audit: an operator reads what another owner has."""
+_NAMED_OWNER: TypeAdapter[str | None] = TypeAdapter(Owner | None)
 _BEARER_PREFIX = "bearer."
 _MAX_KEY_CHARS = 512
 _CSRF_HEADER = "x-batchyard"
@@ -138,14 +140,27 @@ class AnyOwnerCheck(OwnerCheck):
         owner: Annotated[Owner | None, Query(description="for operators: the owner of the batches")] = None,
     ) -> str:
         """Return the owner; raises `IngestError`."""
-        caller = await self._access.authenticate(request, self.scopes)
+        found, is_other = await self._find(request, owner)
+        if is_other and "payloads:read" in self.others:
+            await self._access.audit.record(READ, found, request.path_params["batch_id"], {"path": request.url.path})
+        return found
+
+    async def of_socket(self, socket: WebSocket) -> str:
+        """Return the owner whose things a WebSocket shows; raises `IngestError`."""
+        try:
+            named = _NAMED_OWNER.validate_python(socket.query_params.get("owner"))
+        except ValidationError as error:
+            raise IngestError(Rejection("invalid_request", "`owner` is no name of an owner.", 422)) from error
+        return (await self._find(socket, named))[0]
+
+    async def _find(self, connection: HTTPConnection, owner: str | None) -> tuple[str, bool]:
+        """Return the owner, and whether it is another one than the client's."""
+        caller = await self._access.authenticate(connection, self.scopes)
         if owner is None or owner == caller.owner:
-            return caller.owner
+            return caller.owner, False
         if missing := missing_scopes(self.others, caller.scopes):
             raise IngestError(lacks_scopes(missing))
-        if "payloads:read" in self.others:
-            await self._access.audit.record(READ, owner, request.path_params["batch_id"], {"path": request.url.path})
-        return owner
+        return owner, True
 
 
 def lacks_scopes(missing: Sequence[str]) -> Rejection:

@@ -29,6 +29,7 @@ _KEY_HAS_ENDED = 1008
 def routes(service: IngestService, access: Access, max_websockets: int) -> APIRouter:
     """Return the route."""
     router = APIRouter()
+    watched_owner = access.any_owner("batches:read").of_socket
 
     @router.get("/batches/{batch_id}/progress", include_in_schema=False)
     async def require_upgrade(batch_id: UUID) -> None:
@@ -37,7 +38,7 @@ def routes(service: IngestService, access: Access, max_websockets: int) -> APIRo
     @router.websocket("/batches/{batch_id}/progress")
     async def progress(socket: WebSocket, batch_id: UUID) -> None:
         try:
-            owner = (await access.authenticate(socket, ("batches:read",))).owner
+            owner = await watched_owner(socket)
             if service.progress_hub.watcher_count >= max_websockets:
                 raise IngestError(_TOO_MANY_WEBSOCKETS)
             await service.header(owner, batch_id)

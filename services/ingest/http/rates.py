@@ -1,13 +1,13 @@
 """Routes that show the rates of destinations, and let operators override them."""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Manifest
-from batchyard_contracts.v1.queries import RatesQuery, RatesReply
+from batchyard_contracts.v1.queries import RatesQuery, RatesReply, RateState
 from batchyard_contracts.v1.values import LimitName, Text, WorkloadName
 from services.ingest.api.service import IngestService
 from services.ingest.domain.caller import Caller
@@ -20,6 +20,9 @@ from services.ingest.http.openapi import problem_responses, request_body
 from services.ingest.persistence.audit_log import ALL_OWNERS
 
 _QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
+_CHANGED_BY_OPERATORS = {"partition", "per_second", "burst", "adaptive", "concurrency", "set_by_operator", "circuit"}
+_MAX_AUDITED = 20
+"""Largest number of rates whose state before a change is in the audit."""
 _PartitionParam = Annotated[
     Text | None, Query(max_length=255, description="partition of the limit, such as a host or an account")
 ]
@@ -113,12 +116,18 @@ def changes(service: IngestService, access: Access) -> APIRouter:
             raise IngestError(
                 Rejection("unknown_limit", f"The workload has no such limit; it has {', '.join(names)}.", 404)
             )
-        await access.audit.record(
-            f"rates.{command.action}", ALL_OWNERS, command.workload, command.model_dump(mode="json", exclude_none=True)
-        )
+        query = RatesQuery(workload=command.workload, limit=command.limit, partition=command.partition)
+        before = [_audited(rate) for rate in (await service.aggregator.rates(query)).rates[:_MAX_AUDITED]]
+        after = command.model_dump(mode="json", exclude_none=True)
+        await access.audit.record(f"rates.{command.action}", ALL_OWNERS, command.workload, after, {"rates": before})
         return _json(await service.aggregator.control_rates(command))
 
     return router
+
+
+def _audited(rate: RateState) -> dict[str, Any]:
+    """Return what an operator may change of a rate."""
+    return rate.model_dump(mode="json", include=_CHANGED_BY_OPERATORS, exclude_none=True)
 
 
 def _owner(caller: Caller) -> str | None:

@@ -54,10 +54,10 @@ class AuditLog:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def record(self, action: str, owner: str, object_: str, after: Any = None) -> None:
+    async def record(self, action: str, owner: str, object_: str, after: Any = None, before: Any = None) -> None:
         """Record a command whose change is made elsewhere, before it is made."""
         async with self._pool.acquire() as connection:
-            await record_in(connection, action, owner, object_, after=after)
+            await record_in(connection, action, owner, object_, before=before, after=after)
 
     async def page(self, selection: AuditSelection, before: int, limit: int) -> list[dict[str, Any]]:
         """Return entries with an id below `before`, the newest first."""
