@@ -102,9 +102,7 @@ class MessageRouter:
                 await self._refusals.refuse(delivery, HandlerFailed(), defect=f"{type(error).__name__}: {error}")
             else:
                 if reply is not None:
-                    await send_reply(
-                        self._publisher, envelope, reply, by_default_exchange=self._by_default_exchange
-                    )
+                    await send_reply(self._publisher, envelope, reply, by_default_exchange=self._by_default_exchange)
 
     def _check(self, delivery: Delivery) -> None:
         self._refusals.check(delivery)
