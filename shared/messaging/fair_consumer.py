@@ -4,6 +4,10 @@ The messages of a queue come in the order of arrival. Therefore all that come ar
 memory, as `OwnerPlaces` says, and what has no place moves to a second queue, the slow path, where it waits in order. So
 the first queue is always short, and the next owner's message is read soon. While an owner has messages on the slow
 path, further ones follow them there.
+
+The messages of an owner keep their order, also when the process is killed: none moves while earlier ones are in memory,
+from where they would come back behind it. A process that finds messages on the slow path at its start lets all that
+come follow them, until there are none.
 """
 
 import asyncio
@@ -60,9 +64,12 @@ class FairConsumer:
         self._router, self._turns = router, turns
         self._places = OwnerPlaces(PLACES, PLACE_BYTES, RESERVE)
         self._excess: deque[tuple[AbstractIncomingMessage, Delivery]] = deque()
-        self._has_excess = asyncio.Event()
+        self._has_changed = asyncio.Event()
+        """Set when there is more to move, or a place was given back."""
         self._owners_aside: set[str] = set()
         """Owners who have messages on the slow path."""
+        self._is_catching_up = False
+        """True while the slow path may have messages of any owner, which an earlier process has moved."""
         self._moving: asyncio.Task[None] | None = None
         self._handling: set[asyncio.Task[None]] = set()
         self._handling_aside = 0
@@ -77,18 +84,20 @@ class FairConsumer:
 
     async def start(self) -> None:
         """Consume the queues as soon as they are there."""
-        consumed = (
-            (self._queue, PLACES + RESERVE + _MOVING, self._on_message),
-            (self._aside, ASIDE_CONCURRENCY, self._on_aside_message),
-        )
-        for queue, prefetch, callback in consumed:
-            self._starting.append(asyncio.create_task(self._consume(queue.name, prefetch, callback)))
+        self._starting.append(asyncio.create_task(self._begin_to_consume()))
         await asyncio.wait(self._starting, timeout=_START_PATIENCE_S)
+
+    async def _begin_to_consume(self) -> None:
+        self._is_catching_up = await retry_transient(self._aside_depth, self._aside.name) > 0
+        await self._consume(self._aside.name, ASIDE_CONCURRENCY, self._on_aside_message)
+        await self._consume(self._queue.name, PLACES + RESERVE + _MOVING, self._on_message)
+        if self._is_catching_up:
+            self._keep_moving()
 
     async def stop(self) -> None:
         """Finish the messages in hand, and consume no more. What has no place stays in the queue."""
         self._is_stopping = True
-        self._has_excess.set()
+        self._has_changed.set()
         for task in self._starting:
             task.cancel()
         in_hand = {*self._handling, *([self._moving] if self._moving else [])}
@@ -121,8 +130,9 @@ class FairConsumer:
             return
         delivery = self._router.identify(to_delivery(message))
         owner, size = delivery.envelope.owner or "", len(delivery.body)
-        if owner not in self._owners_aside and self._places.take(owner, size):
-            self._begin(self._handle_in_turn(message, delivery, lambda: self._places.release(owner, size)))
+        follows = self._is_catching_up or owner in self._owners_aside
+        if not follows and self._places.take(owner, size):
+            self._begin(self._handle_in_turn(message, delivery, lambda: self._release(owner, size)))
         elif size <= MAX_MESSAGE_BYTES and self._router.is_readable(delivery):
             self._move_later(message, delivery, owner)
         else:  # refused without reading it, which takes less than moving it
@@ -137,6 +147,10 @@ class FairConsumer:
 
     def _end_aside(self) -> None:
         self._handling_aside -= 1
+
+    def _release(self, owner: str, size: int) -> None:
+        self._places.release(owner, size)
+        self._has_changed.set()
 
     def _begin(self, handling: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(handling)
@@ -164,28 +178,44 @@ class FairConsumer:
     def _move_later(self, message: AbstractIncomingMessage, delivery: Delivery, owner: str) -> None:
         self._owners_aside.add(owner)
         self._excess.append((message, delivery))
-        self._has_excess.set()
+        self._has_changed.set()
+        self._keep_moving()
+
+    def _keep_moving(self) -> None:
         if self._moving is None or self._moving.done():
             self._moving = asyncio.create_task(self._move())
 
     async def _move(self) -> None:
         """Move messages to the slow path, until it has been empty for two looks."""
         looks = 0
-        while self._owners_aside and not self._is_stopping:
-            self._has_excess.clear()
-            if self._excess:
+        while (self._owners_aside or self._is_catching_up) and not self._is_stopping:
+            self._has_changed.clear()
+            if movable := self._take_movable():
                 looks = 0
-                await self._move_excess()
+                await self._move_aside(movable)
+            elif self._excess:  # behind messages in memory
+                looks = 0
+                await self._has_changed.wait()
             elif looks == 2:
                 self._owners_aside.clear()
+                self._is_catching_up = False
             else:
                 is_empty = not self._handling_aside and not await retry_transient(self._aside_depth, self._aside.name)
                 looks = looks + 1 if is_empty else 0
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._has_excess.wait(), _LOOK_S)
+                    await asyncio.wait_for(self._has_changed.wait(), _LOOK_S)
 
-    async def _move_excess(self) -> None:
-        taken = [self._excess.popleft() for _ in range(min(_MOVING, len(self._excess)))]
+    def _take_movable(self) -> list[tuple[AbstractIncomingMessage, Delivery]]:
+        """Take messages out of the excess, in order, whose owners have none in memory."""
+        movable: list[tuple[AbstractIncomingMessage, Delivery]] = []
+        left: deque[tuple[AbstractIncomingMessage, Delivery]] = deque()
+        for message, delivery in self._excess:
+            is_behind = self._places.has(delivery.envelope.owner or "")
+            (left if is_behind or len(movable) == _MOVING else movable).append((message, delivery))
+        self._excess = left
+        return movable
+
+    async def _move_aside(self, taken: list[tuple[AbstractIncomingMessage, Delivery]]) -> None:
         moving = [(message, delivery) for message, delivery in taken if not is_stale(message)]
         copies = [aside_copy(delivery) for _, delivery in moving]
         try:

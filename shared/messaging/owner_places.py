@@ -36,6 +36,10 @@ class OwnerPlaces:
         self._free_size += size
         self._forget(owner)
 
+    def has(self, owner: str) -> bool:
+        """True if the owner holds a place."""
+        return owner in self._held
+
     def _forget(self, owner: str) -> None:
         if not self._held[owner]:
             del self._held[owner], self._sizes[owner]
