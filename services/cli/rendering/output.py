@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _UNLIMITED = 10_000
 """Columns of an output that is no terminal."""
-_LEAST = 24
-"""Columns that a column of running text keeps."""
+_LEAST = 36
+"""Columns that a column of running text keeps: those of an id."""
 
 
 def write_json(document: Any) -> None:

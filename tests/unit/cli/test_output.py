@@ -11,14 +11,16 @@ import pytest
 from rich.table import Table
 
 from services.cli.client.documents import Batch, Counts, FailureGroup
+from services.cli.rendering import output
 from services.cli.rendering.output import show
-from services.cli.rendering.tables import batches_table, failures_table
+from services.cli.rendering.tables import batch_block, batches_table, failures_table
 
 BATCH = "019a2b3c-0000-7000-8000-000000000001"
 CAUSE = "1-0123456789abcdef"
 MESSAGE = "The destination answered with a page that has none of the fields which the item asks for, and no reason."
 GROUP = FailureGroup("unexpected_answer", 12_345, MESSAGE, [1, 2, 3, 4], CAUSE, "a-long-name.of-a-host.example", True)
 _IN_TERMINAL = """
+from services.cli.rendering import output
 from services.cli.rendering.output import show
 from tests.unit.cli.test_output import GROUP, BATCH
 from services.cli.rendering.tables import failures_table
@@ -76,3 +78,12 @@ def test_lines_end_without_blanks_where_the_output_is_no_terminal(capfd: pytest.
     table.add_row("b", "a much longer one")
     show(table)
     assert capfd.readouterr().out == "a  short\nb  a much longer one\n"
+
+
+def test_the_id_of_a_batch_is_on_one_line_in_a_narrow_terminal(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "_UNLIMITED", 40)
+    batch = Batch(BATCH, "noop", "normal", "running", 1, Counts(total=9), datetime(2026, 11, 20, tzinfo=UTC))
+    show(batch_block(batch, None))
+    assert f" {BATCH}\n" in capfd.readouterr().out
