@@ -1,8 +1,8 @@
 """Index of item fingerprints in Redis, for batches whose items arrive in several parts.
 
 Without Redis nothing is indexed: a duplicate then runs once more, and no result is wrong. The fingerprints of a batch
-are spread over small hashes, which take a quarter of the memory of a large one, so that a million of them leave room
-for the rates and the cached results.
+are spread over small hashes, which take two fifths of the memory of a large one, so that a million of them leave
+room for the rates and the cached results.
 """
 
 from collections.abc import Mapping
