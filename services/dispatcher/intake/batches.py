@@ -30,6 +30,7 @@ from services.dispatcher.settlement.batch_stopper import BatchStopper
 from services.dispatcher.settlement.settler import ItemSettler
 from services.dispatcher.state.state import DispatcherState
 from shared.messaging.batch_consumer import DecodedMessage
+from shared.observability.telemetry import span
 from shared.runtime.errors import BatchyardError
 from shared.runtime.transient import is_transient
 
@@ -108,14 +109,12 @@ class BatchIntake:
     async def on_batches(self, received: Sequence[DecodedMessage]) -> None:
         """Save batches that arrive with their items, and forget rounds that have ended. Many of each take one
         statement."""
-        await self._accept_whole(
-            [(r.message, r.envelope.traceparent) for r in received if isinstance(r.message, AcceptedBatch)]
-        )
+        if accepted := [(r.message, r.envelope.traceparent) for r in received if isinstance(r.message, AcceptedBatch)]:
+            with span("accept batches", accepted[0][1], batches=len(accepted)):
+                await self._accept_whole(accepted)
         await self._forget([r.message for r in received if isinstance(r.message, BatchFinished)])
 
     async def _accept_whole(self, accepted: Sequence[tuple[AcceptedBatch, str | None]]) -> None:
-        if not accepted:
-            return
         by_batch = {whole.header.batch_id: (whole, traceparent) for whole, traceparent in accepted}
         places = {batch_id: place for place, batch_id in enumerate(by_batch)}
         async with self._state.control_lock:
