@@ -147,7 +147,17 @@ INGEST_COMMANDS = Queue(
     "ingest.commands",
     tuple(
         Binding(COMMANDS, f"{verb}.*")
-        for verb in ("batch.submit", "batch.append", "batch.seal", "batch.control", "cache.invalidate")
+        for verb in (
+            "batch.submit",
+            "batch.append",
+            "batch.seal",
+            "batch.control",
+            "cache.invalidate",
+            "template.save",
+            "template.submit",
+            "schedule.save",
+            "schedule.control",
+        )
     ),
 )
 INGEST_ASIDE = Queue(

@@ -15,7 +15,9 @@ from services.cli.commands import (
     platform,
     rates,
     results,
+    schedules,
     submit,
+    templates,
     topology,
     workload,
 )
@@ -86,6 +88,8 @@ _PANELS = {
 }
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Platform")
 app.add_typer(keys.app, name="keys", rich_help_panel="Platform")
+app.add_typer(templates.app, name="templates", rich_help_panel="Batches")
+app.add_typer(schedules.app, name="schedules", rich_help_panel="Batches")
 app.add_typer(topology.app, name="topology", rich_help_panel="Platform")
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

@@ -30,6 +30,7 @@ from services.ingest.progress.event_subscriber import EventSubscriber
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.queries.waiting_reasons import WaitingReasons
+from services.ingest.schedules.components import open_scheduling
 from services.ingest.settings import IngestSettings
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.backpressure import Backpressure
@@ -92,6 +93,17 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             CacheInvalidator(registry, publisher, AuditLog(pool), _now),
             WaitingReasons(aggregator),
         )
+        scheduling = await open_scheduling(
+            pool,
+            outbox,
+            submitter,
+            control_handler,
+            aggregator,
+            runtime.health,
+            new_batch_id,
+            _now,
+            max_schedules=settings.max_schedules,
+        )
         service = IngestService(
             submitter,
             uploads,
@@ -126,17 +138,18 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             store,
             identity.keys,
             AuditLog(pool),
+            scheduling.store,
+            run_age=timedelta(days=settings.run_days),
             audit_age=timedelta(days=settings.audit_days),
             audit_entries=settings.audit_entries,
         )
-        progress_reconciler = ProgressReconciler(pool, aggregator, backpressure)
         event_subscriber = EventSubscriber(settings.amqp_url, progress_hub, backpressure, service.catch_up_all)
         background_tasks = (
             BackgroundTask(pulse("housekeeping"), housekeeping.tidy, interval_s=Housekeeping.INTERVAL_S),
             BackgroundTask(pulse("backpressure"), backpressure.update, interval_s=Backpressure.INTERVAL_S),
             BackgroundTask(
                 pulse("progress reconciler"),
-                progress_reconciler.reconcile,
+                ProgressReconciler(pool, aggregator, backpressure).reconcile,
                 interval_s=ProgressReconciler.INTERVAL_S,
                 tolerates_outages=True,
             ),
@@ -148,7 +161,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 tolerates_outages=True,
             ),
         )
-        await stack.enter_async_context(runtime.running(*background_tasks, *identity_tasks))
+        await stack.enter_async_context(runtime.running(*background_tasks, *identity_tasks, *scheduling.tasks))
 
         handlers = CommandHandlers(
             submitter,
@@ -158,6 +171,8 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             waiting_reasons,
             registry,
             notifier,
+            scheduling.templates,
+            scheduling.schedules,
             await stack.enter_async_context(WorkloadQueues.open(settings.topology_amqp_url)),
         )
         commands = await stack.enter_async_context(
@@ -191,6 +206,9 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             build_app(
                 service,
                 identity,
+                scheduling.templates,
+                scheduling.schedules,
+                scheduling.follow_ups,
                 max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,
                 clock=_now,

@@ -96,6 +96,8 @@ class IngestSettings(Settings):
         86_400, ge=1, le=31_536_000, description="time without a new item after which an unsealed batch is stopped"
     )
 
+    max_schedules: int = Field(1000, ge=1, le=1_000_000, description="largest number of schedules of one owner")
+    run_days: int = Field(90, ge=1, le=36_500, description="days for which the runs of schedules are kept")
     audit_days: int = Field(400, ge=1, le=36_500, description="days for which entries of the audit are kept")
     audit_entries: int = Field(
         5_000_000, ge=1000, le=1_000_000_000, description="largest number of entries of the audit; the oldest ones go"

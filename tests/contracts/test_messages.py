@@ -9,13 +9,24 @@ from pydantic import ValidationError
 
 from batchyard_contracts import v1
 from batchyard_contracts.message import Command, Envelope, Message
-from batchyard_contracts.v1 import MESSAGES, commands, events, flow, manifest, queries, values, work
+from batchyard_contracts.v1 import (
+    MESSAGES,
+    commands,
+    events,
+    flow,
+    manifest,
+    queries,
+    schedules,
+    templates,
+    values,
+    work,
+)
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, Event
 from batchyard_contracts.v1.values import NewItem
 from batchyard_contracts.v1.work import ChunkReady
 
-MODULES = (commands, events, flow, manifest, queries, values, work)
+MODULES = (commands, events, flow, manifest, queries, schedules, templates, values, work)
 
 
 def test_every_message_that_is_defined_is_registered_once() -> None:

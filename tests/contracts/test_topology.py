@@ -27,6 +27,8 @@ PUBLIC_ONLY = {
     "batch.rejected.v1",
     "item.failed.v1",
     "rate.changed.v1",
+    "schedule.fired.v1",
+    "schedule.missed.v1",
 }
 """Events that no service needs to hear."""
 KNOWN_ARGUMENTS = {

@@ -30,6 +30,7 @@ from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 OPERATOR_KEY = new_api_key("test")
 ABSENT = "019a2b3c-0000-7000-8000-000000000001"
 PLACES = {"batch_id": ABSENT, "name": "squares", "workload": "squares", "question": "absent", "key_id": "absent00"}
+PLACES |= {"template": "absent", "schedule": "absent"}
 PLACES |= {"queue": "absent.queue", "dead_letter_id": "absent"}
 NOTHING: set[Scope] = set()
 FILTERED = {"GET /keys", "GET /audit"}
@@ -62,6 +63,26 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "PUT /rates/{workload}": ({"operate"}, None),
     "DELETE /rates/{workload}": ({"operate"}, None),
     "POST /rates/{workload}/close": ({"operate"}, None),
+    "GET /templates": ({"batches:read"}, None),
+    "POST /templates": ({"schedules:write"}, None),
+    "GET /templates/{template}": ({"batches:read"}, None),
+    "GET /templates/{template}/versions": ({"batches:read"}, None),
+    "GET /templates/{template}/difference": ({"batches:read"}, None),
+    "POST /templates/{template}/restore": ({"schedules:write"}, None),
+    "POST /templates/{template}/submit": ({"batches:write"}, None),
+    "DELETE /templates/{template}": ({"schedules:write"}, None),
+    "GET /schedules": ({"batches:read"}, None),
+    "PUT /schedules/{schedule}": ({"batches:write", "schedules:write"}, None),
+    "POST /schedules/preview": ({"batches:read"}, None),
+    "GET /schedules/{schedule}": ({"batches:read"}, None),
+    "DELETE /schedules/{schedule}": ({"schedules:write"}, None),
+    "GET /schedules/{schedule}/times": ({"batches:read"}, None),
+    "GET /schedules/{schedule}/runs": ({"batches:read"}, None),
+    "POST /schedules/{schedule}/pause": ({"schedules:write"}, None),
+    "POST /schedules/{schedule}/resume": ({"schedules:write"}, None),
+    "POST /schedules/{schedule}/run": ({"batches:write", "schedules:write"}, None),
+    "POST /schedules/{schedule}/backfill": ({"batches:write", "schedules:write"}, None),
+    "GET /batches/{batch_id}/lineage": ({"batches:read"}, None),
     "GET /keys": ({"keys:write"}, None),
     "POST /keys": ({"keys:write"}, None),
     "POST /keys/{key_id}/rotate": ({"keys:write"}, None),

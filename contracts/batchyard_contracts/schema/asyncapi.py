@@ -54,6 +54,10 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.control.v1": (CLIENT,),
     "cache.invalidate.v1": (CLIENT,),
     "rates.control.v1": ("ingest",),
+    "template.save.v1": (CLIENT,),
+    "template.submit.v1": (CLIENT,),
+    "schedule.save.v1": (CLIENT,),
+    "schedule.control.v1": (CLIENT,),
     "batch.accepted.v1": ("ingest",),
     "items.page.v1": ("ingest",),
     "source.expanded.v1": ("worker",),
@@ -83,6 +87,8 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.rejected.v1": ("ingest",),
     "rate.changed.v1": ("dispatcher",),
     "circuit.changed.v1": ("dispatcher",),
+    "schedule.fired.v1": ("ingest",),
+    "schedule.missed.v1": ("ingest",),
     "batches.query.v1": (CLIENT, "ingest"),
     "results.query.v1": (CLIENT, "ingest"),
     "failures.query.v1": (CLIENT, "ingest"),
@@ -102,6 +108,9 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
     **{kind.type: ("command.accepted.v1", "command.rejected.v1") for kind in v1.COMMANDS},
     "cache.invalidate.v1": ("control.accepted.v1", "command.rejected.v1"),
     "rates.control.v1": ("rates.reply.v1", "query.failed.v1"),
+    "template.save.v1": ("template.saved.v1", "command.rejected.v1"),
+    "schedule.save.v1": ("schedule.accepted.v1", "command.rejected.v1"),
+    "schedule.control.v1": ("schedule.accepted.v1", "command.rejected.v1"),
     **{
         f"{noun}.query.v1": (f"{noun}.reply.v1", "query.failed.v1")
         for noun in (

@@ -1,7 +1,7 @@
 """Version 1 of every message. Only optional fields are added to it; any other change makes a version 2 beside it."""
 
 from batchyard_contracts.message import Message
-from batchyard_contracts.v1 import commands, events, flow, queries, work
+from batchyard_contracts.v1 import commands, events, flow, queries, schedules, templates, work
 
 COMMANDS: tuple[type[Message], ...] = (
     commands.BatchSubmit,
@@ -10,11 +10,17 @@ COMMANDS: tuple[type[Message], ...] = (
     commands.BatchControl,
     commands.CacheInvalidate,
     commands.RatesControl,
+    templates.TemplateSave,
+    templates.TemplateSubmit,
+    schedules.ScheduleSave,
+    schedules.ScheduleControl,
 )
 REPLIES: tuple[type[Message], ...] = (
     commands.CommandAccepted,
     commands.ControlAccepted,
     commands.CommandRejected,
+    templates.TemplateSaved,
+    schedules.ScheduleAccepted,
 )
 FLOW: tuple[type[Message], ...] = (
     flow.BatchAccepted,
@@ -47,6 +53,8 @@ EVENTS: tuple[type[events.Event], ...] = (
     events.BatchRejected,
     events.RateChanged,
     events.CircuitChanged,
+    events.ScheduleFired,
+    events.ScheduleMissed,
 )
 QUERIES: tuple[type[Message], ...] = (
     queries.BatchesQuery,

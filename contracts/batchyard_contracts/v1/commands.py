@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from batchyard_contracts.message import Command, Message, Value
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive
+from batchyard_contracts.v1.templates import FollowUp
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     BatchId,
@@ -30,6 +31,7 @@ from batchyard_contracts.v1.values import (
     WorkloadName,
 )
 
+MAX_FOLLOW_UPS = 5
 Labels = Annotated[
     dict[
         Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{0,63}$")],
@@ -59,6 +61,8 @@ class BatchSubmit(Terms, Reuse, Command):
     name: Annotated[Text, StringConstraints(max_length=200)] | None = None
     labels: Labels = {}
     notify: Notifications = Notifications()
+    follow_ups: Annotated[list[FollowUp], Field(max_length=MAX_FOLLOW_UPS)] = []
+    """Batches that are submitted when this one ends."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> "BatchSubmit":

@@ -1,10 +1,11 @@
 """Public events on the exchange `batchyard.events`, under the routing key `<type>.<workload>.<owner>`."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
 from batchyard_contracts.message import Message
+from batchyard_contracts.v1.templates import TemplateName
 from batchyard_contracts.v1.values import (
     BatchId,
     BatchLabels,
@@ -170,4 +171,29 @@ class CircuitChanged(Event):
     """Time of the first refusal; it stays the same in every event until the circuit closes."""
     next_probe_at: Time | None = None
     """Time at which one item probes the provider."""
+    at: Time
+
+
+class ScheduleFired(Event):
+    """Event sent once for each run of a schedule, when its batch is accepted."""
+
+    type: ClassVar[str] = "schedule.fired.v1"
+    schedule: TemplateName
+    nominal_at: Time
+    """Time for which the run was due; of a run that a client started the time at which it did."""
+    origin: Literal["schedule", "manual", "backfill"]
+    batch_id: BatchId
+    at: Time
+
+
+class ScheduleMissed(Event):
+    """Event sent when times of a schedule have passed for which nothing starts any more."""
+
+    type: ClassVar[str] = "schedule.missed.v1"
+    schedule: TemplateName
+    first_at: Time
+    last_at: Time
+    count: Count
+    """Number of missed times; at most 1000 are counted."""
+    reason: Detail
     at: Time

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
@@ -50,6 +50,7 @@ class Request:
     webhooks: list[str]
     emails: list[str]
     terms: TermOptions
+    follow_ups: list[dict[str, Any]] = field(default_factory=list)
 
     def options(self) -> dict[str, Any]:
         """Return the fields of `batch.submit.v1` beside the items, without those that are not set."""
@@ -61,6 +62,7 @@ class Request:
             "labels": dict(map(label_of, self.labels)),
             "notify": {key: value for key, value in notify.items() if value},
             **self.terms.fields(datetime.now(UTC)),
+            "follow_ups": self.follow_ups,
         }
         return {key: value for key, value in fields.items() if value}
 

@@ -20,7 +20,18 @@ from services.cli.errors import BadInput, CliError, NotReachable, Refused
 from services.cli.parsing.format import MEDIA_TYPES, Format
 
 _PIECE = 256 * 1024
-_TERMS = ("weight", "rate", "concurrency", "not_before", "deadline", "failure_threshold", "retry", "cache", "dedup")
+_OPTIONS = (
+    "weight",
+    "rate",
+    "concurrency",
+    "not_before",
+    "deadline",
+    "failure_threshold",
+    "retry",
+    "cache",
+    "dedup",
+    "follow_ups",
+)
 
 
 TRIES = 10
@@ -136,7 +147,7 @@ class Submission:
         notify = self._options.get("notify", {})
         webhooks = [("notify_webhook", url) for url in notify.get("webhooks", [])]
         emails = [("notify_email", address) for address in notify.get("emails", [])]
-        terms = {name: self._options[name] for name in _TERMS if name in self._options}
+        terms = {name: self._options[name] for name in _OPTIONS if name in self._options}
         options = [("options", msgspec.json.encode(terms).decode())] if terms else []
         return named + labels + webhooks + emails + options
 

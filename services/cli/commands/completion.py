@@ -6,6 +6,7 @@ import typer
 
 _ANSWER_S = 2.0
 _BATCHES = 50
+_NAMES = 200
 FORMATS = {
     "ndjson": "one JSON object a line",
     "json": "a JSON list",
@@ -36,6 +37,18 @@ def result_formats(ctx: typer.Context, incomplete: str) -> Offers:
     """Return the names of the formats of results, and of the exports of all workloads."""
     exports = {name: f"a file for each item of {each['name']}" for each in _workloads(ctx) for name in each["exports"]}
     return _fitting([*FORMATS.items(), *exports.items()], incomplete)
+
+
+def template_names(ctx: typer.Context, incomplete: str) -> Offers:
+    """Return the names of your templates and of shared ones."""
+    found = _ask(ctx, "/templates", {"limit": _NAMES}).get("templates", [])
+    return _fitting([(each["name"], str(each.get("description") or "")) for each in found], incomplete)
+
+
+def schedule_names(ctx: typer.Context, incomplete: str) -> Offers:
+    """Return the names of your schedules."""
+    found = _ask(ctx, "/schedules", {"limit": _NAMES}).get("schedules", [])
+    return _fitting([(each["name"], f"{each['cron']} {each['zone']}") for each in found], incomplete)
 
 
 def _workloads(ctx: typer.Context) -> list[dict[str, Any]]:

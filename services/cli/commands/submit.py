@@ -80,6 +80,14 @@ def submit(
     dedup_ttl: Annotated[
         str | None, typer.Option(metavar="SPAN", help="Longest time for which --dedup applies; default: a day.")
     ] = None,
+    follow_up: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Batch that follows when this one ends, as a JSON object; see docs/schedules.md. May be repeated.",
+            allow_dash=True,
+        ),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Watch the batch until it has finished.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -99,6 +107,7 @@ def submit(
       id=$(batchyard submit http calls.csv --json | jq -r .batch_id)
     """
     from services.cli.actions.submit import Request, submit_batch
+    from services.cli.parsing.json_file import object_of
     from services.cli.parsing.terms import TermOptions
 
     request = Request(
@@ -126,5 +135,6 @@ def submit(
             retry or (),
             not_before,
         ),
+        follow_ups=[object_of(file) for file in follow_up or []],
     )
     submit_batch(ctx, request, watch=watch, json=json)

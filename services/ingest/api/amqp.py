@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +18,8 @@ from batchyard_contracts.v1.commands import (
     ControlAccepted,
 )
 from batchyard_contracts.v1.flow import NotifierAnnounced, WorkerAnnounced
+from batchyard_contracts.v1.schedules import ScheduleAccepted, ScheduleControl, ScheduleForm, ScheduleSave
+from batchyard_contracts.v1.templates import TemplateSave, TemplateSaved, TemplateSubmit
 from batchyard_contracts.v1.values import Owner
 from services.ingest.api.workload_queues import WorkloadQueues
 from services.ingest.control.cache_invalidator import CacheInvalidator
@@ -29,8 +32,10 @@ from services.ingest.persistence.keyed_lock import KeyedLock
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.queries.waiting_reasons import WaitingReasons
+from services.ingest.schedules.schedule_manager import ScheduleManager
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.submit import BatchSubmitter
+from services.ingest.templates.template_manager import TemplateManager
 from shared.messaging.sender_quota import SenderQuota
 
 _OWNER: TypeAdapter[str] = TypeAdapter(Owner)
@@ -60,6 +65,8 @@ class CommandHandlers:
         waiting_reasons: WaitingReasons,
         registry: WorkloadRegistry,
         notifier: NotifierRegistry,
+        templates: TemplateManager,
+        schedules: ScheduleManager,
         workload_queues: WorkloadQueues,
     ) -> None:
         self._submitter = submitter
@@ -69,6 +76,8 @@ class CommandHandlers:
         self._waiting_reasons = waiting_reasons
         self._registry = registry
         self._notifier = notifier
+        self._templates = templates
+        self._schedules = schedules
         self._workload_queues = workload_queues
         self._batch_locks = KeyedLock()
         self._given_up: set[tuple[str, UUID]] = set()
@@ -106,6 +115,41 @@ class CommandHandlers:
         if command.payload is None:
             raise IngestError(_ALL_RESULTS)
         return await self._cache_invalidator.invalidate(command)
+
+    async def on_template_save(self, command: TemplateSave, envelope: Envelope) -> TemplateSaved:
+        """Create a template, or its next version. Operators share templates by HTTP, where their key is known."""
+        saved = await self._templates.save(_acting_owner(envelope), command, is_operator=False)
+        owner = None if saved.is_shared else saved.owner
+        return TemplateSaved(name=saved.name, owner=owner, version=saved.version, at=saved.created_at)
+
+    async def on_template_submit(self, command: TemplateSubmit, envelope: Envelope) -> CommandAccepted:
+        """Start a batch by a template."""
+        owner = _acting_owner(envelope)
+        async with self._batch_locks.acquire(command.batch_id and (owner, command.batch_id)):
+            accepted = await self._templates.submit(owner, command.template, command, envelope.message_id or None)
+        return await self._waiting_reasons.add_note(accepted)
+
+    async def on_schedule_save(self, command: ScheduleSave, envelope: Envelope) -> ScheduleAccepted:
+        """Create a schedule, or replace it."""
+        form = ScheduleForm(**{name: getattr(command, name) for name in ScheduleForm.model_fields})
+        saved = await self._schedules.save(_acting_owner(envelope), command.name, form)
+        return ScheduleAccepted(name=saved.name, next_at=saved.next_at, at=saved.created_at)
+
+    async def on_schedule_control(self, command: ScheduleControl, envelope: Envelope) -> ScheduleAccepted:
+        """Pause, resume or delete a schedule, or start a run of it."""
+        owner, name, schedules = _acting_owner(envelope), command.name, self._schedules
+        next_at: datetime | None = None
+        match command.action:
+            case "pause":
+                await schedules.pause(owner, name, command.note)
+            case "resume":
+                next_at = (await schedules.resume(owner, name)).next_at
+            case "run":
+                await schedules.run_now(owner, name)
+                next_at = (await schedules.get(owner, name)).next_at
+            case "delete":
+                await schedules.delete(owner, name)
+        return ScheduleAccepted(name=name, next_at=next_at, at=await schedules.now())
 
     async def on_worker_announced(self, message: WorkerAnnounced, envelope: Envelope) -> None:
         """Register the workloads of a worker, and declare their queues if that is left to this service."""

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
+from batchyard_contracts.v1.schedules import ScheduleControl, ScheduleSave
+from batchyard_contracts.v1.templates import TemplateSave, TemplateSubmit
 from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.invalid_command import refusal_of
 from services.ingest.settings import IngestSettings
@@ -34,6 +36,10 @@ async def command_consumer(
             Route(BatchSeal, handlers.on_batch_seal),
             Route(BatchControl, handlers.on_batch_control),
             Route(CacheInvalidate, handlers.on_cache_invalidate),
+            Route(TemplateSave, handlers.on_template_save),
+            Route(TemplateSubmit, handlers.on_template_submit),
+            Route(ScheduleSave, handlers.on_schedule_save),
+            Route(ScheduleControl, handlers.on_schedule_control),
         ],
         anonymous_owner=settings.anonymous_owner,
         on_invalid=lambda delivery, error: refusal_of(delivery, error, clock()),

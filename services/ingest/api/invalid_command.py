@@ -13,8 +13,8 @@ from batchyard_contracts.v1.commands import CommandRejected
 from batchyard_contracts.v1.events import BatchRejected
 from batchyard_contracts.v1.values import WorkloadName
 from services.ingest.api.amqp import owner_of
-from services.ingest.api.invalid_body import rejection_of
 from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.invalid_body import rejection_of
 from services.ingest.domain.rejection import Rejection
 from shared.messaging.delivery import Delivery
 from shared.messaging.publisher import outgoing

@@ -9,6 +9,7 @@ import orjson
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.queries import BatchState
+from batchyard_contracts.v1.templates import FollowUp
 from batchyard_contracts.v1.values import Counts, Notifications, Priority, Reuse, Terms
 from services.ingest.domain.actor import INGEST, Actor
 from services.ingest.domain.command_validation import terms_of
@@ -57,6 +58,8 @@ class BatchHeader:
     """True when an event has reported the end of that round."""
     controlled_at: datetime | None = None
     """Time of the newest command that controls the batch; None: there was none."""
+    follow_ups: tuple[FollowUp, ...] = ()
+    """Batches that follow when it ends; they are stored beside the header."""
     actor: Actor = INGEST
     """Client that submits the batch, for the audit; it is not stored with the header."""
 
@@ -87,6 +90,7 @@ class BatchHeader:
             idempotency_key=command.idempotency_key,
             traceparent=trace,
             source_mode=None if command.source is None else "estimate" if command.estimate else "expand",
+            follow_ups=tuple(command.follow_ups),
             actor=actor,
         )
 

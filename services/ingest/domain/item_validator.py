@@ -12,7 +12,7 @@ from batchyard_contracts.partition import Partitioner
 from batchyard_contracts.pointer import MISSING, CompiledPointer
 from batchyard_contracts.v1.manifest import Egress, Manifest
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH
-from services.ingest.domain.json_schema import CompiledSchema
+from services.ingest.domain.json_schema import CompiledSchema, schema_name
 from services.ingest.domain.json_shape import has_nul, is_deeper_than
 from services.ingest.domain.limits import MAX_DEPTH, MAX_ITEM_BYTES
 from services.ingest.domain.rejection import Rejection
@@ -25,11 +25,12 @@ class ItemValidator:
     invalid schema."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self._schema = CompiledSchema(manifest, "item", manifest.item_schema)
+        self._schema = CompiledSchema(schema_name(manifest, "item"), manifest.item_schema)
         source = manifest.source_schema
-        self._source_schema = None if source is None else CompiledSchema(manifest, "source", source)
+        self._source_schema = None if source is None else CompiledSchema(schema_name(manifest, "source"), source)
+        refusal_name = schema_name(manifest, "refusal")
         self._refusals = [
-            (CompiledSchema(manifest, "refusal", refusal.item_schema), refusal.reason) for refusal in manifest.refusals
+            (CompiledSchema(refusal_name, refusal.item_schema), refusal.reason) for refusal in manifest.refusals
         ]
         self._bounds = _AddressBounds(manifest.egress) if manifest.egress is not None else None
         self.unit = manifest.unit.name if manifest.unit else None

@@ -45,14 +45,12 @@ class Misfit(NamedTuple):
 class CompiledSchema:
     """A schema that is compiled; raises `ValueError` when it is not usable."""
 
-    def __init__(self, manifest: Manifest, what: str, schema: dict[str, Any]) -> None:
+    def __init__(self, subject: str, schema: dict[str, Any]) -> None:
         self._schema = schema
         try:
             self._compiled = jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-            raise ValueError(
-                f"The {what} schema of {manifest.name} {manifest.version} is not usable: {_truncate(error)}"
-            ) from error
+            raise ValueError(f"The {subject} is not usable: {_truncate(error)}") from error
         self.is_valid = self._compiled.is_valid
 
     def explain(self, value: Any) -> Misfit:
@@ -115,6 +113,11 @@ class CompiledSchema:
             if isinstance(found, dict):
                 meaning = str(found.get("description") or found.get("title") or meaning)
         return meaning
+
+
+def schema_name(manifest: Manifest, what: str) -> str:
+    """Return the name of a schema of a workload, for messages."""
+    return f"{what} schema of {manifest.name} {manifest.version}"
 
 
 def _innermost(error: jsonschema_rs.ValidationError, depth: int = 0) -> jsonschema_rs.ValidationError:

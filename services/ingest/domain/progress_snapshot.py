@@ -13,15 +13,19 @@ from batchyard_contracts.v1.queries import BatchState
 class ProgressSnapshot:
     """Progress of a batch at one moment, encoded as JSON."""
 
-    __slots__ = ("body", "final", "owner", "rank")
+    __slots__ = ("body", "final", "owner", "rank", "result")
 
-    def __init__(self, body: bytes, *, owner: str, final: bool, rank: tuple[int, int, int]) -> None:
+    def __init__(
+        self, body: bytes, *, owner: str, final: bool, rank: tuple[int, int, int], result: str | None = None
+    ) -> None:
         self.body = body
         self.owner = owner
         self.final = final
         self.rank = rank
         """Order of snapshots of one batch: round, whether it ended, ended items. A snapshot never follows one of a
         higher rank."""
+        self.result = result
+        """Result of the batch; None while it has not ended."""
 
     @classmethod
     def from_event(cls, kind: str, body: bytes) -> tuple[UUID, "ProgressSnapshot"]:
@@ -38,7 +42,9 @@ class ProgressSnapshot:
             raise TypeError("`counts` is not an object")
         ended = sum(counts.get(k, 0) for k in ("succeeded", "failed", "cancelled", "expired", "duplicate"))
         owner = str(value["owner"])
-        return cls(orjson.dumps(value), owner=owner, final=final, rank=(int(str(value["round"])), final, ended))
+        rank = (int(str(value["round"])), final, ended)
+        result = str(value["result"]) if final and "result" in value else None
+        return cls(orjson.dumps(value), owner=owner, final=final, rank=rank, result=result)
 
     @classmethod
     def from_state(cls, state: BatchState) -> "ProgressSnapshot":

@@ -6,7 +6,7 @@ import msgspec
 
 from batchyard_contracts.v1.manifest import Manifest
 from batchyard_contracts.v1.queries import WorkloadQuery
-from services.ingest.domain.json_schema import CompiledSchema
+from services.ingest.domain.json_schema import CompiledSchema, schema_name
 from services.ingest.domain.json_shape import is_deeper_than
 from services.ingest.domain.limits import MAX_DEPTH
 from services.ingest.domain.rejection import Rejection
@@ -18,7 +18,7 @@ class QuestionValidator:
     def __init__(self, manifest: Manifest) -> None:
         self._workload = manifest.name
         self._schemas = {
-            name: CompiledSchema(manifest, f"question {name}", question.request_schema)
+            name: CompiledSchema(schema_name(manifest, f"question {name}"), question.request_schema)
             for name, question in manifest.questions.items()
         }
 

@@ -41,8 +41,11 @@ class Rejection:
         return replace(self, line=line)
 
     def below(self, pointer: str) -> "Rejection":
-        """Return the rejection with its pointer from a place above the one that it starts from now."""
-        return replace(self, pointer=pointer + (self.pointer or ""))
+        """Return the rejection with its pointers from a place above the one that they start from now."""
+        errors = tuple(
+            error.model_copy(update={"pointer": (pointer + (error.pointer or ""))[:1000]}) for error in self.errors
+        )
+        return replace(self, pointer=pointer + (self.pointer or ""), errors=errors)
 
     def as_error(self) -> InputError:
         """Return the rejection as one of the errors of a command."""

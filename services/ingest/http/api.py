@@ -22,13 +22,19 @@ from services.ingest.http import (
     rates,
     results,
     retry,
+    schedule_runs,
+    schedules,
     sessions,
     submit,
+    templates,
     workloads,
 )
 from services.ingest.http.identity import Identity
 from services.ingest.http.request_guard import RequestGuard
 from services.ingest.http.request_middleware import RequestMiddleware
+from services.ingest.persistence.follow_up_store import FollowUpStore
+from services.ingest.schedules.schedule_manager import ScheduleManager
+from services.ingest.templates.template_manager import TemplateManager
 
 PREFIX = "/api/v1"
 _DESCRIPTION = """Submit batches of work, follow their progress, control them, and read their results.
@@ -41,6 +47,8 @@ The WebSocket `GET /api/v1/batches/{id}/progress` sends the current progress of 
 _TAGS = [
     {"name": "batches", "description": "Submit, list, show and control batches."},
     {"name": "results", "description": "Outcomes of items."},
+    {"name": "templates", "description": "Batches with places that parameters fill."},
+    {"name": "schedules", "description": "Batches that start at recurring times."},
     {"name": "rates", "description": "Rates of destinations, and the reasons for them."},
     {"name": "workloads", "description": "Workloads that can be run, and the workers that run them."},
     {"name": "keys", "description": "API keys: the rights of clients."},
@@ -51,7 +59,15 @@ _TAGS = [
 
 
 def build_app(
-    service: IngestService, identity: Identity, *, max_websockets: int, amqp_url: str, clock: Callable[[], datetime]
+    service: IngestService,
+    identity: Identity,
+    template_manager: TemplateManager,
+    schedule_manager: ScheduleManager,
+    follow_ups: FollowUpStore,
+    *,
+    max_websockets: int,
+    amqp_url: str,
+    clock: Callable[[], datetime],
 ) -> ASGIApp:
     """Return the application with all routes, error handlers and middleware."""
     access = identity.access
@@ -68,6 +84,9 @@ def build_app(
     for module in (submit, retry, batches, results, workloads, questions, rates):
         app.include_router(module.routes(service, access), prefix=PREFIX)
     app.include_router(rates.changes(service, access), prefix=PREFIX)
+    app.include_router(templates.routes(template_manager, access), prefix=PREFIX)
+    app.include_router(schedules.routes(schedule_manager, access), prefix=PREFIX)
+    app.include_router(schedule_runs.routes(schedule_manager, follow_ups, service, access), prefix=PREFIX)
     app.include_router(keys.routes(identity.keys, access), prefix=PREFIX)
     app.include_router(sessions.routes(identity.sessions, access), prefix=PREFIX)
     app.include_router(meta.routes(access, clock), prefix=PREFIX)

@@ -8,8 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES, Message
 from batchyard_contracts.v1.values import IdempotencyKey
-from services.ingest.api.invalid_body import rejection_of
 from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.invalid_body import rejection_of
 from services.ingest.domain.readers.encoding import Utf8Stream
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http.content_encoding import ContentType

@@ -88,6 +88,47 @@ _SESSION: dict[str, Any] = {
     "by_session": False,
 }
 _RETRIED = {**_ACCEPTED, "retried": 1}
+_TEMPLATE: dict[str, Any] = {
+    "name": "my-portfolio",
+    "version": 2,
+    "shared": False,
+    "workload": "http",
+    "description": "Predictions for a portfolio of projects.",
+    "created_at": _TIME,
+    "created_by": "ann",
+}
+_TEMPLATE_DETAIL: dict[str, Any] = {
+    **_TEMPLATE,
+    "parameters": {"properties": {"projects": {"type": "array", "minItems": 1}}, "required": ["projects"]},
+    "body": {"workload": "http", "items": []},
+    "fill": {"/items": "projects"},
+}
+_SCHEDULE: dict[str, Any] = {
+    "name": "weekly",
+    "workload": "http",
+    "cron": "0 6 * * MON",
+    "zone": "Europe/Berlin",
+    "template": "my-portfolio",
+    "parameters": {"projects": [{"payload": {"project": "Bridge 1"}}]},
+    "overlap": "queue",
+    "missed": "one",
+    "catch_up_s": 3600,
+    "jitter_s": 0,
+    "paused": False,
+    "note": "",
+    "next_at": "2026-12-07T05:00:00Z",
+    "created_at": _TIME,
+}
+_TIMES = {"times": [{"at": "2026-12-07T05:00:00Z", "local": "2026-12-07T06:00:00+01:00"}]}
+_RUN: dict[str, Any] = {
+    "nominal_at": "2026-11-30T05:00:00Z",
+    "origin": "schedule",
+    "state": "ended",
+    "batch_id": _BATCH_ID,
+    "template_version": 2,
+    "started_at": "2026-11-30T05:00:00.5Z",
+    "count": 1,
+}
 _DONE = {"queue": "ingest.commands", "count": 1}
 
 RESPONSES: dict[str, dict[str, Any]] = {
@@ -162,6 +203,34 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "rates_override": {"200": _RATES},
     "rates_clear": {"200": _RATES},
     "rates_close": {"200": _RATES},
+    "templates_list_all": {"200": {"templates": [_TEMPLATE]}},
+    "templates_save": {"201": _TEMPLATE_DETAIL},
+    "templates_show": {"200": _TEMPLATE_DETAIL},
+    "templates_versions": {"200": {"versions": [_TEMPLATE, {**_TEMPLATE, "version": 1}]}},
+    "templates_difference": {"200": {"changes": [{"pointer": "/body/workload", "before": "noop", "after": "http"}]}},
+    "templates_restore": {"201": {**_TEMPLATE_DETAIL, "version": 3}},
+    "templates_submit": {"202": _ACCEPTED},
+    "templates_delete": {},
+    "schedules_list_all": {"200": {"schedules": [_SCHEDULE]}},
+    "schedules_save": {"200": _SCHEDULE},
+    "schedules_preview": {"200": _TIMES},
+    "schedules_show": {"200": _SCHEDULE},
+    "schedules_delete": {},
+    "schedules_times": {"200": _TIMES},
+    "schedules_runs": {"200": {"runs": [_RUN]}},
+    "schedules_pause": {"200": {**_SCHEDULE, "paused": True, "note": "until the audit is over", "next_at": None}},
+    "schedules_resume": {"200": _SCHEDULE},
+    "schedules_run": {"202": {"nominal_at": _TIME}},
+    "schedules_backfill": {"202": {"runs": 4}},
+    "schedules_lineage": {
+        "200": {
+            "schedule": "weekly",
+            "nominal_at": "2026-11-30T05:00:00Z",
+            "origin": "schedule",
+            "template": "my-portfolio",
+            "template_version": 2,
+        }
+    },
     "keys_list_all": {"200": {"keys": [_KEY]}},
     "keys_create": {"201": _CREATED_KEY},
     "keys_rotate": {"201": _CREATED_KEY},

@@ -10,6 +10,8 @@ from batchyard_contracts.message import Command
 from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive, Manifest, Question, TextExport
 from batchyard_contracts.v1.queries import BatchState, WorkloadCapacity
+from batchyard_contracts.v1.schedules import Overlap
+from batchyard_contracts.v1.templates import TemplateNote, TemplateVersion
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     ClearableTerms,
@@ -107,6 +109,29 @@ class RotateRequest(Command):
         int, Field(ge=0, le=MAX_GRACE_S, description="seconds for which the old key works yet, at most a week")
     ] = DEFAULT_GRACE_S
     force: Annotated[bool, Field(description="rotate a key again that was rotated before and works still")] = False
+
+
+class PauseRequest(Command):
+    """Reason for a pause."""
+
+    type: ClassVar[str] = "schedule.pause.v1"
+    note: TemplateNote = ""
+
+
+class BackfillRequest(Command):
+    """Span of the past whose times are run now. Times that were backfilled before do not run again."""
+
+    type: ClassVar[str] = "schedule.backfill.v1"
+    first_at: Time
+    last_at: Time
+    overlap: Overlap = "queue"
+
+
+class RestoreRequest(Command):
+    """Version of a template to make the latest one again."""
+
+    type: ClassVar[str] = "template.restore.v1"
+    version: TemplateVersion
 
 
 class BatchList(BaseModel):

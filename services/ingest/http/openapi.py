@@ -10,16 +10,21 @@ from pydantic.json_schema import models_json_schema
 
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from batchyard_contracts.v1.schedules import ScheduleForm
+from batchyard_contracts.v1.templates import TemplateRun, TemplateSave
 from batchyard_contracts.v1.values import ItemResult
 from services.ingest.http.access import scopes_of
 from services.ingest.http.examples import RESPONSES
 from services.ingest.http.models import (
     AppendRequest,
+    BackfillRequest,
     ChangeRequest,
     DeadLetterRequest,
     InvalidateCacheRequest,
     KeyRequest,
+    PauseRequest,
     RatesRequest,
+    RestoreRequest,
     RetryRequest,
     RotateRequest,
 )
@@ -37,6 +42,12 @@ _MODELS = (
     RatesRequest,
     RetryRequest,
     RotateRequest,
+    TemplateSave,
+    TemplateRun,
+    RestoreRequest,
+    ScheduleForm,
+    PauseRequest,
+    BackfillRequest,
     ItemResult,
     BatchProgressed,
     BatchFinished,

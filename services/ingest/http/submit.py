@@ -1,7 +1,7 @@
 """POST /batches: a command as JSON, or a file of items as NDJSON or CSV."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 import orjson
@@ -11,10 +11,11 @@ from pydantic import StringConstraints, ValidationError
 from pydantic_core import to_json
 
 from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.templates import TemplateRun
 from batchyard_contracts.v1.values import Priority, Reuse, Terms, WorkloadName
-from services.ingest.api.invalid_body import rejection_of
 from services.ingest.api.service import IngestService
 from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.invalid_body import rejection_of
 from services.ingest.domain.readers.csv_rows import CsvReader
 from services.ingest.domain.readers.ndjson import NdjsonReader
 from services.ingest.domain.rejection import Rejection
@@ -27,7 +28,8 @@ from services.ingest.persistence.workload_registry import RegisteredWorkload
 
 Text = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
 
-_OPTIONS = Terms.model_fields.keys() | Reuse.model_fields.keys()
+SubmissionT = TypeVar("SubmissionT", BatchSubmit, TemplateRun)
+_OPTIONS = Terms.model_fields.keys() | Reuse.model_fields.keys() | {"follow_ups"}
 _CONFLICTING_KEYS = Rejection(
     "invalid_command", "The header Idempotency-Key and the field idempotency_key differ. Send only one."
 )
@@ -80,8 +82,8 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         options: Annotated[
             str | None,
             Query(
-                description="for an upload: terms and reuse options, as a JSON object with fields of BatchSubmit, "
-                "such as `deadline`, `rate`, `failure_threshold`, `cache`, `dedup`",
+                description="for an upload: terms, reuse options and `follow_ups`, as a JSON object with fields of "
+                "BatchSubmit, such as `deadline`, `rate`, `failure_threshold`, `cache`, `dedup`",
                 max_length=20_000,
                 examples=['{"deadline": "2030-01-01T00:00:00Z", "cache": "refresh"}'],
             ),
@@ -98,7 +100,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         key = body.idempotency_key(request)
         if kind == body.JSON:
             command = cast("BatchSubmit", body.decode(await body.read_bytes(request), BatchSubmit))
-            accepted = await service.submitter.submit(owner, _with_idempotency_key(command, key))
+            accepted = await service.submitter.submit(owner, with_idempotency_key(command, key))
         elif workload is None:
             raise IngestError(_NO_WORKLOAD)
         else:
@@ -120,7 +122,8 @@ def routes(service: IngestService, access: Access) -> APIRouter:
     return router
 
 
-def _with_idempotency_key(command: BatchSubmit, key: str | None) -> BatchSubmit:
+def with_idempotency_key(command: SubmissionT, key: str | None) -> SubmissionT:
+    """Return the submission with the key of the header; raises `IngestError` if it has another one."""
     if key is None or key == command.idempotency_key:
         return command
     if command.idempotency_key is not None:

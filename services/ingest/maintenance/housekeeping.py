@@ -1,5 +1,5 @@
 """Does periodic maintenance: renews leases of uploads, stops idle batches, reloads the registries, deletes old
-commands, message ids, keys and entries of the audit."""
+commands, message ids, keys, runs of schedules and entries of the audit."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -8,6 +8,7 @@ from services.ingest.identity.key_manager import KeyManager
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.persistence.audit_log import AuditLog
 from services.ingest.persistence.notifier_registry import NotifierRegistry
+from services.ingest.persistence.schedule_store import ScheduleStore
 from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.upload_service import UploadService
@@ -30,7 +31,9 @@ class Housekeeping:
         store: BatchStore,
         keys: KeyManager,
         audit: AuditLog,
+        schedules: ScheduleStore,
         *,
+        run_age: timedelta,
         audit_age: timedelta,
         audit_entries: int,
     ) -> None:
@@ -41,6 +44,7 @@ class Housekeeping:
         self._store = store
         self._keys = keys
         self._audit, self._audit_age, self._audit_entries = audit, audit_age, audit_entries
+        self._schedules, self._run_age = schedules, run_age
         self._rounds = 0
 
     async def tidy(self) -> None:
@@ -51,6 +55,7 @@ class Housekeeping:
         await self._notifier.reload()
         if self._rounds % _DELETE_AUDIT_ROUNDS == 0:
             await self._audit.delete_old(self._audit_age, self._audit_entries)
+            await self._schedules.delete_old_runs(self._run_age)
         if self._rounds % _ROUNDS_AN_HOUR == 0:
             await self._store.delete_old_controls()
             await self._store.forget_message_ids()

@@ -29,6 +29,10 @@ WITH header AS (
            jsonb_strip_nulls(jsonb_build_object('workload', workload, 'items', items, 'name', name))
     FROM header JOIN unnest($1::uuid[], $26::text[], $27::text[], $28::text[], $29::text[])
         AS new (batch_id, actor, key_id, door, address) USING (batch_id)
+), followed AS (
+    INSERT INTO follow_ups (batch_id, place, owner, form)
+    SELECT batch_id, place, owner, form FROM header JOIN unnest($30::uuid[], $31::int[], $32::json[])
+        AS new (batch_id, place, form) USING (batch_id)
 )
 SELECT array(SELECT batch_id FROM header) AS batch_ids, array(SELECT id FROM posted ORDER BY id) AS ids
 
@@ -53,6 +57,9 @@ WITH header AS (
     SELECT $2, $27::text, $28::text, $29::text, $30::text, $14, 'batch.submit', batch_id::text,
            jsonb_strip_nulls(jsonb_build_object('workload', $3::text, 'items', $9::bigint, 'name', $5::text))
     FROM header
+), followed AS (
+    INSERT INTO follow_ups (batch_id, place, owner, form)
+    SELECT batch_id, place - 1, $2, form FROM header CROSS JOIN unnest($31::json[]) WITH ORDINALITY AS new (form, place)
 )
 SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 
@@ -197,9 +204,16 @@ SELECT owner, sum(items - ended)::bigint AS waiting FROM batches
 WHERE NOT done AND state IN ('open', 'sealed') GROUP BY owner
 
 -- name: record_progress
-UPDATE batches SET round = new.round, done = new.done, ended = new.ended, heard_at = now()
-FROM unnest($1::uuid[], $2::int[], $3::boolean[], $4::bigint[]) AS new (batch_id, round, done, ended)
+-- When a batch has ended, its follow-ups are due.
+WITH recorded AS (
+UPDATE batches SET round = new.round, done = new.done, ended = new.ended, result = new.result, heard_at = now()
+FROM unnest($1::uuid[], $2::int[], $3::boolean[], $4::bigint[], $5::text[])
+    AS new (batch_id, round, done, ended, result)
 WHERE batches.batch_id = new.batch_id AND (batches.round, batches.done, batches.ended) < (new.round, new.done, new.ended)
+RETURNING batches.batch_id, batches.done
+)
+UPDATE follow_ups SET due_at = now() FROM recorded
+WHERE recorded.done AND follow_ups.batch_id = recorded.batch_id AND follow_ups.state = 'waiting'
 
 -- name: claim_stale_batches
 UPDATE batches SET heard_at = now()

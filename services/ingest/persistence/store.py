@@ -21,6 +21,7 @@ from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.keyed_lock import KeyedLock
 from shared.postgres.outbox import OutboxMessage, columns, with_ids
 from shared.postgres.pool import Pool, PooledConnection
+from shared.postgres.queries import columns as rows_as_columns
 from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.ingest.persistence")
@@ -80,7 +81,18 @@ class BatchStore:
         messages = [message for _, messages in submissions for message in messages]
         batch_ids = [header.batch_id for header, messages in submissions for _ in messages]
         actors = [_actor_values(header) for header, _ in submissions]
-        arguments = (*zip(*rows, strict=True), batch_ids, *columns(messages), *zip(*actors, strict=True))
+        following = [
+            (header.batch_id, place, follow_up.model_dump_json())
+            for header, _ in submissions
+            for place, follow_up in enumerate(header.follow_ups)
+        ]
+        arguments = (
+            *zip(*rows, strict=True),
+            batch_ids,
+            *columns(messages),
+            *zip(*actors, strict=True),
+            *rows_as_columns(following, 3),
+        )
         ((accepted, posted),) = await self._pool.fetch(_SQL["insert_batches"], *arguments)
         inserted, ids = set(accepted), iter(posted)
         return [
@@ -93,7 +105,8 @@ class BatchStore:
     ) -> list[OutboxMessage] | None:
         """Insert an open batch whose upload continues, with its first messages; None when an identity is taken."""
         arguments = [*_values(header), receiver, LEASE]
-        return await self._write("open_upload", arguments, header, messages, _actor_values(header))
+        forms = [follow_up.model_dump_json() for follow_up in header.follow_ups]
+        return await self._write("open_upload", arguments, header, messages, [*_actor_values(header), forms])
 
     async def resume_upload(self, batch_id: UUID, receiver: UUID) -> BatchHeader | None:
         """Take over an interrupted upload; None when it has another receiver, or has ended."""

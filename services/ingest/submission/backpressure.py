@@ -121,6 +121,7 @@ class Backpressure:
                 [round_ for round_, _, _ in ranks],
                 [bool(final) for _, final, _ in ranks],
                 [ended for _, _, ended in ranks],
+                [snapshot.result for snapshot in unsaved.values()],
             )
         except Exception:
             self._unsaved = unsaved | self._unsaved

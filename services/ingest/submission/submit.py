@@ -36,7 +36,7 @@ BACKLOG_FULL = Rejection(
 SUBMISSION_IN_PROGRESS = Rejection(
     "idempotency_in_progress", "An upload under this key is in progress. Try again when it has ended.", 409
 )
-_LATER_FIELDS = ("not_before",)
+_LATER_FIELDS = ("not_before", "follow_ups")
 NO_ITEMS = Rejection("no_items", "A batch needs at least one item. Add items, or submit it unsealed and append them.")
 
 
@@ -167,7 +167,7 @@ def digest_of(command: Message, exclude: set[str]) -> bytes:
 def unset_later_fields(command: Message) -> set[str]:
     """Return the fields that an earlier version did not have and that are not set. Digests leave them out, so that a
     command may be repeated across an upgrade."""
-    return {name for name in _LATER_FIELDS if getattr(command, name, None) is None}
+    return {name for name in _LATER_FIELDS if not getattr(command, name, None)}
 
 
 def _validated_items(command: BatchSubmit, workload: RegisteredWorkload) -> list[ValidatedItem]:

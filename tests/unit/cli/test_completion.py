@@ -31,6 +31,8 @@ MANIFEST = {"name": "tracklists", "title": "Tracklists", "exports": {"cue": {}}}
         ("submit tr", ["tracklists"]),
         ("workloads ", ["tracklists"]),
         (f"results {BATCH} --format c", ["csv", "cue"]),
+        ("templates submit we", ["weekly-portfolio"]),
+        ("schedules pause n", ["nightly"]),
         ("list --status f", ["finished", "failed"]),
     ],
 )
@@ -40,6 +42,8 @@ async def test_words_are_offered(
 ) -> None:
     cluster.answer("GET /batches", {"batches": [state(name="night")]})
     cluster.answer("GET /workloads", {"workloads": [MANIFEST]})
+    cluster.answer("GET /templates", {"templates": [{"name": "weekly-portfolio"}]})
+    cluster.answer("GET /schedules", {"schedules": [{"name": "nightly", "cron": "@daily", "zone": "UTC"}]})
     words = f"batchyard {line}"
     monkeypatch.setenv("_BATCHYARD_COMPLETE", f"complete_{shell}")
     monkeypatch.setenv("_TYPER_COMPLETE_ARGS", words)

@@ -32,7 +32,7 @@ FIELDS: dict[str, Any] = {
 }
 POINT = {"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}}
 SCHEMA = CompiledSchema(
-    MANIFEST, "item", {"properties": FIELDS, "additionalProperties": False, "$defs": {"point": POINT}}
+    "item schema of w 1", {"properties": FIELDS, "additionalProperties": False, "$defs": {"point": POINT}}
 )
 
 

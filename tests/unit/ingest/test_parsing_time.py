@@ -7,8 +7,8 @@ import pytest
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.commands import BatchControl, BatchSubmit
-from services.ingest.api.invalid_body import rejection_of
 from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.invalid_body import rejection_of
 from services.ingest.domain.readers.csv_rows import CsvReader
 from services.ingest.domain.readers.ndjson import NdjsonReader
 from services.ingest.domain.readers.rows import Reader

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
-from services.ingest.api.invalid_body import rejection_of
 from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.invalid_body import rejection_of
 from services.ingest.domain.rejection import Rejection
 
 

@@ -1,0 +1,29 @@
+"""Makes the items of a follow-up batch from the results of the batch before."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from batchyard_contracts.pointer import MISSING, CompiledPointer
+from batchyard_contracts.v1.templates import FollowUpItems
+
+
+class FollowUpItemMaker:
+    """The rule of one follow-up, with its pointers parsed."""
+
+    def __init__(self, rule: FollowUpItems) -> None:
+        self._place = CompiledPointer(rule.pointer)
+        self._fields = {name: CompiledPointer(pointer) for name, pointer in rule.payload.items()}
+
+    def items(self, result: Any) -> Iterator[dict[str, Any]]:
+        """Yield the items that one result gives."""
+        found = self._place.find(result)
+        if found is MISSING or found is None:
+            return
+        for value in found if isinstance(found, list) else [found]:
+            yield {"payload": self._payload(value)}
+
+    def _payload(self, value: Any) -> Any:
+        if not self._fields:
+            return value
+        fields = {name: pointer.find(value) for name, pointer in self._fields.items()}
+        return {name: field for name, field in fields.items() if field is not MISSING}

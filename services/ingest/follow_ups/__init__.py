@@ -1,0 +1,1 @@
+"""Follow-up batches: batches that start when another one has ended."""

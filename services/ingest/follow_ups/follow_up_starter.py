@@ -1,0 +1,120 @@
+"""Starts follow-up batches when the batch before has ended.
+
+The end event of the ledger makes a row due. A transaction records the id of the next batch, which is then submitted
+under that id. A process that dies in between leaves it to another one, whose submission under the same id is a
+repetition.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+import orjson
+import structlog
+
+from batchyard_contracts.v1.commands import BatchSubmit
+from batchyard_contracts.v1.templates import FollowUpItems, TemplateRun
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
+from services.ingest.domain.actor import INGEST, Actor
+from services.ingest.domain.follow_up_items import FollowUpItemMaker
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.rejection import Rejection
+from services.ingest.persistence.audit_log import act_as
+from services.ingest.persistence.follow_up_store import DueFollowUp, FollowUpStore
+from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.queries.result_reader import ResultSelection, read_results
+from services.ingest.submission.submit import BatchSubmitter
+from services.ingest.templates.template_manager import TemplateManager
+from shared.runtime.transient import is_transient
+
+log = structlog.get_logger()
+_LIMIT = 10
+_RETRY = timedelta(seconds=5)
+_MAX_BYTES = 3 * 1024 * 1024
+"""Largest size of the results that become items, so that the command fits a message."""
+_TOO_MANY = Rejection(
+    "too_many_items",
+    f"The results give more than {MAX_ITEMS_PER_COMMAND} items or {_MAX_BYTES} bytes. Submit them as a file.",
+)
+_NO_ITEMS = Rejection("no_items", "The results give no item.")
+
+
+class FollowUpStarter:
+    """Step of every replica, see above."""
+
+    INTERVAL_S: ClassVar[float] = 1.0
+
+    def __init__(
+        self,
+        store: FollowUpStore,
+        templates: TemplateManager,
+        submitter: BatchSubmitter,
+        aggregator: AggregatorClient,
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self._store = store
+        self._templates = templates
+        self._submitter = submitter
+        self._aggregator = aggregator
+        self._new_id = new_id
+
+    async def update(self) -> float | None:
+        """Start some follow-ups; return 0 if more may be due."""
+        begun, has_more = await self._store.claim(_LIMIT, self._new_id)
+        try:
+            for follow_up in begun:
+                await self._start(follow_up)
+        finally:
+            act_as(INGEST)
+        return 0.0 if has_more else None
+
+    async def _start(self, follow_up: DueFollowUp) -> None:
+        act_as(Actor(follow_up.owner, "service"))
+        try:
+            await self._submitter.submit(follow_up.owner, await self._command(follow_up))
+        except IngestError as error:
+            rejection = error.rejection
+            if rejection.retry_after_s is not None or rejection.status >= 500:
+                pause = max(_RETRY, timedelta(seconds=rejection.retry_after_s or 0))
+                await self._store.postpone(follow_up, pause)
+                return
+            if rejection.code != "idempotency_conflict":  # the id is known here alone: its batch was accepted
+                await self._store.end(follow_up, "failed", str(rejection)[:2000].replace("\x00", ""))
+                return
+        except Exception as error:
+            if not is_transient(error):
+                reason = f"A defect: {type(error).__name__}. The log has the details."
+                await self._store.end(follow_up, "failed", reason)
+            raise
+        await self._store.end(follow_up, "started")
+        log.info("follow-up started", batch_id=str(follow_up.batch_id), next_batch=str(follow_up.next_batch))
+
+    async def _command(self, follow_up: DueFollowUp) -> BatchSubmit:
+        form, owner = follow_up.form, follow_up.owner
+        version = follow_up.version or form.version
+        if version is None:
+            version = (await self._templates.get(owner, form.template)).version
+        if follow_up.version is None:
+            await self._store.record_version(follow_up, version)
+        parameters: dict[str, Any] = dict(form.parameters)
+        if form.items is not None:
+            parameters[form.items.parameter] = await self._items(follow_up, form.items)
+        if form.summary is not None:
+            state = await self._aggregator.state(owner, follow_up.batch_id)
+            parameters[form.summary] = None if state is None else state.summary
+        run = TemplateRun(parameters=parameters, version=version, batch_id=follow_up.next_batch)
+        return await self._templates.command(owner, form.template, run)
+
+    async def _items(self, follow_up: DueFollowUp, rule: FollowUpItems) -> list[dict[str, Any]]:
+        maker, found, size = FollowUpItemMaker(rule), list[dict[str, Any]](), 0
+        selection = ResultSelection(follow_up.owner, follow_up.batch_id, status="succeeded")
+        async for page in read_results(self._aggregator, selection):
+            for item in page.items:
+                size += len(bytes(item))
+                found += maker.items(orjson.loads(bytes(item)).get("result"))
+                if len(found) > MAX_ITEMS_PER_COMMAND or size > _MAX_BYTES:
+                    raise IngestError(_TOO_MANY)
+        if not found:
+            raise IngestError(_NO_ITEMS)
+        return found

@@ -1,0 +1,130 @@
+-- fragment: schedule_columns
+schedule_id, owner, name, workload, form, created_at, key_id, paused, note, next_at
+
+-- fragment: run_columns
+schedule_id, nominal_at, origin, state, overlap, due_at, batch_id, template_version, reason, last_at, times, started_at
+
+-- name: lock_schedules
+SELECT pg_advisory_xact_lock(hashtextextended('batchyard.schedules.' || $1, 0))
+
+-- name: count_schedules
+SELECT count(*) FROM schedules WHERE owner = $1
+
+-- name: get_schedule
+SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name = $2
+
+-- name: lock_schedule
+SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name = $2 FOR UPDATE
+
+-- name: list_schedules
+SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name > $2 ORDER BY name LIMIT $3
+
+-- name: save_schedule
+INSERT INTO schedules (schedule_id, owner, name, workload, form, key_id, next_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (owner, name) DO UPDATE
+SET workload = excluded.workload, form = excluded.form, key_id = excluded.key_id,
+    next_at = CASE WHEN NOT schedules.paused THEN excluded.next_at END
+RETURNING {schedule_columns}
+
+-- name: set_paused
+UPDATE schedules SET paused = $2, note = $3, next_at = $4 WHERE schedule_id = $1 RETURNING {schedule_columns}
+
+-- name: delete_schedule
+DELETE FROM schedules WHERE schedule_id = $1
+
+-- name: database_time
+SELECT clock_timestamp()
+
+-- name: claim_due
+-- Schedules that are due, each locked by one process. `has_key`: the key that saved it, or the one that it was rotated
+-- to, has not ended since.
+SELECT {schedule_columns}, statement_timestamp() AS now, NOT EXISTS (
+    WITH RECURSIVE chain AS (
+        SELECT id, replaced_by, revoked_at, expires_at FROM api_keys WHERE id = schedules.key_id
+        UNION
+        SELECT api_keys.id, api_keys.replaced_by, api_keys.revoked_at, api_keys.expires_at
+        FROM chain JOIN api_keys ON api_keys.id = chain.replaced_by
+    )
+    SELECT FROM chain WHERE replaced_by IS NULL AND (revoked_at IS NOT NULL OR expires_at <= statement_timestamp())
+) AS has_key
+FROM schedules
+WHERE NOT paused AND next_at IS NOT NULL AND next_at <= statement_timestamp()
+ORDER BY next_at LIMIT $1
+FOR UPDATE SKIP LOCKED
+
+-- name: set_next
+UPDATE schedules SET next_at = new.next_at
+FROM unnest($1::uuid[], $2::timestamptz[]) AS new (schedule_id, next_at)
+WHERE schedules.schedule_id = new.schedule_id
+
+-- name: insert_runs
+INSERT INTO schedule_runs (schedule_id, nominal_at, origin, state, overlap, due_at, reason, last_at, times)
+SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
+                     $8::timestamptz[], $9::int[])
+ON CONFLICT DO NOTHING
+
+-- name: claim_runs
+-- Runs whose time has come, each locked with its schedule by one process.
+SELECT r.schedule_id, r.nominal_at, r.origin, r.state, r.overlap, r.batch_id, r.template_version,
+    statement_timestamp() AS now
+FROM schedule_runs AS r JOIN schedules AS s USING (schedule_id)
+WHERE r.state IN ('waiting', 'starting') AND r.due_at <= statement_timestamp()
+ORDER BY r.due_at, r.nominal_at LIMIT $1
+FOR UPDATE OF r, s SKIP LOCKED
+
+-- name: mark_ended
+-- Ends the runs whose batches have ended by the ledger's event.
+UPDATE schedule_runs SET state = 'ended'
+FROM batches
+WHERE schedule_runs.schedule_id = ANY ($1::uuid[]) AND schedule_runs.state = 'started'
+  AND batches.batch_id = schedule_runs.batch_id AND batches.done
+
+-- name: active_runs
+SELECT {run_columns} FROM schedule_runs
+WHERE schedule_id = ANY ($1::uuid[]) AND state IN ('waiting', 'starting', 'started')
+
+-- name: begin_runs
+UPDATE schedule_runs SET state = 'starting', batch_id = new.batch_id, due_at = statement_timestamp() + $5::interval
+FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[]) AS new (schedule_id, nominal_at, origin, batch_id)
+WHERE schedule_runs.schedule_id = new.schedule_id AND schedule_runs.nominal_at = new.nominal_at
+  AND schedule_runs.origin = new.origin
+
+-- name: postpone_run
+UPDATE schedule_runs SET due_at = statement_timestamp() + $4::interval
+WHERE schedule_id = $1 AND nominal_at = $2 AND origin = $3 AND state IN ('waiting', 'starting')
+
+-- name: end_run
+UPDATE schedule_runs SET state = $4, reason = $5
+WHERE schedule_id = $1 AND nominal_at = $2 AND origin = $3 AND state IN ('waiting', 'starting')
+
+-- name: record_version
+UPDATE schedule_runs SET template_version = $4 WHERE schedule_id = $1 AND nominal_at = $2 AND origin = $3
+
+-- name: mark_started
+UPDATE schedule_runs SET state = 'started', started_at = statement_timestamp()
+WHERE schedule_id = $1 AND nominal_at = $2 AND origin = $3 AND state = 'starting'
+RETURNING started_at
+
+-- name: schedule_by_id
+SELECT {schedule_columns} FROM schedules WHERE schedule_id = $1
+
+-- name: previous_success
+SELECT r.nominal_at FROM schedule_runs AS r JOIN batches AS b USING (batch_id)
+WHERE r.schedule_id = $1 AND r.nominal_at < $2 AND r.state IN ('started', 'ended') AND b.done AND b.result = 'completed'
+ORDER BY r.nominal_at DESC LIMIT 1
+
+-- name: list_runs
+SELECT {run_columns} FROM schedule_runs
+WHERE schedule_id = $1 AND nominal_at < $2 ORDER BY nominal_at DESC LIMIT $3
+
+-- name: run_of_batch
+SELECT s.name AS schedule, r.nominal_at, r.origin, r.template_version, s.form ->> 'template' AS template
+FROM schedule_runs AS r JOIN schedules AS s USING (schedule_id)
+WHERE r.batch_id = $1 AND s.owner = $2
+
+-- name: delete_old_runs
+DELETE FROM schedule_runs WHERE (schedule_id, nominal_at, origin) IN (
+    SELECT schedule_id, nominal_at, origin FROM schedule_runs
+    WHERE created_at < now() - $1::interval AND state NOT IN ('waiting', 'starting')
+    ORDER BY created_at LIMIT 5000
+)

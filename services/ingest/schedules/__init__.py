@@ -1,0 +1,1 @@
+"""Schedules: batches that start at recurring times, each time once, whichever replica does it."""

@@ -1,0 +1,1 @@
+"""Templates: batches with places that parameters fill."""
