@@ -186,6 +186,7 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "batch.stopped.*"),
         Binding(FLOW, "items.reopened.*"),
         Binding(FLOW, "worker.announced.*"),
+        Binding(FLOW, "owner.weighted.*"),
         Binding(OPERATORS, "rates.control.*"),
     ),
     former_bindings=(Binding(EVENTS, "batch.finished.#"),),

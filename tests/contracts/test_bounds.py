@@ -15,8 +15,9 @@ from batchyard_contracts.v1.flow import DestinationFeedback
 from batchyard_contracts.v1.values import MAX_INTEGER, Rate, Time
 from tests.support.bounds import texts_with_nul, unbounded_parts
 
-STORED_IN_64_BITS = {"done", "total", "units", "version"}
-"""Fields whose columns have 64 bits: units of a batch, and the version of a rate, which is kept in memory."""
+STORED_IN_64_BITS = {"done", "number", "total", "units", "version"}
+"""Fields whose columns have 64 bits: units of a batch, the number of a change, and the version of a rate, which is kept
+in memory."""
 
 
 @pytest.mark.parametrize("kind", MESSAGES.values(), ids=MESSAGES)

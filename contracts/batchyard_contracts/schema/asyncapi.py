@@ -79,6 +79,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "worker.announced.v1": ("worker",),
     "notifier.announced.v1": ("notifier",),
     "worker.heartbeat.v1": ("worker",),
+    "owner.weighted.v1": ("ingest",),
     "batch.started.v1": ("dispatcher",),
     "batch.progressed.v1": ("aggregator",),
     "batch.finished.v1": ("aggregator",),

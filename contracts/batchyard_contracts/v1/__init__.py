@@ -42,6 +42,7 @@ FLOW: tuple[type[Message], ...] = (
     flow.WorkerAnnounced,
     flow.NotifierAnnounced,
     flow.WorkerHeartbeat,
+    flow.OwnerWeighted,
 )
 WORK: tuple[type[Message], ...] = (work.ChunkReady, work.SummaryRequested)
 EVENTS: tuple[type[events.Event], ...] = (

@@ -10,6 +10,7 @@ from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
 from services.dispatcher.dispatching.waiting_query import WaitingQueryHandler
 from services.dispatcher.intake.batches import BatchIntake
+from services.dispatcher.intake.owner_weights import OwnerWeightHandler
 from services.dispatcher.intake.payload_query import PayloadQuery
 from services.dispatcher.outcomes.report_handler import ReportHandler
 from services.dispatcher.persistence.page_cache import PageCache
@@ -53,12 +54,14 @@ class Components:
     recovery: LostChunkRecovery
     orphans: OrphanedChunkDetector
     worker_registry: WorkerRegistry
+    owner_weights: OwnerWeightHandler
     rate_events: RateEvents
     rate_api: RateApi
     report_handler: ReportHandler
 
     async def load(self, on_wait: Callable[[], None]) -> None:
         """Load the state from the tables. `on_wait` runs while PostgreSQL is unreachable."""
+        await retry_transient(self.owner_weights.load, "PostgreSQL", on_wait=on_wait)
         await retry_transient(self.intake.load, "PostgreSQL", on_wait=on_wait)
         await retry_transient(self.rate_events.load, "PostgreSQL", on_wait=on_wait)
         now = time.monotonic()
@@ -130,6 +133,7 @@ def build(
         recovery=recovery,
         orphans=orphans,
         worker_registry=WorkerRegistry(state, stores, recovery, orphans, settings),
+        owner_weights=OwnerWeightHandler(state, stores.owners),
         rate_events=rate_events,
         rate_api=RateApi(state, rate_store, rate_events),
         report_handler=ReportHandler(state, stores, settler, pages, dispatch_loop, batch_stopper, rate_events),

@@ -25,6 +25,7 @@ from batchyard_contracts.v1.flow import (
     BatchWithdrawn,
     ChunkReturned,
     ItemsReopened,
+    OwnerWeighted,
     WorkerAnnounced,
     WorkerHeartbeat,
 )
@@ -171,6 +172,7 @@ class Session:
                 self._route(BatchFinished, intake.on_batch_finished),
                 self._route(ItemsReopened, intake.on_items_reopened),
                 self._route(WorkerAnnounced, workers.on_worker_announced),
+                self._route(OwnerWeighted, components.owner_weights.on_owner_weighted),
                 self._route(RatesControl, rates.on_rates_control),
             ],
             concurrency=1,  # in order of arrival

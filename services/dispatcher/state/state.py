@@ -15,6 +15,7 @@ from services.dispatcher.domain.lease import Lease, LeaseTable
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
+from services.dispatcher.domain.scheduling.owner_weights import OwnerWeights
 from services.dispatcher.domain.scheduling.scheduler import Scheduler
 from services.dispatcher.state.start_times import StartTimes
 from services.dispatcher.state.workers import LiveWorkers
@@ -38,7 +39,7 @@ class DispatcherState:
     """In-memory state of the active dispatcher. `changed` wakes the dispatch loop."""
 
     def __init__(self, owner_weights: Mapping[str, float] | None = None) -> None:
-        self._owner_weights = owner_weights
+        self.owner_weights = OwnerWeights(owner_weights)
         self.batches: dict[UUID, Batch] = {}
         self.workload_queues: dict[str, WorkloadQueue] = {}
         self.leases = LeaseTable()
@@ -72,7 +73,7 @@ class DispatcherState:
             manifest = Manifest(name=workload, version="", item_schema={}, result_schema={})
             queue = self.workload_queues[workload] = WorkloadQueue(
                 InFlightWindow(manifest, wall_clock_offset_s=time.time() - time.monotonic()),
-                Scheduler(self._owner_weights),
+                Scheduler(self.owner_weights),
             )
         return queue
 
@@ -82,6 +83,13 @@ class DispatcherState:
         queue.window.end_backoffs(time.monotonic())
         queue.window.set_manifest(manifest)
         queue.is_announced = True
+        self.changed.set()
+
+    def set_owner_weight(self, owner: str, weight: float | None) -> None:
+        """Set the share of an owner; None: that of the settings."""
+        self.owner_weights.set(owner, weight)
+        for queue in self.workload_queues.values():
+            queue.scheduler.apply_owner_weight(owner)
         self.changed.set()
 
     def add_batch(self, batch: Batch) -> BatchQueue:

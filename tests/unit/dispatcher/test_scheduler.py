@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from batchyard_contracts.v1.values import Priority
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue, DispatchBudget, Pick
+from services.dispatcher.domain.scheduling.owner_weights import OwnerWeights
 from services.dispatcher.domain.scheduling.partition_queue import PageRange, PageSlice, RetryRange
 from services.dispatcher.domain.scheduling.scheduler import LOW_SHARE, Scheduler
 
@@ -170,7 +171,7 @@ def test_waiting_batches_share_items_by_weight_for_any_chunk_sizes(
 ) -> None:
     """Two batches that always wait never differ by more than their largest chunks (Goyal 1996, theorem 1)."""
     of_owners = data.draw(st.booleans())
-    scheduler = Scheduler({str(n): w for n, w in enumerate(weights)} if of_owners else None)
+    scheduler = Scheduler(OwnerWeights({str(n): w for n, w in enumerate(weights)} if of_owners else None))
     for number, weight in enumerate(weights):
         queue = batch(scheduler, number, str(number) if of_owners else "a", x=100_000)
         if not of_owners:
@@ -184,6 +185,29 @@ def test_waiting_batches_share_items_by_weight_for_any_chunk_sizes(
             for b, weight_b in enumerate(weights[:a]):
                 apart = abs(served[a] / weight_a - served[b] / weight_b)
                 assert apart <= sizes[a] / weight_a + sizes[b] / weight_b + 1e-6
+
+
+def test_a_changed_weight_of_an_owner_holds_for_the_items_that_follow() -> None:
+    weights = OwnerWeights()
+    scheduler = Scheduler(weights)
+    batch(scheduler, 0, "a", x=100_000)
+    batch(scheduler, 1, "b", x=100_000)
+
+    def served(count: int) -> list[int]:
+        found = [0, 0]
+        for _ in range(count):
+            pick = scheduler.pick(Sized([10, 10]))
+            assert pick
+            found[pick.batch_id.int] += 1
+        return found
+
+    assert served(100) == [50, 50]
+    weights.set("a", 3.0)
+    scheduler.apply_owner_weight("a")
+    assert served(400)[0] in range(298, 303)
+    weights.set("a", None)
+    scheduler.apply_owner_weight("a")
+    assert served(100)[0] in range(48, 53)
 
 
 def test_owner_with_few_items_gets_its_half_until_done() -> None:

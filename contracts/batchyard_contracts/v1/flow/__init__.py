@@ -11,6 +11,7 @@ from batchyard_contracts.v1.flow.batches import (
 from batchyard_contracts.v1.flow.cache import CacheInvalidated
 from batchyard_contracts.v1.flow.items import ItemsPage, ItemsReopened, ItemsSettled, PageItem, Segment, SettledItem
 from batchyard_contracts.v1.flow.notifications import NotificationRequested, NotifierAnnounced
+from batchyard_contracts.v1.flow.owners import OwnerWeighted
 from batchyard_contracts.v1.flow.reports import ChunkProcessed, ChunkReturned, DestinationFeedback, ItemOutcome
 from batchyard_contracts.v1.flow.sources import SourceEnded, SourceExpanded
 from batchyard_contracts.v1.flow.summaries import SummaryCompleted
@@ -33,6 +34,7 @@ __all__ = [
     "ItemsSettled",
     "NotificationRequested",
     "NotifierAnnounced",
+    "OwnerWeighted",
     "PageItem",
     "Segment",
     "SettledItem",

@@ -8,12 +8,13 @@ differ in size.
 A batch for which a computation fails is set aside, so that it holds up no other; the caller stops it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from uuid import UUID
 
 from batchyard_contracts.v1.values import PRIORITIES, Priority
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue, DispatchBudget, Pick
 from services.dispatcher.domain.scheduling.fair_queue import FairQueue
+from services.dispatcher.domain.scheduling.owner_weights import OwnerWeights
 
 LOW_SHARE = 20
 """One item in this many is a `low` one, if any waits."""
@@ -23,8 +24,8 @@ OwnerQueue = FairQueue[UUID, BatchQueue]
 class Scheduler:
     """The waiting batches of one workload. Only batches with items to pick are in the fair queues."""
 
-    def __init__(self, owner_weights: Mapping[str, float] | None = None) -> None:
-        self._owner_weights = owner_weights or {}
+    def __init__(self, owner_weights: OwnerWeights | None = None) -> None:
+        self._owner_weights = owner_weights or OwnerWeights()
         self._batches: dict[UUID, BatchQueue] = {}
         self._owners: dict[Priority, FairQueue[str, OwnerQueue]] = {p: FairQueue() for p in PRIORITIES}
         self._low_credit = 0.0
@@ -70,6 +71,11 @@ class Scheduler:
             queue.weight = weight
             if batches := self._owners[queue.priority].get(queue.owner):
                 batches.set_weight(batch_id, weight)
+
+    def apply_owner_weight(self, owner: str) -> None:
+        """Apply the changed weight of an owner from now on."""
+        for owners in self._owners.values():
+            owners.set_weight(owner, self._owner_weights.weight(owner))
 
     def pick(self, budget: DispatchBudget) -> Pick | None:
         """Take the next chunk; None if the budget allows none now."""
@@ -168,7 +174,7 @@ class Scheduler:
             self._with_backlog[queue.batch_id] = queue
         if queue.is_ready:
             owners = self._owners[queue.priority]
-            weight = self._owner_weights.get(queue.owner, 1.0)
+            weight = self._owner_weights.weight(queue.owner)
             owners.add(queue.owner, owners.get(queue.owner) or FairQueue(), weight).add(
                 queue.batch_id, queue, queue.weight
             )
