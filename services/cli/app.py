@@ -11,6 +11,7 @@ from services.cli.commands import (
     control,
     dead_letters,
     keys,
+    limits,
     machine,
     platform,
     rates,
@@ -90,6 +91,7 @@ app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Platform")
 app.add_typer(keys.app, name="keys", rich_help_panel="Platform")
 app.add_typer(templates.app, name="templates", rich_help_panel="Batches")
 app.add_typer(schedules.app, name="schedules", rich_help_panel="Batches")
+app.add_typer(limits.app, name="limits", rich_help_panel="Platform")
 app.add_typer(topology.app, name="topology", rich_help_panel="Platform")
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

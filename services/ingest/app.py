@@ -18,11 +18,13 @@ from services.ingest.control.retry_preview import RetryPreviewer
 from services.ingest.http.api import build_app
 from services.ingest.http.identity import open_identity
 from services.ingest.http.server import HttpServer, ServerTls
+from services.ingest.limits.limit_manager import LimitManager
 from services.ingest.maintenance.batch_resender import BatchResender
 from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.maintenance.progress_reconciler import ProgressReconciler
 from services.ingest.persistence.audit_log import AuditLog
+from services.ingest.persistence.limit_store import LimitStore
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import SESSION, BatchStore
 from services.ingest.persistence.workload_registry import WorkloadRegistry
@@ -81,9 +83,18 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         await retry_transient(notifier.reload, "PostgreSQL")
         outbox = Outbox(pool, publisher, max_backlog=settings.max_backlog)
         aggregator, progress_hub = AggregatorClient(rpc_client), ProgressHub(redis)
-        backpressure = Backpressure(pool, per_owner=settings.max_waiting_per_owner, total=settings.max_waiting)
+        backpressure = Backpressure(pool, identity.limits, total=settings.max_waiting)
         await retry_transient(backpressure.refresh, "PostgreSQL")
-        parts = (store, GroupCommit(store, outbox), outbox, registry, notifier, dedup_index, backpressure)
+        parts = (
+            store,
+            GroupCommit(store, outbox),
+            outbox,
+            registry,
+            notifier,
+            dedup_index,
+            backpressure,
+            identity.limits,
+        )
         submitter, uploads = BatchSubmitter(*parts, new_batch_id, _now), UploadService(*parts, new_batch_id, _now)
         appender = BatchAppender(store, outbox, registry, dedup_index, backpressure)
         control_handler = BatchControlHandler(
@@ -209,6 +220,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 scheduling.templates,
                 scheduling.schedules,
                 scheduling.follow_ups,
+                LimitManager(LimitStore(pool), identity.limits, outbox),
                 max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,
                 clock=_now,

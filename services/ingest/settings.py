@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints, Valida
 
 from batchyard_contracts.api_keys import is_api_key
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Owner
+from services.ingest.domain.owner_limits import DefaultLimits, OwnerLimits
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.settings import Settings, check_pair, encrypted_url
 
@@ -86,6 +87,12 @@ class IngestSettings(Settings):
         le=1_000_000_000,
         description="largest number of waiting items of one owner; beyond it submissions are rejected with 429",
     )
+    owner_limits: DefaultLimits | None = Field(
+        None,
+        description="limits of owners for whom an operator has set no others, as a JSON object with fields of `GET "
+        "/limits`; what is left out has its default",
+        examples=['{"requests": 1000, "uploads": 10}'],
+    )
     max_waiting: int = Field(
         10_000_000,
         ge=MAX_ITEMS_PER_COMMAND,
@@ -102,6 +109,12 @@ class IngestSettings(Settings):
     audit_entries: int = Field(
         5_000_000, ge=1000, le=1_000_000_000, description="largest number of entries of the audit; the oldest ones go"
     )
+
+    @property
+    def default_limits(self) -> OwnerLimits:
+        """Limits of owners for whom nothing else was set."""
+        changes = self.owner_limits.model_dump(exclude_unset=True) if self.owner_limits else {}
+        return OwnerLimits(waiting_items=self.max_waiting_per_owner).with_changes(changes)
 
     @field_validator("topology_amqp_url")
     @classmethod

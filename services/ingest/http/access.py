@@ -16,6 +16,7 @@ from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.scope import Scope, missing_scopes
 from services.ingest.http.origin import SAFE_METHODS, PublicAddress
 from services.ingest.identity.authenticator import Authenticator, Credential
+from services.ingest.limits.limit_keeper import LimitKeeper, TooManyRequests
 from services.ingest.persistence.audit_log import AuditLog, act_as
 from shared.runtime.owner_turns import OwnerTurns
 from shared.runtime.transient import retry_transient
@@ -39,10 +40,13 @@ _CSRF = Rejection(
 class Access:
     """Checks who sends a request, and whether its key may do what the route does."""
 
-    def __init__(self, authenticator: Authenticator, address: PublicAddress, audit: AuditLog) -> None:
+    def __init__(
+        self, authenticator: Authenticator, address: PublicAddress, audit: AuditLog, limits: LimitKeeper
+    ) -> None:
         self.authenticator = authenticator
         self.address = address
         self.audit = audit
+        self.limits = limits
         self.turns = OwnerTurns()
         """Turns of the owners, in which requests and commands begin."""
 
@@ -60,7 +64,7 @@ class Access:
 
     async def authenticate(self, connection: HTTPConnection, scopes: Sequence[Scope] = ()) -> Caller:
         """Return the client when its owner has a turn; raises `IngestError`: 401 without a valid key, 403 when its key
-        lacks a scope."""
+        lacks a scope, 429 when its quota of requests is used up."""
         address = connection.client.host if connection.client else ""
         credential = self.credential(connection)
         caller = await self.authenticator.caller(credential, address)
@@ -71,6 +75,7 @@ class Access:
         if missing := missing_scopes(scopes, caller.scopes):
             raise IngestError(lacks_scopes(missing))
         act_as(Actor(caller.owner, "http", caller.key_id, address))
+        self._take_request(connection, caller)
         await self.turns.take(caller.owner)
         return caller
 
@@ -95,6 +100,14 @@ class Access:
         """Wait until the key or session of a connection has ended, however often PostgreSQL is away meanwhile."""
         credential = self.credential(connection)
         await retry_transient(lambda: self.authenticator.wait_until_ended(credential), "PostgreSQL")
+
+    def _take_request(self, connection: HTTPConnection, caller: Caller) -> None:
+        """Count a request, and leave what is left of its quota for the headers of the answer."""
+        try:
+            connection.state.rate_limit = self.limits.take_request(caller)
+        except TooManyRequests as error:
+            connection.state.rate_limit = error.limit
+            raise
 
     def _check_session_request(self, connection: HTTPConnection) -> None:
         """Refuse what a page of another origin may have sent; its browser adds the cookie by itself."""

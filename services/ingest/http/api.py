@@ -13,6 +13,7 @@ from services.ingest.http import (
     dead_letters,
     docs,
     keys,
+    limits,
     meta,
     openapi,
     problem_types,
@@ -32,6 +33,7 @@ from services.ingest.http import (
 from services.ingest.http.identity import Identity
 from services.ingest.http.request_guard import RequestGuard
 from services.ingest.http.request_middleware import RequestMiddleware
+from services.ingest.limits.limit_manager import LimitManager
 from services.ingest.persistence.follow_up_store import FollowUpStore
 from services.ingest.schedules.schedule_manager import ScheduleManager
 from services.ingest.templates.template_manager import TemplateManager
@@ -52,6 +54,7 @@ _TAGS = [
     {"name": "rates", "description": "Rates of destinations, and the reasons for them."},
     {"name": "workloads", "description": "Workloads that can be run, and the workers that run them."},
     {"name": "keys", "description": "API keys: the rights of clients."},
+    {"name": "limits", "description": "Limits of owners, and what is in use."},
     {"name": "audit", "description": "Who changed what."},
     {"name": "session", "description": "Sign-in of browsers, and facts on this Batchyard."},
     {"name": "operators", "description": "Dead letters. Only for keys with the scope `operate`."},
@@ -64,6 +67,7 @@ def build_app(
     template_manager: TemplateManager,
     schedule_manager: ScheduleManager,
     follow_ups: FollowUpStore,
+    limit_manager: LimitManager,
     *,
     max_websockets: int,
     amqp_url: str,
@@ -88,6 +92,7 @@ def build_app(
     app.include_router(schedules.routes(schedule_manager, access), prefix=PREFIX)
     app.include_router(schedule_runs.routes(schedule_manager, follow_ups, service, access), prefix=PREFIX)
     app.include_router(keys.routes(identity.keys, access), prefix=PREFIX)
+    app.include_router(limits.routes(limit_manager, access), prefix=PREFIX)
     app.include_router(sessions.routes(identity.sessions, access), prefix=PREFIX)
     app.include_router(meta.routes(access, clock), prefix=PREFIX)
     app.include_router(audit.routes(access.audit, access), prefix=PREFIX)

@@ -131,6 +131,22 @@ _RUN: dict[str, Any] = {
 }
 _DONE = {"queue": "ingest.commands", "count": 1}
 
+_LIMITS = {
+    "owner": "ann",
+    "limits": {
+        "requests": 1000,
+        "key_requests": 10_000,
+        "waiting_items": 2_000_000,
+        "uploads": 50,
+        "websockets": 500,
+        "questions": 50,
+        "deliveries": 10_000,
+        "weight": 2.0,
+    },
+    "set": {"requests": 1000, "weight": 2.0},
+    "in_use": {"uploads": 1, "websockets": 3, "questions": 0},
+}
+
 RESPONSES: dict[str, dict[str, Any]] = {
     "batches_submit": {"202": _ACCEPTED},
     "batches_list_all": {"200": {"batches": [_STATE]}},
@@ -235,6 +251,11 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "keys_create": {"201": _CREATED_KEY},
     "keys_rotate": {"201": _CREATED_KEY},
     "keys_revoke": {"200": {**_KEY, "revoked_at": _TIME}},
+    "limits_show_own": {"200": _LIMITS},
+    "limits_list_all": {"200": {"owners": [_LIMITS]}},
+    "limits_show": {"200": _LIMITS},
+    "limits_change": {"200": _LIMITS},
+    "limits_clear": {"200": {**_LIMITS, "set": {}}},
     "session_start": {"201": {**_SESSION, "expires_at": "2026-11-30T18:00:00Z"}},
     "session_show": {"200": _SESSION},
     "session_end": {},

@@ -13,8 +13,10 @@ from services.ingest.identity.key_manager import KeyManager
 from services.ingest.identity.session_manager import SessionManager
 from services.ingest.identity.settings_keys import enter_keys_of_settings
 from services.ingest.identity.usage_recorder import UsageRecorder
+from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.audit_log import AuditLog
 from services.ingest.persistence.identity_store import IdentityStore
+from services.ingest.persistence.limit_store import LimitStore
 from services.ingest.settings import IngestSettings
 from shared.postgres.pool import Pool
 from shared.runtime.background import BackgroundTask
@@ -43,6 +45,11 @@ class Identity:
     keys: KeyManager
     sessions: SessionManager
 
+    @property
+    def limits(self) -> LimitKeeper:
+        """The limits of owners."""
+        return self.access.limits
+
 
 async def open_identity(
     pool: Pool, settings: IngestSettings, health: Health, clock: Callable[[], datetime]
@@ -56,7 +63,8 @@ async def open_identity(
         lambda: enter_keys_of_settings(store, settings.operator_key, settings.api_tokens, settings.operators),
         "PostgreSQL",
     )
-    usage = UsageRecorder(store)
+    usage, limits = UsageRecorder(store), LimitKeeper(LimitStore(pool), settings.default_limits)
+    await retry_transient(limits.refresh, "PostgreSQL")
     authenticator = Authenticator(store, usage, clock)
     await retry_transient(authenticator.refresh, "PostgreSQL")
     if not authenticator.keys_are_required and not is_loopback(settings.http_host):
@@ -68,7 +76,7 @@ async def open_identity(
             raise ConfigurationError(_CLEAR_KEYS.format(settings.http_host))
         log.warning("API keys travel unencrypted", http_host=settings.http_host)
     identity = Identity(
-        Access(authenticator, address, AuditLog(pool)),
+        Access(authenticator, address, AuditLog(pool), limits),
         KeyManager(store, authenticator, settings.key_environment, clock),
         SessionManager(store, authenticator, clock),
     )
@@ -85,4 +93,7 @@ async def open_identity(
         on_stop=usage.write_last,
         tolerates_outages=True,
     )
-    return identity, (refresh, write)
+    read_limits = BackgroundTask(
+        health.pulse("limits"), limits.refresh, interval_s=LimitKeeper.INTERVAL_S, tolerates_outages=True
+    )
+    return identity, (refresh, write, read_limits)

@@ -29,6 +29,7 @@ from batchyard_contracts.v1.values import (
     Text,
     Time,
 )
+from services.ingest.domain import owner_limits
 from services.ingest.domain.api_key import DEFAULT_GRACE_S, MAX_GRACE_S
 from services.ingest.domain.scope import DEFAULT_SCOPES, Scopes
 from shared.messaging.dead_queue import MAX_LISTED
@@ -99,6 +100,20 @@ class KeyRequest(Command):
     )
     expires_at: Annotated[Time | None, Field(description="time from which the key is refused; absent: never")] = None
     owner: Annotated[Owner | None, Field(description="for operators: another owner")] = None
+
+
+class LimitsRequest(Command):
+    """Change of the limits of an owner: those that are given are set, `null` takes one back."""
+
+    type: ClassVar[str] = "owner.limits.v1"
+    requests: owner_limits.Requests | None = None
+    key_requests: owner_limits.KeyRequests | None = None
+    waiting_items: owner_limits.WaitingItems | None = None
+    uploads: owner_limits.Uploads | None = None
+    websockets: owner_limits.Websockets | None = None
+    questions: owner_limits.Questions | None = None
+    deliveries: owner_limits.Deliveries | None = None
+    weight: owner_limits.Weight | None = None
 
 
 class RotateRequest(Command):

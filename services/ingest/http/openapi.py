@@ -22,6 +22,7 @@ from services.ingest.http.models import (
     DeadLetterRequest,
     InvalidateCacheRequest,
     KeyRequest,
+    LimitsRequest,
     PauseRequest,
     RatesRequest,
     RestoreRequest,
@@ -39,6 +40,7 @@ _MODELS = (
     DeadLetterRequest,
     InvalidateCacheRequest,
     KeyRequest,
+    LimitsRequest,
     RatesRequest,
     RetryRequest,
     RotateRequest,
@@ -63,7 +65,7 @@ _TITLES = {
     413: "Too large",
     415: "Unsupported media type",
     422: "Invalid request",
-    429: "Too many waiting items: try again after Retry-After",
+    429: "A limit of the owner or of all is reached: try again after Retry-After",
     502: "A service replied with an error",
     503: "A server is unavailable: try again in a moment",
     504: "A service did not reply in time",
@@ -150,15 +152,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_scopes(document: dict[str, Any], routes: Iterable[Any]) -> None:
-    """Add the scopes that each route asks for, and the answer to a key that lacks one of them."""
+    """Add the scopes that each route asks for, and the answers to a key that lacks one of them or has used up its
+    quota of requests."""
     for route in iter_route_contexts(list(routes)):
         is_described = isinstance(route.original_route, APIRoute) and route.include_in_schema
         if is_described and (scopes := scopes_of(route.dependant)):
             for method in route.methods or ():
                 operation = document["paths"][route.path_format][method.lower()]
                 operation["security"] = [{"bearer": scopes}]
-                forbidden = problem_responses(403)[403]
-                operation["responses"] = dict(sorted({**operation["responses"], "403": forbidden}.items()))
+                more = {str(status): answer for status, answer in problem_responses(403, 429).items()}
+                operation["responses"] = dict(sorted((more | operation["responses"]).items()))
 
 
 def _add_examples(document: dict[str, Any]) -> None:

@@ -20,8 +20,12 @@ FILE = Path(__file__).parents[3] / "contracts" / "openapi.json"
 def described_app() -> Any:
     """Return the application without the service behind it: its routes are described, and its documents served."""
     nothing = cast("Any", None)
-    identity = Identity(Access(nothing, PublicAddress(None, None, is_encrypted=True), nothing), nothing, nothing)
-    return build_app(nothing, identity, nothing, nothing, nothing, max_websockets=1, amqp_url="", clock=nothing)
+    identity = Identity(
+        Access(nothing, PublicAddress(None, None, is_encrypted=True), nothing, nothing), nothing, nothing
+    )
+    return build_app(
+        nothing, identity, nothing, nothing, nothing, nothing, max_websockets=1, amqp_url="", clock=nothing
+    )
 
 
 def document() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """WS /batches/{id}/progress: the current progress of a batch, each further step, and its end."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from uuid import UUID
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -37,14 +37,19 @@ def routes(service: IngestService, access: Access, max_websockets: int) -> APIRo
 
     @router.websocket("/batches/{batch_id}/progress")
     async def progress(socket: WebSocket, batch_id: UUID) -> None:
-        try:
-            owner = await watched_owner(socket)
-            if service.progress_hub.watcher_count >= max_websockets:
-                raise IngestError(_TOO_MANY_WEBSOCKETS)
-            await service.header(owner, batch_id)
-        except IngestError as error:
-            await socket.send_denial_response(problems.problem_response(error.rejection, socket.url.path))
-            return
+        async with AsyncExitStack() as stack:
+            try:
+                owner = await watched_owner(socket)
+                stack.enter_context(access.limits.websocket(owner))
+                if service.progress_hub.watcher_count >= max_websockets:
+                    raise IngestError(_TOO_MANY_WEBSOCKETS)
+                await service.header(owner, batch_id)
+            except IngestError as error:
+                await socket.send_denial_response(problems.problem_response(error.rejection, socket.url.path))
+                return
+            await _serve(socket, owner, batch_id)
+
+    async def _serve(socket: WebSocket, owner: str, batch_id: UUID) -> None:
         await socket.accept(PROTOCOL if PROTOCOL in socket.scope.get("subprotocols", []) else None)
         async with service.progress_hub.watch(owner, batch_id) as watcher:
             sending = asyncio.create_task(_send_progress(service, owner, batch_id, socket, watcher))

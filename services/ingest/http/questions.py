@@ -1,6 +1,6 @@
 """Route of questions to workloads, which a worker answers at once."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -29,22 +29,26 @@ _BODIES: dict[str, Any] = {
 
 def routes(service: IngestService, access: Access) -> APIRouter:
     """Return the route."""
-    router = APIRouter(tags=["workloads"], dependencies=[Depends(access.caller("batches:write"))])
+    router = APIRouter(tags=["workloads"])
+    owner_of = access.owner("batches:write")
 
     @router.post(
         "/workloads/{name}/questions/{question}",
         summary="Ask a workload",
         response_model=dict[str, Any],
-        responses=problem_responses(400, 401, 404, 408, 409, 413, 415, 422, 502, 503, 504),
+        responses=problem_responses(400, 401, 404, 408, 409, 413, 415, 422, 429, 502, 503, 504),
         openapi_extra=_BODIES,
     )
-    async def ask(name: WorkloadName, question: QuestionName, request: Request) -> Response:
+    async def ask(
+        name: WorkloadName, question: QuestionName, request: Request, owner: Annotated[str, Depends(owner_of)]
+    ) -> Response:
         """Send a question to a workload and wait for the answer of a worker. Nothing is stored. `GET
         /api/v1/workloads/{name}` has the questions with the schemas of their requests and answers."""
         body.media_type(request, body.JSON)
         workload = await get_workload(service, name)
         asked = await body.read_bytes(request, MAX_QUESTION_BYTES, _TOO_LARGE)
-        answer = await service.ask(workload, question, asked)
+        with access.limits.question(owner):
+            answer = await service.ask(workload, question, asked)
         return Response(to_json(answer, inf_nan_mode="null"), media_type=body.JSON)
 
     return router

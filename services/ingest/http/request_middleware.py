@@ -7,6 +7,7 @@ from opentelemetry.trace import SpanKind
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.ingest.domain.request_quota import RateLimit
 from services.ingest.http import problems
 from shared.observability.telemetry import span
 from shared.runtime.errors import PublishFailed
@@ -41,7 +42,8 @@ class RequestMiddleware:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", []), *_missing_headers(message.get("headers", []))]
+                own = message.get("headers", [])
+                message["headers"] = [*own, *_missing_headers(own), *_rate_limit_headers(scope)]
             await send(message)
 
         traceparent = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"), None)
@@ -60,6 +62,14 @@ class RequestMiddleware:
                     raise  # closes the connection, so that the client notices the incomplete response
                 rejection = problems.UNAVAILABLE if retryable else problems.DEFECT
                 await problems.problem_response(rejection, scope["path"])(scope, receive, send_with_headers)
+
+
+def _rate_limit_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Return what is left of the quota of requests, if the request was counted."""
+    limit: RateLimit | None = scope.get("state", {}).get("rate_limit")
+    if limit is None:
+        return []
+    return [(b"ratelimit-policy", limit.policy_header.encode()), (b"ratelimit", limit.header.encode())]
 
 
 def _missing_headers(present: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

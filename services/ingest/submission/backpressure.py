@@ -17,6 +17,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.progress_snapshot import ProgressSnapshot
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.throughput import Throughput
+from services.ingest.limits.limit_keeper import LimitKeeper
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
@@ -30,9 +31,9 @@ class Backpressure:
 
     INTERVAL_S: ClassVar[float] = 1.0
 
-    def __init__(self, pool: Pool, *, per_owner: int, total: int) -> None:
+    def __init__(self, pool: Pool, limits: LimitKeeper, *, total: int) -> None:
         self._pool = pool
-        self._max_per_owner = per_owner
+        self._limits = limits
         self._max_total = total
         self._waiting: Counter[str] = Counter()
         self._reserved: Counter[str] = Counter()
@@ -139,10 +140,11 @@ class Backpressure:
 
     def _check_bounds(self, owner: str, items: int) -> Rejection | None:
         waiting, total = self._waiting[owner] + self._reserved[owner], self._total + self._reserved.total()
-        if waiting + items > self._max_per_owner:
+        per_owner = self._limits.limits(owner).waiting_items
+        if waiting + items > per_owner:
             throughput, limit, whose = (
                 self._throughputs.get(owner, Throughput()),
-                self._max_per_owner,
+                per_owner,
                 f"of {owner!r} are waiting",
             )
         elif total + items > self._max_total:

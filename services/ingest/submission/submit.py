@@ -16,6 +16,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import ValidatedItem, validate_items, validate_source
 from services.ingest.domain.pager import encode_pages
 from services.ingest.domain.rejection import Rejection
+from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.audit_log import current_actor
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
@@ -52,6 +53,7 @@ class BatchSubmitter:
         notifier: NotifierRegistry,
         dedup_index: DedupIndex,
         backpressure: Backpressure,
+        limits: LimitKeeper,
         new_id: Callable[[], UUID],
         clock: Callable[[], datetime],
     ) -> None:
@@ -62,6 +64,7 @@ class BatchSubmitter:
         self._notifier = notifier
         self._dedup_index = dedup_index
         self._backpressure = backpressure
+        self._limits = limits
         self._new_id = new_id
         self._clock = clock
 
@@ -107,6 +110,7 @@ class BatchSubmitter:
         )
         if rejection:
             raise IngestError(rejection)
+        self._limits.take_deliveries(header.owner, command.notify)
         return items
 
     async def _find_same(self, header: BatchHeader, command: BatchSubmit) -> list[BatchHeader]:

@@ -22,6 +22,7 @@ from services.ingest.domain.pager import Pager
 from services.ingest.domain.readers.rows import Reader, Row
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import extend_digest, initial_digest
+from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.audit_log import current_actor
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import BatchStore
@@ -59,6 +60,7 @@ class UploadService:
         notifier: NotifierRegistry,
         dedup_index: DedupIndex,
         backpressure: Backpressure,
+        limits: LimitKeeper,
         new_id: Callable[[], UUID],
         clock: Callable[[], datetime],
     ) -> None:
@@ -69,6 +71,7 @@ class UploadService:
         self._notifier = notifier
         self._dedup_index = dedup_index
         self._backpressure = backpressure
+        self._limits = limits
         self._new_id = new_id
         self._clock = clock
         self._active: set[UUID] = set()
@@ -87,6 +90,17 @@ class UploadService:
         A short upload that fails leaves nothing. A longer one leaves an open batch with all of its full pages, which
         the rejection names.
         """
+        with self._limits.upload(owner):
+            return await self._receive(owner, media_type, command, reader_for, chunks)
+
+    async def _receive(
+        self,
+        owner: str,
+        media_type: str,
+        command: BatchSubmit,
+        reader_for: Callable[[RegisteredWorkload], Reader],
+        chunks: AsyncIterator[bytes],
+    ) -> CommandAccepted:
         if self._outbox.is_full:
             raise IngestError(BACKLOG_FULL)
         workload = await self._registry.get(command.workload)
@@ -147,6 +161,7 @@ class UploadService:
         if rejection := validate_terms(header.terms, now) or validate_batch_id(chosen_id, now):
             raise IngestError(rejection)
         self._backpressure.check(header.owner, 1)
+        self._limits.take_deliveries(header.owner, header.notify)
 
     async def renew_leases(self) -> None:
         """Extend the leases of the uploads in progress; has to be called more often than they expire."""

@@ -1,0 +1,1 @@
+"""Limits of owners, and the use that is made of them."""

@@ -1,0 +1,161 @@
+"""Keeps owners within their limits: counts requests, uploads, WebSockets, questions and receivers of notifications.
+
+Limits are read once a second, so that a change holds within two seconds in every process. Each process counts what
+passes through itself.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+import structlog
+
+from batchyard_contracts.v1.values import NotificationTargets
+from services.ingest.domain.caller import Caller
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.owner_limits import DELIVERIES_PERIOD_S, REQUESTS_PERIOD_S, OwnerLimits
+from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.request_quota import RateLimit, RequestQuota
+from services.ingest.persistence.limit_store import Changes, LimitStore
+
+log = structlog.get_logger()
+_RETRY_AFTER_S = 1.0
+"""Seconds after which a request is worth a retry that was one too many at a time."""
+
+
+class LimitKeeper:
+    """The limits of owners, and their use in this process. `defaults` hold for owners for whom nothing was set."""
+
+    INTERVAL_S: ClassVar[float] = 1.0
+
+    def __init__(self, store: LimitStore, defaults: OwnerLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store, self._defaults, self._clock = store, defaults, clock
+        self._changes: dict[str, Changes] = {}
+        self._limits: dict[str, OwnerLimits] = {}
+        self._requests = RequestQuota("owner", REQUESTS_PERIOD_S)
+        self._key_requests = RequestQuota("key", REQUESTS_PERIOD_S)
+        self._deliveries: Counter[str] = Counter()
+        self._deliveries_end_at = 0.0
+        self._in_use: dict[str, Counter[str]] = {"uploads": Counter(), "websockets": Counter(), "questions": Counter()}
+
+    async def refresh(self) -> None:
+        """Read the limits that were set."""
+        changes = await self._store.all()
+        if changes != self._changes:
+            self._changes = changes
+            self._limits = {owner: self._merged(owner, changes[owner]) for owner in changes}
+
+    def limits(self, owner: str) -> OwnerLimits:
+        """Return the limits of an owner."""
+        return self._limits.get(owner, self._defaults)
+
+    def changes(self) -> dict[str, Changes]:
+        """Return the limits that were set, by owner."""
+        return self._changes
+
+    def use(self, owner: str) -> dict[str, int]:
+        """Return how much is in use at present in this process, by the name of the limit."""
+        return {name: counts[owner] for name, counts in self._in_use.items()}
+
+    def take_request(self, caller: Caller) -> RateLimit:
+        """Count a request; return what is left of its quota, the scarcer one of two. Raises `TooManyRequests`."""
+        limits, now = self.limits(caller.owner), self._clock()
+        found = self._requests.take(caller.owner, limits.requests, now)
+        if caller.key_id is not None:
+            of_key = self._key_requests.take(caller.key_id, limits.key_requests, now)
+            found = min(found, of_key, key=lambda one: one.left / one.quota)
+        if found.left < 0:
+            raise TooManyRequests(found)
+        return found
+
+    @contextmanager
+    def upload(self, owner: str) -> Iterator[None]:
+        """Count an upload while it is received; raises `IngestError` (429)."""
+        with self._one_more("uploads", owner, self.limits(owner).uploads):
+            yield
+
+    @contextmanager
+    def websocket(self, owner: str) -> Iterator[None]:
+        """Count a WebSocket while it is open; raises `IngestError` (429)."""
+        with self._one_more("websockets", owner, self.limits(owner).websockets):
+            yield
+
+    @contextmanager
+    def question(self, owner: str) -> Iterator[None]:
+        """Count a question while it waits for its answer; raises `IngestError` (429)."""
+        with self._one_more("questions", owner, self.limits(owner).questions):
+            yield
+
+    def take_deliveries(self, owner: str, targets: NotificationTargets) -> None:
+        """Count the receivers that a new batch names; raises `IngestError` (429). The last batch may exceed the limit,
+        so that no batch has too many for it."""
+        count = len(targets.webhooks) + len(targets.emails)
+        if not count:
+            return
+        now, limit = self._clock(), self.limits(owner).deliveries
+        if now >= self._deliveries_end_at:
+            self._deliveries.clear()
+            self._deliveries_end_at = now + DELIVERIES_PERIOD_S
+        if self._deliveries[owner] >= limit:
+            raise IngestError(
+                Rejection(
+                    "too_many_deliveries",
+                    f"Your batches have named {limit} receivers of notifications in this hour, which is the limit. "
+                    "Leave the receivers out, or submit the batch later.",
+                    429,
+                    retry_after_s=self._deliveries_end_at - now,
+                )
+            )
+        self._deliveries[owner] += count
+
+    @contextmanager
+    def _one_more(self, name: str, owner: str, limit: int) -> Iterator[None]:
+        counts = self._in_use[name]
+        if counts[owner] >= limit:
+            code, words = _AT_A_TIME[name]
+            detail = (
+                f"You have {limit} {words} at a time, which is the limit. Wait until one has ended, or ask an operator "
+                "for more."
+            )
+            raise IngestError(Rejection(code, detail, 429, retry_after_s=_RETRY_AFTER_S))
+        counts[owner] += 1
+        try:
+            yield
+        finally:
+            counts[owner] -= 1
+            if not counts[owner]:
+                del counts[owner]
+
+    def _merged(self, owner: str, changes: Changes) -> OwnerLimits:
+        try:
+            return self._defaults.with_changes(changes)
+        except ValueError as error:  # stored by a version with other bounds
+            log.error("stored limits cannot be read", owner=owner, error=str(error)[:300])
+            return self._defaults
+
+
+_AT_A_TIME = {
+    "uploads": ("too_many_uploads", "uploads"),
+    "websockets": ("too_many_websockets", "WebSockets"),
+    "questions": ("too_many_questions", "questions to workloads"),
+}
+"""Code and words of a refusal, by the name of the limit."""
+
+
+class TooManyRequests(IngestError):
+    """The quota of requests of an owner or a key is used up."""
+
+    def __init__(self, limit: RateLimit) -> None:
+        whose = "This API key has" if limit.name == "key" else "Your API keys have together"
+        super().__init__(
+            Rejection(
+                "too_many_requests",
+                f"{whose} sent {limit.quota} requests in {limit.period_s} seconds, which is the limit. Send the "
+                f"request again in {limit.ends_in_s} s, and ask for several things at a time where the API permits it.",
+                429,
+                retry_after_s=limit.ends_in_s,
+            )
+        )
+        self.limit = limit

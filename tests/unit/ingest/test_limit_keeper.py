@@ -1,0 +1,121 @@
+"""Owners are kept within their limits."""
+
+from contextlib import ExitStack
+from typing import Any, cast
+
+import pytest
+
+from batchyard_contracts.v1.values import Notifications
+from services.ingest.domain.caller import Caller
+from services.ingest.domain.ingest_error import IngestError
+from services.ingest.domain.owner_limits import DELIVERIES_PERIOD_S, OwnerLimits
+from services.ingest.limits.limit_keeper import LimitKeeper, TooManyRequests
+
+RECEIVERS = Notifications(webhooks=["https://a.example/", "https://b.example/"], emails=["a@example.org"])
+
+
+class Store:
+    """Limits that were set."""
+
+    def __init__(self) -> None:
+        self.set: dict[str, dict[str, Any]] = {}
+
+    async def all(self) -> dict[str, dict[str, Any]]:
+        return self.set
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keeper(store: Store, clock: Clock) -> LimitKeeper:
+    return LimitKeeper(cast("Any", store), OwnerLimits(uploads=2, requests=4, key_requests=3, deliveries=4), clock)
+
+
+def caller(owner: str = "ann", key: str | None = "k1") -> Caller:
+    return Caller(owner, frozenset(), key)
+
+
+def test_a_key_and_the_keys_of_an_owner_together_have_quotas(keeper: LimitKeeper) -> None:
+    left = [keeper.take_request(caller(key="k1")) for _ in range(3)]
+    assert [(one.name, one.left) for one in left] == [("key", 2), ("key", 1), ("key", 0)]
+    with pytest.raises(TooManyRequests, match="This API key"):
+        keeper.take_request(caller(key="k1"))
+    with pytest.raises(TooManyRequests, match="Your API keys"):
+        keeper.take_request(caller(key="k2"))
+    assert keeper.take_request(caller("bob", "k3")).left == 2
+
+
+def test_a_refused_request_says_when_to_come_again(keeper: LimitKeeper, clock: Clock) -> None:
+    for _ in range(3):
+        keeper.take_request(caller())
+    clock.now += 4
+    with pytest.raises(TooManyRequests) as refused:
+        keeper.take_request(caller())
+    assert (refused.value.rejection.status, refused.value.rejection.retry_after_s) == (429, 6)
+    clock.now += 6
+    assert keeper.take_request(caller()).left == 2
+
+
+@pytest.mark.parametrize("name", ["uploads", "websockets", "questions"])
+def test_uses_at_a_time_are_limited_for_each_owner(keeper: LimitKeeper, store: Store, name: str) -> None:
+    store.set = {"ann": {name: 2}}
+    one_more = getattr(keeper, name[:-1])
+    keeper._limits = {"ann": OwnerLimits(**{name: 2})}
+    with ExitStack() as stack:
+        stack.enter_context(one_more("ann"))
+        stack.enter_context(one_more("ann"))
+        with pytest.raises(IngestError) as refused, one_more("ann"):
+            pass
+        stack.enter_context(one_more("bob"))
+        assert keeper.use("ann")[name] == 2
+    assert refused.value.rejection.code == f"too_many_{name}"
+    assert refused.value.rejection.status == 429
+    assert refused.value.rejection.retry_after_s
+    with one_more("ann"):
+        assert keeper.use("ann")[name] == 1
+
+
+def test_receivers_of_notifications_are_counted_in_an_hour(keeper: LimitKeeper, clock: Clock) -> None:
+    for _ in range(2):
+        keeper.take_deliveries("ann", RECEIVERS)
+    with pytest.raises(IngestError) as refused:
+        keeper.take_deliveries("ann", RECEIVERS)
+    assert refused.value.rejection.retry_after_s == DELIVERIES_PERIOD_S
+    keeper.take_deliveries("ann", Notifications())
+    keeper.take_deliveries("bob", RECEIVERS)
+    clock.now += DELIVERIES_PERIOD_S
+    keeper.take_deliveries("ann", RECEIVERS)
+
+
+async def test_limits_that_were_set_hold_after_the_next_look_and_others_keep_the_defaults(
+    keeper: LimitKeeper, store: Store
+) -> None:
+    store.set = {"ann": {"uploads": 7, "weight": 2.0, "of_a_newer_version": 1}}
+    await keeper.refresh()
+    assert (keeper.limits("ann").uploads, keeper.limits("ann").requests) == (7, 4)
+    assert keeper.limits("bob").uploads == 2
+    store.set = {}
+    await keeper.refresh()
+    assert keeper.limits("ann").uploads == 2
+
+
+async def test_stored_limits_that_cannot_be_read_leave_the_defaults(keeper: LimitKeeper, store: Store) -> None:
+    store.set = {"ann": {"uploads": "many"}, "bob": {"uploads": 3}}
+    await keeper.refresh()
+    assert (keeper.limits("ann").uploads, keeper.limits("bob").uploads) == (2, 3)
