@@ -30,10 +30,10 @@ def test_each_word_of_the_glossary_has_one_sentence_and_one_place() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_the_guide_to_changes_answers_ten_questions_with_one_path_each() -> None:
+def test_the_guide_to_changes_answers_each_question_with_one_path() -> None:
     section = prose(ROOT / "CONTRIBUTING.md").split("## Where does my change go?")[1].split("\n## ")[0]
     answers = rows(section)
-    assert len(answers) == 10
+    assert len(answers) >= 10
     for question, path, note in answers:
         assert _PATH.fullmatch(path), question
         assert note, question
