@@ -114,8 +114,11 @@ WHERE r.schedule_id = $1 AND r.nominal_at < $2 AND r.state IN ('started', 'ended
 ORDER BY r.nominal_at DESC LIMIT 1
 
 -- name: list_runs
-SELECT {run_columns} FROM schedule_runs
-WHERE schedule_id = $1 AND nominal_at < $2 ORDER BY nominal_at DESC LIMIT $3
+-- A run has ended with its batch, also before the next run of its schedule looks at it.
+SELECT r.schedule_id, r.nominal_at, r.origin, r.overlap, r.due_at, r.batch_id, r.template_version, r.reason, r.last_at,
+    r.times, r.started_at, CASE WHEN r.state = 'started' AND b.done THEN 'ended' ELSE r.state END AS state
+FROM schedule_runs AS r LEFT JOIN batches AS b USING (batch_id)
+WHERE r.schedule_id = $1 AND r.nominal_at < $2 ORDER BY r.nominal_at DESC LIMIT $3
 
 -- name: run_of_batch
 SELECT s.name AS schedule, r.nominal_at, r.origin, r.template_version, s.form ->> 'template' AS template
