@@ -142,8 +142,7 @@ async def test_unknown_batches_exit_with_not_found(cli: Command) -> None:
 
 async def test_workloads_and_workers_are_listed(cli: Command) -> None:
     workers = (await cli("workers", "--json")).json["workers"]
-    assert len(workers) >= 2
-    assert all({"noop", "tracklists"} <= set(worker["workloads"]) for worker in workers)
+    assert len([one for one in workers if {"noop", "tracklists"} <= set(one["workloads"])]) >= 2
     names = [workload["name"] for workload in (await cli("workloads", "--json")).json["workloads"]]
     assert {"noop", "tracklists"} <= set(names)
     shown = await cli("workloads", "noop")

@@ -213,7 +213,8 @@ async def test_a_request_that_comes_while_no_notifier_runs_is_delivered_once(
     for batch_id in batches:
         await send(publisher, requested(batch_id, webhooks=[receiver.url]))
         await send(publisher, requested(batch_id, webhooks=[receiver.url]))
-    async with NotifierProcess(tmp_path / "second", **environment):
+    patient = {"BATCHYARD_WEBHOOK_TIMEOUT_S": "10", "BATCHYARD_DELIVERY_LEASE_S": "20"}
+    async with NotifierProcess(tmp_path / "second", **environment | patient):
         await receiver.wait_for(5)
         rows = await deliveries(clean, ended=5)
     assert {row["batch_id"] for row in rows} == set(batches)

@@ -4,3 +4,4 @@ CREATE TABLE owner_weights (
     weight double precision,
     number bigint NOT NULL
 );
+CREATE TRIGGER fence BEFORE INSERT OR UPDATE OR DELETE ON owner_weights FOR EACH STATEMENT EXECUTE FUNCTION fence();
