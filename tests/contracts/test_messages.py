@@ -23,6 +23,7 @@ from batchyard_contracts.v1 import (
 )
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, Event
+from batchyard_contracts.v1.templates import FollowUp
 from batchyard_contracts.v1.values import NewItem
 from batchyard_contracts.v1.work import ChunkReady
 
@@ -82,6 +83,11 @@ def test_unset_fields_are_left_out_but_a_null_inside_a_payload_is_kept() -> None
     assert b'{"payload":{"a":null,"b":[null]}}' in body
     assert b"custom_id" not in body
     assert b"batch_id" not in body
+
+
+def test_a_list_that_older_services_do_not_know_is_left_out_while_it_is_empty() -> None:
+    assert b"follow_ups" not in BatchSubmit(workload="w").encode()
+    assert b"follow_ups" in BatchSubmit(workload="w", follow_ups=[FollowUp(template="t")]).encode()
 
 
 def test_an_event_ends_its_routing_key_with_workload_and_owner() -> None:

@@ -1,5 +1,6 @@
 """Commands that clients send to the exchange `batchyard.commands`, and the replies to them."""
 
+from operator import not_
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -61,7 +62,7 @@ class BatchSubmit(Terms, Reuse, Command):
     name: Annotated[Text, StringConstraints(max_length=200)] | None = None
     labels: Labels = {}
     notify: Notifications = Notifications()
-    follow_ups: Annotated[list[FollowUp], Field(max_length=MAX_FOLLOW_UPS)] = []
+    follow_ups: Annotated[list[FollowUp], Field(max_length=MAX_FOLLOW_UPS, exclude_if=not_)] = []
     """Batches that are submitted when this one ends."""
 
     @model_validator(mode="after")
