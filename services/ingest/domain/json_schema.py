@@ -16,6 +16,8 @@ _MAX_REASONS = 3
 _MAX_SHOWN = 60
 """Largest number of characters of a value that is quoted."""
 _MAX_OPTIONS = 20
+_MAX_PATTERN_BYTES = 1024 * 1024
+"""Largest size of the program of one pattern that is not trusted."""
 _TYPES = {
     "string": "text",
     "integer": "a whole number",
@@ -43,12 +45,17 @@ class Misfit(NamedTuple):
 
 
 class CompiledSchema:
-    """A schema that is compiled; raises `ValueError` when it is not usable."""
+    """A schema that is compiled; raises `ValueError` when it is not usable.
 
-    def __init__(self, subject: str, schema: dict[str, Any]) -> None:
+    The patterns of one that is not trusted, which comes from an owner, are matched in linear time; they know no
+    look-around and no back-references.
+    """
+
+    def __init__(self, subject: str, schema: dict[str, Any], *, is_trusted: bool = True) -> None:
         self._schema = schema
+        options = None if is_trusted else jsonschema_rs.RegexOptions(size_limit=_MAX_PATTERN_BYTES)
         try:
-            self._compiled = jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
+            self._compiled = jsonschema_rs.validator_for(schema, retriever=_no_retrieval, pattern_options=options)
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             raise ValueError(f"The {subject} is not usable: {_truncate(error)}") from error
         self.is_valid = self._compiled.is_valid

@@ -23,7 +23,13 @@ BUILT_IN = frozenset({"@owner", "@started_at", "@nominal_at", "@previous_success
 SHARED = "*"
 """Owner of the templates that all owners see; it is no name of an owner."""
 _NOT_IN_BODY = ("batch_id", "idempotency_key", "estimate")
-_IDENTITY = ("batch_id", "idempotency_key")
+"""Fields that belong to a single submission."""
+_NOT_IN_SCHEMA = ("$ref", "$dynamicRef", "$recursiveRef", "unevaluatedProperties", "unevaluatedItems")
+"""Keywords by which the time that a check takes may double with each level or reference."""
+_WITH_NAMES = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+"""Keywords whose values are schemas by name."""
+_WITH_VALUES = frozenset({"default", "const", "enum", "examples"})
+"""Keywords whose values are no schemas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,10 @@ def command_of(form: TemplateForm, run: TemplateRun, built_in: Mapping[str, str 
     parameters = defaults | run.parameters
     if is_deeper_than(parameters, MAX_DEPTH):
         return Rejection("invalid_parameters", f"The parameters are nested deeper than {MAX_DEPTH} levels.")
-    compiled = CompiledSchema("schema of the parameters", schema)
+    try:
+        compiled = _compiled(schema)
+    except ValueError as error:
+        return Rejection("invalid_parameters", str(error))
     if not compiled.is_valid(parameters):
         misfit = compiled.explain(parameters)
         return Rejection("invalid_parameters", misfit.detail, pointer="/parameters" + misfit.pointer)
@@ -104,12 +113,10 @@ def batch_of(body: Mapping[str, Any], run: TemplateRun) -> BatchSubmit | Rejecti
 
 def check_body(body: Mapping[str, Any]) -> Rejection | None:
     """Return why a body is no batch; None if it is one."""
-    if any(name in body for name in _IDENTITY):
-        return Rejection(
-            "invalid_command",
-            "batch_id and idempotency_key belong to a single batch. Leave them out.",
-            pointer="/batch",
-        )
+    for name in _NOT_IN_BODY:
+        if name in body:
+            detail = f"`{name}` belongs to a submission, not to a schedule. Leave it out."
+            return Rejection("invalid_command", detail, pointer=f"/batch/{name}")
     found = batch_of(body, TemplateRun())
     return found.below("/batch") if isinstance(found, Rejection) else None
 
@@ -117,7 +124,7 @@ def check_body(body: Mapping[str, Any]) -> Rejection | None:
 def _check_schema(form: TemplateForm) -> Rejection | None:
     schema = schema_of(form)
     try:
-        CompiledSchema("schema of the parameters", schema)
+        _compiled(schema)
     except ValueError as error:
         return _wrong(str(error), "/parameters")
     if schema["type"] != "object" or not isinstance(schema["properties"], dict):
@@ -125,9 +132,36 @@ def _check_schema(form: TemplateForm) -> Rejection | None:
     return None
 
 
+def _compiled(schema: dict[str, Any]) -> CompiledSchema:
+    """Return the compiled schema, whose checks take no more time than its size lets expect; raises `ValueError`."""
+    if name := _keyword_in(schema, _NOT_IN_SCHEMA):
+        advice = "Write the referenced part in its place." if name.endswith("ef") else "Use `additionalProperties`."
+        raise ValueError(f"A schema of parameters has no `{name}`. {advice}")
+    return CompiledSchema("schema of the parameters", schema, is_trusted=False)
+
+
+def _keyword_in(schema: Any, names: tuple[str, ...]) -> str | None:
+    """Return the first of some keywords that a schema has at any level. A property that has such a name is none."""
+    level = [schema]
+    while level:
+        node = level.pop()
+        if isinstance(node, dict):
+            if found := next((name for name in names if name in node), None):
+                return found
+            for keyword, value in node.items():
+                is_named = keyword in _WITH_NAMES and isinstance(value, dict)
+                level += value.values() if is_named else () if keyword in _WITH_VALUES else (value,)
+        elif isinstance(node, list):
+            level += node
+    return None
+
+
 def _check_places(form: TemplateForm) -> Rejection | None:
     if "/workload" in form.fill:
         return _wrong("The workload of a template is fixed. Make a template for each.", "/fill")
+    for name in _NOT_IN_BODY:
+        if f"/{name}" in form.fill:
+            return _wrong(f"`{name}` belongs to a submission. Let no parameter fill it.", "/fill")
     known = BUILT_IN | schema_of(form)["properties"].keys()
     body: Any = deepcopy(form.body)
     for place, name in form.fill.items():

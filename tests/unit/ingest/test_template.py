@@ -103,6 +103,9 @@ def test_a_filled_body_that_is_no_batch_is_refused_with_its_place() -> None:
         ({"fill": {"/nothing/here": "team"}}, "/fill"),
         ({"fill": {"/items/0": "team"}}, "/fill"),
         ({"fill": {"/workload": "team"}}, "/fill"),
+        ({"fill": {"/idempotency_key": "team"}}, "/fill"),
+        ({"fill": {"/batch_id": "team"}}, "/fill"),
+        ({"fill": {"/estimate": "team"}}, "/fill"),
         ({"parameters": {"properties": {"a": {"type": "nonsense"}}}, "fill": {}}, "/parameters"),
         ({"parameters": {"type": "array"}, "fill": {}}, "/parameters"),
         ({"parameters": {"properties": {"a": {"$ref": "http://x.test/"}}}, "fill": {}}, "/parameters"),
@@ -117,10 +120,41 @@ def test_a_template_that_cannot_be_used_is_refused(change: dict[str, Any], point
 
 def test_a_body_of_a_schedule_is_a_batch() -> None:
     assert check_body({"workload": "w", "items": ITEMS}) is None
-    for body in ({"items": ITEMS}, {"workload": "w", "batch_id": "x"}, {"workload": "w", "wrong": 1}):
-        rejection = check_body(body)
+    for wrong, pointer in (
+        ({"items": ITEMS}, "/batch/workload"),
+        ({"workload": "w", "wrong": 1}, "/batch/wrong"),
+        ({"workload": "w", "items": ITEMS, "idempotency_key": "x"}, "/batch/idempotency_key"),
+        ({"workload": "w", "items": ITEMS, "estimate": True}, "/batch/estimate"),
+    ):
+        rejection = check_body(wrong)
         assert rejection is not None
-        assert (rejection.pointer or "").startswith("/batch")
+        assert rejection.pointer == pointer
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/$defs/a"},
+        {"type": "array", "items": {"anyOf": [{"$dynamicRef": "#a"}]}},
+        {"properties": {"enum": {"$recursiveRef": "#"}}},
+        {"allOf": [{"unevaluatedProperties": False}]},
+        {"unevaluatedItems": False},
+        {"pattern": r"(a)\1"},
+        {"pattern": "((a{1,100}){1,100}){1,100}"},
+    ],
+)
+def test_schemas_whose_check_may_take_exponential_time_are_refused(schema: dict[str, Any]) -> None:
+    form = FORM.model_copy(update={"parameters": {"$defs": {"a": {}}, "properties": {"a": schema}}, "fill": {}})
+    rejection = check_template(form)
+    assert rejection is not None
+    assert (rejection.code, rejection.pointer) == ("invalid_template", "/parameters")
+    stored = command_of(form, TemplateRun(parameters={"a": 1}), {})
+    assert isinstance(stored, Rejection), "a template that is stored already is not checked by it either"
+
+
+def test_properties_and_values_may_be_named_like_keywords() -> None:
+    parameter = {"properties": {"$ref": {"type": "string", "pattern": "^[a-z]+$"}}, "default": {"$ref": "a"}}
+    assert check_template(FORM.model_copy(update={"parameters": {"properties": {"a": parameter}}, "fill": {}})) is None
 
 
 def test_templates_that_come_with_batchyard_can_be_used() -> None:
