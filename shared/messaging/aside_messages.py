@@ -10,9 +10,12 @@ from shared.messaging.dead_letters import APP, ORIGINAL_ID, SENT_AT, USER, sende
 from shared.messaging.delivery import Delivery, to_delivery
 from shared.messaging.publisher import OutgoingMessage
 
+MOVER, NUMBER = "x-batchyard-mover", "x-batchyard-moved"
+"""Headers: the consumer that moved a message, and how many it had moved by then."""
 
-def aside_copy(delivery: Delivery) -> OutgoingMessage:
-    """Return the message that takes the place of a command on the slow path."""
+
+def aside_copy(delivery: Delivery, mover: str, number: int) -> OutgoingMessage:
+    """Return the message that takes the place of a command on the slow path, the one of this `number` of its mover."""
     envelope = delivery.envelope
     return OutgoingMessage(
         FLOW,
@@ -22,9 +25,14 @@ def aside_copy(delivery: Delivery) -> OutgoingMessage:
         correlation_id=envelope.correlation_id,
         reply_to=envelope.reply_to,
         traceparent=envelope.traceparent,
-        headers=sender_headers(envelope),
+        headers=sender_headers(envelope) | {MOVER: mover, NUMBER: str(number)},
         content_type=delivery.content_type,
     )
+
+
+def number_of_mover(message: AbstractIncomingMessage, mover: str) -> int | None:
+    """Return the number of a message on the slow path, or None if another consumer has moved it."""
+    return int(str(message.headers[NUMBER])) if message.headers.get(MOVER) == mover else None
 
 
 def original_delivery(message: AbstractIncomingMessage) -> Delivery:

@@ -5,14 +5,17 @@ memory, as `OwnerPlaces` says, and what has no place moves to a second queue, th
 the first queue is always short, and the next owner's message is read soon. While an owner has messages on the slow
 path, further ones follow them there.
 
-The messages of an owner keep their order, also when the process is killed: none moves while earlier ones are in memory,
-from where they would come back behind it. A process that finds messages on the slow path at its start lets all that
-come follow them, until there are none.
+Where one process consumes, the messages of an owner keep their order, also when it is killed: none moves while earlier
+ones are in memory, from where they would come back behind it. A process that finds messages on the slow path at its
+start lets all that come follow them. It has passed them when the first message comes that it moved itself, since the
+slow path is a queue; and it has passed those of an owner when a later one of its own comes.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+import math
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +24,7 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, Abstrac
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.topology import Queue
-from shared.messaging.aside_messages import aside_copy, original_delivery
+from shared.messaging.aside_messages import aside_copy, number_of_mover, original_delivery
 from shared.messaging.connection import open_channel
 from shared.messaging.delivery import Delivery, acknowledge, give_back, is_stale, to_delivery
 from shared.messaging.message_router import MessageRouter
@@ -29,6 +32,7 @@ from shared.messaging.owner_places import OwnerPlaces
 from shared.messaging.publisher import Publisher
 from shared.messaging.queue_depth import queue_depth
 from shared.observability import metrics
+from shared.runtime.isolation import run_isolated
 from shared.runtime.owner_turns import OwnerTurns
 from shared.runtime.transient import retry_transient
 
@@ -66,8 +70,12 @@ class FairConsumer:
         self._excess: deque[tuple[AbstractIncomingMessage, Delivery]] = deque()
         self._has_changed = asyncio.Event()
         """Set when there is more to move, or a place was given back."""
-        self._owners_aside: set[str] = set()
-        """Owners who have messages on the slow path."""
+        self._mover = uuid.uuid4().hex
+        self._moved = 0
+        """Messages that were moved."""
+        self._owners_aside: OrderedDict[str, float] = OrderedDict()
+        """Owners who have messages on the slow path, each with the number of its last one, in this order; infinite
+        while it has messages that wait to be moved."""
         self._is_catching_up = False
         """True while the slow path may have messages of any owner, which an earlier process has moved."""
         self._moving: asyncio.Task[None] | None = None
@@ -142,8 +150,20 @@ class FairConsumer:
         if self._is_stopping:
             return
         self._handling_aside += 1
+        number = number_of_mover(message, self._mover)
+        if number is not None:
+            self._pass(number)
         delivery = self._router.identify(original_delivery(message))
         self._begin(self._handle_in_turn(message, delivery, self._end_aside))
+
+    def _pass(self, number: int) -> None:
+        """Note that all which was moved up to this message has come from the slow path."""
+        self._is_catching_up = False
+        while self._owners_aside:
+            owner, last = next(iter(self._owners_aside.items()))
+            if last > number:
+                return
+            del self._owners_aside[owner]
 
     def _end_aside(self) -> None:
         self._handling_aside -= 1
@@ -176,7 +196,8 @@ class FairConsumer:
             await acknowledge(message)
 
     def _move_later(self, message: AbstractIncomingMessage, delivery: Delivery, owner: str) -> None:
-        self._owners_aside.add(owner)
+        self._owners_aside[owner] = math.inf
+        self._owners_aside.move_to_end(owner)
         self._excess.append((message, delivery))
         self._has_changed.set()
         self._keep_moving()
@@ -215,19 +236,28 @@ class FairConsumer:
         self._excess = left
         return movable
 
-    async def _move_aside(self, taken: list[tuple[AbstractIncomingMessage, Delivery]]) -> None:
-        moving = [(message, delivery) for message, delivery in taken if not is_stale(message)]
-        copies = [aside_copy(delivery) for _, delivery in moving]
-        try:
-            await retry_transient(lambda: self._publisher.publish(copies), self._aside.name)
-        except Exception as error:  # a defect: the broker counts how often they come, and keeps them in the end
-            log.exception("messages returned", queue=self._queue.name, error=type(error).__name__)
-            for message, _ in moving:
-                await give_back(message)
-            return
-        _moved.add(len(moving), {"queue": self._queue.name})
+    async def _move_aside(self, taken: Sequence[tuple[AbstractIncomingMessage, Delivery]]) -> None:
+        moving = [one for one in taken if not is_stale(one[0])]
+        failed = await retry_transient(lambda: run_isolated(moving, self._publish_aside), self._aside.name)
+        returned = {id(message) for (message, _), _ in failed}
+        _moved.add(len(moving) - len(failed), {"queue": self._queue.name})
         for message, _ in moving:
-            await acknowledge(message)
+            await (give_back if id(message) in returned else acknowledge)(message)
+        for _, error in failed:  # a defect: the broker counts how often they come, and keeps them in the end
+            log.error("message returned", queue=self._queue.name, error=type(error).__name__)
+        self._note_moved({delivery.envelope.owner or "" for _, delivery in taken})
+
+    async def _publish_aside(self, moving: Sequence[tuple[AbstractIncomingMessage, Delivery]]) -> None:
+        copies = []
+        for _, delivery in moving:
+            self._moved += 1
+            copies.append(aside_copy(delivery, self._mover, self._moved))
+        await self._publisher.publish(copies)
+
+    def _note_moved(self, owners: set[str]) -> None:
+        for owner in owners - {delivery.envelope.owner or "" for _, delivery in self._excess}:
+            self._owners_aside[owner] = self._moved
+            self._owners_aside.move_to_end(owner)
 
     async def _aside_depth(self) -> int:
         return await queue_depth(self._connection, self._aside.name) or 0

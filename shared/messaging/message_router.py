@@ -82,7 +82,7 @@ class MessageRouter:
             self._check(delivery)
         except MessageRejected:
             return False
-        return delivery.fault is None
+        return delivery.fault is None and delivery.envelope.type in self._decoders
 
     async def handle(self, delivery: Delivery) -> None:
         """Handle an identified message; the caller acknowledges it afterwards."""

@@ -8,7 +8,8 @@ from collections import Counter
 
 
 class OwnerPlaces:
-    """Bounded numbers of messages and of bytes. A message of any size fits while its owner holds less than is free."""
+    """Bounded numbers of messages and of bytes. A message of any size fits while its owner holds less than is free, and
+    where its owner holds none, so that what others hold in bytes keeps no owner out."""
 
     def __init__(self, messages: int, size: int, reserve: int) -> None:
         """`messages`: number of places beside the `reserve`; `size`: bytes of all of them."""
@@ -19,7 +20,8 @@ class OwnerPlaces:
     def take(self, owner: str, size: int) -> bool:
         """Take a place for a message of `size` bytes; False if the owner holds as much as is free."""
         held = self._held[owner]
-        if held >= (self._free if held else self._free + self._reserve) or self._sizes[owner] >= self._free_size:
+        room = self._free if held else self._free + self._reserve
+        if held >= room or (held and self._sizes[owner] >= self._free_size):
             self._forget(owner)
             return False
         self._held[owner] += 1

@@ -12,7 +12,10 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
+from shared.messaging.aside_messages import aside_copy
 from shared.messaging.connection import connect
+from shared.messaging.dead_letters import USER
+from shared.messaging.delivery import Delivery
 from shared.messaging.fair_consumer import ASIDE_CONCURRENCY, PLACES, FairConsumer
 from shared.messaging.message_router import MessageRouter, Route
 from shared.messaging.publisher import Publisher
@@ -81,13 +84,13 @@ async def consuming(servers: Servers, publisher: Publisher, handler: Handler) ->
         await connection.close()
 
 
-async def send(publisher: Publisher, owner: str, *names: str) -> None:
+async def send(publisher: Publisher, owner: str, *names: str, type_: str = TYPE) -> None:
     channel = await publisher.connection.channel()
     exchange = await channel.get_exchange(topology.COMMANDS, ensure=False)
     for name in names:
         body = BatchSubmit(workload="squares", name=name, items=[NewItem(payload={"n": 1})]).encode()
         user = owner if owner == GREEDY else None
-        message = aio_pika.Message(body, type=TYPE, user_id=user, message_id=f"id-{name}", app_id="program")
+        message = aio_pika.Message(body, type=type_, user_id=user, message_id=f"id-{name}", app_id="program")
         await exchange.publish(message, TYPE)
     await channel.close()
 
@@ -96,7 +99,7 @@ def numbered(count: int, first: int = 0) -> list[str]:
     return [f"g{n}" for n in range(first, first + count)]
 
 
-async def test_a_command_behind_a_hundred_of_another_owner_does_not_wait_for_them(
+async def test_a_command_behind_two_hundred_of_another_owner_does_not_wait_for_them(
     servers: Servers, broker: Publisher
 ) -> None:
     await send(broker, GREEDY, *numbered(200))
@@ -104,7 +107,6 @@ async def test_a_command_behind_a_hundred_of_another_owner_does_not_wait_for_the
     handler = Handler()
     async with consuming(servers, broker, handler):
         await handler.until(lambda: handler.names(MODEST) == ["m"])
-        assert not handler.names(GREEDY)
         assert len(handler.running) <= PLACES // 2 + ASIDE_CONCURRENCY + 1
         handler.go.set()
         await handler.until(lambda: len(handler.names(GREEDY)) == 200)
@@ -137,15 +139,43 @@ async def test_a_few_commands_take_no_slow_path(servers: Servers, broker: Publis
 
 
 async def test_a_command_keeps_its_sender_on_the_slow_path(servers: Servers, broker: Publisher) -> None:
+    names = numbered(200)
+    await send(broker, GREEDY, *names)
+    await send(broker, MODEST, "m")
     handler = Handler()
-    handler.go.set()
-    names = numbered(300)
     async with consuming(servers, broker, handler):
-        await send(broker, GREEDY, *names)
+        await handler.until(lambda: handler.names(MODEST) == ["m"])  # all have been read
+        handler.go.set()
         await handler.until(lambda: len(handler.names(GREEDY)) == len(names))
+    del handler.envelopes["m"]
+    assert any(USER in one.headers for one in handler.envelopes.values()), "none took the slow path"
     sent = {(one.owner, one.user_id, one.app_id, one.type) for one in handler.envelopes.values()}
     assert sent == {(GREEDY, GREEDY, "program", TYPE)}
     assert {name: one.message_id for name, one in handler.envelopes.items()} == {name: f"id-{name}" for name in names}
+
+
+async def test_messages_of_an_unknown_type_stop_nobody(servers: Servers, broker: Publisher) -> None:
+    await send(broker, GREEDY, *numbered(300), type_=TYPE.removesuffix(".v1"))
+    await send(broker, MODEST, "m")
+    handler = Handler()
+    async with consuming(servers, broker, handler):
+        await handler.until(lambda: handler.names(MODEST) == ["m"])
+    assert not handler.names(GREEDY)
+
+
+async def test_what_an_earlier_process_has_moved_comes_first(servers: Servers, broker: Publisher) -> None:
+    for number in range(40):
+        body = BatchSubmit(workload="squares", name=f"g{number}", items=[NewItem(payload={"n": 1})]).encode()
+        envelope = Envelope(TYPE, message_id=f"id-g{number}", user_id=GREEDY)
+        delivery = Delivery(body, envelope)
+        await broker.publish([aside_copy(delivery, "earlier", number)])
+    await send(broker, GREEDY, *numbered(60, first=40))
+    handler = Handler()
+    handler.go.set()
+    async with consuming(servers, broker, handler) as consumer:
+        await handler.until(lambda: len(handler.names(GREEDY)) == 100)
+        assert not consumer._is_catching_up
+    assert handler.running == numbered(100)
 
 
 async def test_commands_that_were_not_handled_when_the_process_stops_are_there_for_the_next(

@@ -32,6 +32,14 @@ def test_a_large_message_fits_when_its_owner_has_no_other() -> None:
     assert places.take("b", 1)
 
 
+def test_the_bytes_of_others_keep_no_owner_out() -> None:
+    places = OwnerPlaces(64, 100, 16)
+    for owner in ("a", "b", "c"):
+        assert places.take(owner, 60)
+    assert places.take("next", 1)
+    assert not places.take("next", 1)
+
+
 def test_places_that_are_given_back_are_there_again() -> None:
     places = OwnerPlaces(8, 100, 0)
     for _ in range(3):
