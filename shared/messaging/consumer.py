@@ -19,7 +19,6 @@ from shared.messaging.connection import HEARTBEAT_S, connect
 from shared.messaging.delivery import Delivery, to_delivery
 from shared.messaging.message_router import MessageRouter, Route
 from shared.messaging.publisher import Publisher
-from shared.messaging.refusals import InvalidMessageHandler, query_failed
 from shared.runtime.transient import retry_transient
 
 START_PATIENCE_S = 5.0
@@ -80,18 +79,13 @@ class Consumer:
         routes: Sequence[Route],
         *,
         concurrency: int = 10,
-        on_invalid: InvalidMessageHandler = query_failed,
     ) -> None:
-        """Run the handler of each message's type, for at most `concurrency` messages at a time.
-
-        `on_invalid` describes the refusal of a message.
-        """
+        """Run the handler of each message's type, for at most `concurrency` messages at a time."""
         router = MessageRouter(
             self._publisher,
             queue,
             routes,
             anonymous_owner=self._anonymous_owner,
-            on_invalid=on_invalid,
             replies_by_default_exchange=self._replies_by_default_exchange,
         )
         self._routers.append(router)

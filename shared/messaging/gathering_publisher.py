@@ -7,7 +7,7 @@ call of the publisher, which sends small messages as bundles.
 import asyncio
 from collections.abc import Sequence
 
-from shared.messaging.publisher import OutgoingMessage, Publisher, check_sendable
+from shared.messaging.publisher import OutgoingMessage, Publisher
 from shared.runtime.errors import MessageRejected
 
 _MAX_IN_PROGRESS = 4
@@ -30,8 +30,6 @@ class GatheringPublisher:
         When a call for several callers fails, it fails for each of them; but where one message can never be sent, each
         caller's are sent again alone, so that the others do not pay for it.
         """
-        for message in messages:
-            check_sendable(message)
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((messages, confirmed))
         if len(self._in_progress) < _MAX_IN_PROGRESS:

@@ -24,7 +24,7 @@ TIMEOUT_S = 30.0
 WINDOW = 200
 """Number of messages published before their confirms are awaited."""
 _SMALL_BYTES = 16 * 1024
-"""Size of a body up to which messages are written together. A window of them is as much as may wait in memory."""
+"""Size of a body up to which messages are written together. A window of each call may wait in memory."""
 _REFUSED_PAUSES_S = (0.1, 0.4, 1.0)
 """Pauses in seconds before a message that the broker refused is sent again: a queue may be between two leaders."""
 MAX_SHORT_BYTES = 255
@@ -202,7 +202,8 @@ class Publisher:
 
         Messages of one type and routing key keep their order. Those that may travel in bundles do. Raises
         `PublishFailed` if one was not confirmed (others may have been published; `PublishRefused` tells that the broker
-        refused one), `MessageRejected` if one can never be sent, see `check_sendable`; then none is.
+        refused one), `MessageRejected` if one can never be sent, see `check_sendable`; then none is, unless only the
+        encoder finds it.
         """
         for message in messages:
             check_sendable(message)

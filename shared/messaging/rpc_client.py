@@ -123,13 +123,21 @@ class RpcClient:
                 await self._connection.connected.wait()
                 channel = aio_pika.Channel(self._connection, publisher_confirms=True)
                 await channel.initialize()
-                reply_to = reply_queue(self._service, uuid.uuid4().hex)
-                queue = await channel.declare_queue(reply_to, exclusive=True, auto_delete=True)
-                await queue.bind(REPLIES, reply_to)
-                await queue.consume(self._on_reply, no_ack=True)
+                try:
+                    reply_to = await self._consume_replies(channel)
+                except BaseException:  # also when the time of the query ends, or its queue would stay
+                    await channel.close()
+                    raise
                 channel.close_callbacks.add(self._on_channel_closed)
                 self._channel, self._reply_to = channel, reply_to
             return self._channel
+
+    async def _consume_replies(self, channel: AbstractChannel) -> str:
+        reply_to = reply_queue(self._service, uuid.uuid4().hex)
+        queue = await channel.declare_queue(reply_to, exclusive=True, auto_delete=True)
+        await queue.bind(REPLIES, reply_to)
+        await queue.consume(self._on_reply, no_ack=True)
+        return reply_to
 
     def _on_channel_closed(self, *_: object) -> None:
         """Wake the queries that were sent: a reply to them goes nowhere."""

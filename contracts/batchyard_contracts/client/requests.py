@@ -110,14 +110,21 @@ class RequestClient:
             if self._channel is None or self._channel.is_closed:
                 connection = await self._connection.open()
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                reply_to = reply_queue(self._owner, uuid.uuid4().hex)
-                replies = await channel.declare_queue(reply_to, exclusive=True, auto_delete=True)
-                await replies.bind(REPLIES, reply_to)
-                await replies.consume(self._on_reply, no_ack=True)
+                try:
+                    self._reply_to = await self._consume_replies(channel)
+                except BaseException:  # also when the time of the request ends, or its queue would stay
+                    await channel.close()
+                    raise
                 channel.close_callbacks.add(self._on_channel_closed)
-                self._reply_to = reply_to
                 self._channel = channel
             return self._channel
+
+    async def _consume_replies(self, channel: AbstractChannel) -> str:
+        reply_to = reply_queue(self._owner, uuid.uuid4().hex)
+        replies = await channel.declare_queue(reply_to, exclusive=True, auto_delete=True)
+        await replies.bind(REPLIES, reply_to)
+        await replies.consume(self._on_reply, no_ack=True)
+        return reply_to
 
     async def _on_reply(self, reply: AbstractIncomingMessage) -> None:
         future = self._waiting.get(reply.correlation_id or "")

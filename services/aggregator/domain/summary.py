@@ -15,8 +15,8 @@ _ITEMS_PER_S = 1000
 _MAX_TIMEOUT_S = 1500.0
 """Longest timeout; below the half hour after which the broker takes an unacknowledged message back."""
 _MARGIN_S = 15.0
-_RECHECK_S = 5.0
-"""Seconds after which a worker that starts, or that has lost its connection, consumes the requests."""
+_RECHECK_S = 20.0
+"""Seconds after which a worker that was killed or is cut off no longer counts as alive: twice the dispatcher's ten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,13 +60,13 @@ class SummaryRequester:
 
     async def _request(self, transaction: LedgerTransaction, before: Batch) -> tuple[Batch, list[OutboxMessage]]:
         at = self._clock()
-        if (summary := await self._missing_summary(before)) is not None:
+        has_worker = before.header is None or await self._workers.has_consumer(before.header.workload)
+        if (summary := await self._missing_summary(before, has_worker=has_worker)) is not None:
             after = before.finish_summarized(before.round, at)
             log.warning("summary given up", batch_id=str(before.batch_id), round=before.round, reason=summary.error)
             await transaction.save([after])
             await transaction.save_summary(after, summary)
             return after, await transaction.add_to_outbox(finished_messages([after], {after.batch_id: summary}))
-        has_worker = before.header is None or await self._workers.has_consumer(before.header.workload)
         retry_after_s = self._retry_policy.retry_after_s(before, has_worker=has_worker)
         after = before.record_summary_request(at + timedelta(seconds=retry_after_s))
         request = summary_request(after, counts(after), self._retry_policy.timeout_s(after))
@@ -81,10 +81,11 @@ class SummaryRequester:
         await transaction.save([after])
         return after, []
 
-    async def _missing_summary(self, batch: Batch) -> Summary | None:
+    async def _missing_summary(self, batch: Batch, *, has_worker: bool) -> Summary | None:
         """Return why a batch gets no summary; None if it may still get one."""
         if self._retry_policy.is_exhausted(batch):
             return self._retry_policy.missing_summary(batch)
-        if batch.summary_requests and batch.header and await self._workers.are_without_summary(batch.header.workload):
-            return no_summary_any_more(batch.header.workload)
-        return None
+        if has_worker or not batch.summary_requests or batch.header is None:
+            return None
+        workload = batch.header.workload
+        return no_summary_any_more(workload) if await self._workers.run(workload) else None

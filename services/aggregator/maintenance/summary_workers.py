@@ -1,4 +1,4 @@
-"""Tells whether any worker makes the summaries of a workload."""
+"""Tells whether workers of a workload live, and whether one makes its summaries."""
 
 from aio_pika.abc import AbstractRobustConnection
 
@@ -7,6 +7,9 @@ from batchyard_contracts.v1.queries import WorkersQuery, WorkersReply
 from shared.messaging.queue_depth import queue_state
 from shared.messaging.rpc_client import RpcClient
 from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
+
+_TIMEOUT_S = 2.0
+"""Seconds that the dispatcher may take to answer; meanwhile the row of the batch is locked."""
 
 
 class SummaryWorkers:
@@ -21,12 +24,10 @@ class SummaryWorkers:
         state = await queue_state(self._connection, topology.summary_queue(workload).name)
         return state is not None and state.consumers > 0
 
-    async def are_without_summary(self, workload: str) -> bool:
-        """Tell whether workers of a workload live, none of which makes its summaries. False while that is unknown."""
-        if await self.has_consumer(workload):
-            return False
+    async def run(self, workload: str) -> bool:
+        """Tell whether workers of a workload live. False while that is unknown."""
         try:
-            reply = await self._rpc_client.query(WorkersQuery(), WorkersReply)
+            reply = await self._rpc_client.query(WorkersQuery(), WorkersReply, timeout_s=_TIMEOUT_S)
         except (QueryTimeout, QueryRefused, PublishFailed):
             return False
         return any(workload in worker.workloads and not worker.stopping for worker in reply.workers)

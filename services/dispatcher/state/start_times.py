@@ -4,6 +4,9 @@ import heapq
 from datetime import datetime
 from uuid import UUID
 
+_MIN_ENTRIES = 64
+"""Outdated entries that are kept in any case."""
+
 
 class StartTimes:
     """The start times of waiting batches."""
@@ -23,6 +26,9 @@ class StartTimes:
         elif self._times.get(batch_id) != at:
             self._times[batch_id] = at
             heapq.heappush(self._heap, (at, batch_id))
+            if len(self._heap) > _MIN_ENTRIES + 2 * len(self._times):
+                self._heap = [(time, batch) for batch, time in self._times.items()]
+                heapq.heapify(self._heap)
 
     def next(self) -> datetime | None:
         """Return the earliest start time; None when no batch waits for one."""

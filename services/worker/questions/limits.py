@@ -150,10 +150,10 @@ class QuestionLimits:
         try:
             reply = await self._rpc_client.query(query, LimitsReply, timeout_s=_TIMEOUT_S)
         except (QueryTimeout, QueryRefused, PublishFailed) as error:
-            if not self._is_limited:
-                return LimitsReply()
-            what = f"The limits of {self._workload} are not known, because the dispatcher does not answer."
-            raise QuestionRefused("limits_unknown", f"{what} Ask again in a moment.") from error
+            if self._is_limited:
+                what = f"The limits of {self._workload} are not known, because the dispatcher does not answer."
+                raise QuestionRefused("limits_unknown", f"{what} Ask again in a moment.") from error
+            reply = LimitsReply()  # kept as if it were the answer, lest each question waits
         self._known.pop(call.partition, None)
         self._known[call.partition] = (time.monotonic(), reply)
         if len(self._known) > _MAX_PARTITIONS:

@@ -33,3 +33,11 @@ def test_the_last_time_that_was_set_holds() -> None:
     times.set(A, after(3))
     assert times.take_due(after(3)) == [A]
     assert times.take_due(after(5)) == []
+
+
+def test_times_that_are_changed_often_take_a_bounded_memory() -> None:
+    times = StartTimes()
+    for second in range(1, 1000):
+        times.set(A, after(second))
+    assert len(times._heap) < 100
+    assert times.next() == after(999)

@@ -13,9 +13,9 @@ from batchyard_contracts.v1.queries import QueryFailed, WorkersQuery, WorkersRep
 from shared.messaging import consumer, replies
 from shared.messaging.consumer import Consumer
 from shared.messaging.delivery import Delivery
-from shared.messaging.message_router import Route
+from shared.messaging.message_router import MessageRouter, Route
 from shared.messaging.publisher import OutgoingMessage, Publisher
-from shared.messaging.refusals import InvalidMessageHandler, Refusal, query_failed
+from shared.messaging.refusals import Refusal
 from shared.runtime.errors import HandlerFailed, MessageRejected, PublishFailed
 from tests.support.patience import PATIENCE_S
 
@@ -65,7 +65,6 @@ async def deliver(
     outbox: Outbox,
     handler: Callable[[Any, Envelope], Awaitable[Message]],
     reply_to: str | None = DIRECT,
-    invalid: InvalidMessageHandler = query_failed,
     kind: type[Message] = WorkersQuery,
 ) -> None:
     made: list[Listening] = []
@@ -76,7 +75,7 @@ async def deliver(
 
     monkeypatch.setattr(consumer, "ControlBroker", make)
     plane = Consumer("amqp://h", cast("Publisher", outbox), "x")
-    plane.subscribe(topology.DISPATCHER_CONTROL, [Route(kind, handler)], on_invalid=invalid)
+    plane.subscribe(topology.DISPATCHER_CONTROL, [Route(kind, handler)])
     envelope = Envelope(type=kind.type, message_id="m", reply_to=reply_to)
     await made[0].handle(consumer._Received([Delivery(b"{}", envelope)]))
 
@@ -131,7 +130,7 @@ async def test_an_invalid_command_is_answered(monkeypatch: pytest.MonkeyPatch) -
     assert "`workload` is missing" in QueryFailed.decode(outbox.answers[0].body).detail
 
 
-async def test_the_reply_of_on_invalid_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_reply_of_on_invalid_is_preferred() -> None:
     seen: list[MessageRejected] = []
 
     def invalid(_: Delivery, error: MessageRejected) -> Refusal:
@@ -139,7 +138,10 @@ async def test_the_reply_of_on_invalid_is_preferred(monkeypatch: pytest.MonkeyPa
         return Refusal(QueryFailed(code="mine", detail="mine"))
 
     outbox = Outbox()
-    await deliver(monkeypatch, outbox, defect, invalid=invalid)
+    routes = [Route(WorkersQuery, defect)]
+    router = MessageRouter(cast("Publisher", outbox), topology.DISPATCHER_CONTROL, routes, on_invalid=invalid)
+    envelope = Envelope(type=WorkersQuery.type, message_id="m", reply_to=DIRECT)
+    await router.handle(router.identify(Delivery(b"{}", envelope)))
     assert isinstance(seen[0], HandlerFailed)
     assert QueryFailed.decode(outbox.answers[0].body).code == "mine"
 

@@ -10,12 +10,12 @@ from batchyard_contracts import topology
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from shared.messaging import gathering_publisher
 from shared.messaging.gathering_publisher import GatheringPublisher
-from shared.messaging.publisher import OutgoingMessage, Publisher
+from shared.messaging.publisher import OutgoingMessage, Publisher, check_sendable
 from shared.runtime.errors import MessageRejected, PublishFailed
 
 
 class SlowPublisher:
-    """Publisher whose broker confirms when the test says so."""
+    """Publisher whose broker confirms when the test says so; what can never be sent it refuses at once."""
 
     def __init__(self) -> None:
         self.calls: list[list[bytes]] = []
@@ -23,6 +23,8 @@ class SlowPublisher:
         self.confirms = asyncio.Event()
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
+        for message in messages:
+            check_sendable(message)
         self.calls.append([message.body for message in messages])
         await self.confirms.wait()
         if self.error is not None:
