@@ -57,6 +57,7 @@ class ProgramWatcher:
 
     async def start(self) -> None:
         """Start the program and wait until it is ready. Raises ProgramFailed with the end of its log."""
+        self._ending = False
         self._log.parent.mkdir(parents=True, exist_ok=True)
         if self._log.exists() and self._log.stat().st_size > _LOG_LIMIT:
             self._log.replace(self._log.with_suffix(".old.log"))
@@ -105,7 +106,7 @@ class ProgramWatcher:
         self._process.send_signal(number)
 
     async def stop(self, grace: float) -> None:
-        """Stop the program permanently: SIGTERM, then SIGKILL after `grace` seconds."""
+        """Stop the program until the next `start`: SIGTERM, then SIGKILL after `grace` seconds."""
         self._ending = True
         self._skip_pause.set()
         await self._end(grace)

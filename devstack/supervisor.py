@@ -39,6 +39,11 @@ class Supervisor:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
+    async def stop_program(self, name: str) -> None:
+        """Stop one program, as `stop` does; it stays down until `restart`, while the others run on."""
+        await self._watch(name).stop(self._grace)
+        self._save_record()
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to one program, to simulate a fault; if it ends, it is restarted after its backoff."""
         self._watch(name).signal(number)

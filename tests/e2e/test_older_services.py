@@ -1,31 +1,37 @@
 """Services of the oldest compatible commit beside those of today, as while one version replaces another."""
 
-import asyncio
-import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from uuid import UUID
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
 from devstack import Servers
 from tests.support.cluster import Cluster, running_cluster
 from tests.support.interrupted_batch import ends_once, in_the_middle
 from tests.support.older_tree import environment_of, older_tree
 from tests.support.patience import PATIENCE_S
+from tests.support.servers import IsolatedServers
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]
+pytestmark = pytest.mark.faults
 ITEMS = [{"payload": {"n": n, "sleep_s": 0.01, "fail_attempts": n % 2}} for n in range(200)]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def cluster(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+@pytest.fixture
+def new_servers(whole_cluster: IsolatedServers) -> Iterator[Servers]:
+    """Databases without a schema: the older services start on none that those of today have migrated."""
+    with whole_cluster.isolated() as isolated:
+        yield isolated
+
+
+@pytest.fixture
+async def cluster(new_servers: Servers, tmp_path: Path) -> AsyncIterator[Cluster]:
     """One of each service of the older commit, and then one of each of today."""
-    tree = older_tree(tmp_path_factory.mktemp("older"))
+    tree = older_tree(tmp_path)
     if not (tree / "shared" / "messaging" / "bundles.py").is_file():
         pytest.skip("Services from before bundles cannot run beside those of today: move `compatible-since`.")
-    async with running_cluster(servers, workers=1, older=environment_of(tree)) as running:
+    async with running_cluster(new_servers, workers=1, older=environment_of(tree)) as running:
         yield running
 
 
@@ -49,8 +55,9 @@ async def test_a_batch_that_the_older_services_began_ends_by_those_of_today(clus
     batch_id = await in_the_middle(cluster)
     older = [name for name in cluster.names if name.startswith("older-")]
     assert len(older) == 5
-    for name in older:
-        cluster.supervisor.kill(name, signal.SIGTERM)
-        await asyncio.sleep(0.5)  # one after the other, as an orchestrator does
+    for name in older:  # one after the other, as an orchestrator does
+        await cluster.supervisor.stop_program(name)
     await ends_once(cluster, batch_id)
+    running = {name for name, pid in cluster.pids().items() if pid is not None}
+    assert running == set(cluster.names) - set(older)
     assert cluster.defects() == []

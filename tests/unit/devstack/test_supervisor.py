@@ -97,6 +97,22 @@ async def test_a_program_without_backoff_stays_down_until_it_is_restarted(superv
     assert supervisor.pid("one") is not None
 
 
+async def test_a_program_that_is_stopped_stays_down_beside_the_others_until_it_is_restarted(
+    supervisor: Supervisor, said: list[str], tmp_path: Path
+) -> None:
+    await supervisor.start(stub("one"), stub("two"))
+    other = supervisor.pid("two")
+    await supervisor.stop_program("one")
+    assert (supervisor.pid("one"), supervisor.pid("two")) == (None, other)
+    assert set(StackState(tmp_path).read().programs) == {"two"}
+    assert processes_of(tmp_path) == [other]
+    with pytest.raises(ProgramFailed, match="ended"):
+        await supervisor.ready("one")
+    await supervisor.restart("one")
+    assert supervisor.pid("one") is not None
+    assert said == []
+
+
 async def test_a_restart_is_quiet_and_gives_a_new_process(supervisor: Supervisor, said: list[str]) -> None:
     await supervisor.start(stub("one"))
     first = supervisor.pid("one")
