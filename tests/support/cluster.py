@@ -119,7 +119,6 @@ async def running_cluster(
                 "BATCHYARD_LEASE_S": "4",
                 "BATCHYARD_HEARTBEAT_S": "1",
                 "BATCHYARD_TRACE_FILE": str(folder / "spans.jsonl"),
-                "BATCHYARD_LEASE_KEYS": "" if older else "a-key-that-no-worker-needs-to-know",
             }
             plan = Plan(folder, workers=workers, environment=settings | (environment or {}))
             replacing = [_as_user(each, brokers or {}) for each in _programs(plan, servers, ports[:replicas])]
