@@ -182,15 +182,17 @@ async def test_small_messages_are_written_while_earlier_ones_wait_for_the_socket
         to_socket, channel.write_queue = channel.write_queue, asyncio.Queue()
         event = OutgoingMessage(topology.EVENTS, "nobody.listens", "batch.finished.v1", b"x" * size)
         publishing = asyncio.create_task(publisher.publish([event] * 5))
-        first = [await channel.write_queue.get()]
-        for _ in range(20):  # all tasks had their turn
-            await asyncio.sleep(0)
-        written = [*first, *(channel.write_queue.get_nowait() for _ in range(channel.write_queue.qsize()))]
-        assert len(written) == at_once
-        channel.write_queue = to_socket
+        try:
+            written = [await asyncio.wait_for(channel.write_queue.get(), PATIENCE_S)]
+            for _ in range(20):  # all tasks had their turn
+                await asyncio.sleep(0)
+            written += [channel.write_queue.get_nowait() for _ in range(channel.write_queue.qsize())]
+        finally:
+            channel.write_queue = to_socket
         for frame in written:
             await to_socket.put(frame)
         await publishing
+        assert len(written) == at_once
     finally:
         await publisher.close()
 

@@ -16,7 +16,7 @@ from services.ingest.persistence.audit_log import AuditLog
 from services.ingest.settings import IngestSettings
 from shared.postgres.pool import open_pool
 from tests.integration.test_ingest_rights import OPERATOR_KEY, bearer, ingest, key_of
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import SQUARES, IngestHarness
 
 SECRET = "a-payload-that-nobody-else-may-see"
@@ -112,13 +112,18 @@ async def test_the_state_of_a_rate_before_its_change_is_named(clean: Servers) ->
     async with ingest(clean) as harness:
         harness.answers[RatesQuery] = lambda _: RatesReply(rates=[state])
         body = {"partition": "a.example", "rate": {"per_second": 5}, "limit": SQUARES.all_limits()[0].name}
-        request = harness.http.put(f"{harness.url}/rates/squares", json=body, headers=OPERATOR)
-        changing = asyncio.create_task(request.__aenter__())  # no dispatcher answers it here
-        async with asyncio.timeout(PATIENCE_S):
-            while not (found := await entries(harness, action="rates.set")):
-                assert not changing.done()
-        changing.cancel()
-        (entry,) = found
+
+        async def change() -> None:
+            url = f"{harness.url}/rates/squares"
+            async with harness.http.put(url, json=body, headers=OPERATOR):
+                pass  # no dispatcher answers it here
+
+        changing = asyncio.create_task(change())
+        try:
+            (entry,) = await until(lambda: entries(harness, action="rates.set"))
+        finally:
+            changing.cancel()
+            await asyncio.wait({changing})
         known = {"partition": "a.example", "per_second": 20, "burst": 1, "set_by_operator": False, "circuit": "closed"}
         assert entry["before"] == {"rates": [known]}
         assert entry["after"]["rate"]["per_second"] == 5
