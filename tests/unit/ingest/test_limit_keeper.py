@@ -73,10 +73,10 @@ def test_a_refused_request_says_when_to_come_again(keeper: LimitKeeper, clock: C
 
 
 @pytest.mark.parametrize("name", ["uploads", "websockets", "questions"])
-def test_uses_at_a_time_are_limited_for_each_owner(keeper: LimitKeeper, store: Store, name: str) -> None:
+async def test_uses_at_a_time_are_limited_for_each_owner(keeper: LimitKeeper, store: Store, name: str) -> None:
     store.set = {"ann": {name: 2}}
+    await keeper.refresh()
     one_more = getattr(keeper, name[:-1])
-    keeper._limits = {"ann": OwnerLimits(**{name: 2})}
     with ExitStack() as stack:
         stack.enter_context(one_more("ann"))
         stack.enter_context(one_more("ann"))
