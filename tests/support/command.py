@@ -1,16 +1,17 @@
-"""Runs the command `batchyard` as a process of its own."""
+"""Runs the command `batchyard`, and other programs, as processes of their own."""
 
 import asyncio
 import json
 import os
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WITHIN_S = 120.0
+from tests.support.patience import PATIENCE_S
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -28,6 +29,23 @@ class Ended:
         return json.loads(self.out)
 
 
+async def run_program(
+    argv: Sequence[str], environment: Mapping[str, str], folder: Path = PROJECT, stdin: bytes = b""
+) -> Ended:
+    """Run a program to its end; one that does not end is killed."""
+    process = await asyncio.create_subprocess_exec(
+        *argv, env=environment, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            out, err = await process.communicate(stdin)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """The command with the environment variables that it gets beside those of this process."""
@@ -37,16 +55,5 @@ class Command:
 
     async def __call__(self, *argv: str, stdin: bytes = b"") -> Ended:
         """Run the command to its end."""
-        argv = (sys.executable, "-m", "services.cli", *argv)
         environment = {**os.environ, "COLUMNS": "200", **self.environment}
-        process = await asyncio.create_subprocess_exec(
-            *argv, env=environment, cwd=self.folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
-        )
-        try:
-            async with asyncio.timeout(WITHIN_S):
-                out, err = await process.communicate(stdin)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return Ended(process.returncode or 0, out.decode(), err.decode())
+        return await run_program((sys.executable, "-m", "services.cli", *argv), environment, self.folder, stdin)

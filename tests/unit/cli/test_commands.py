@@ -1,11 +1,7 @@
 """Each command against a cluster: what it asks, what it prints, with which exit code it ends."""
 
-import asyncio
 import io
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any, get_args
@@ -43,28 +39,6 @@ def test_names_on_the_command_line_are_those_of_the_contract() -> None:
     assert tuple(each.value for each in PriorityName) == get_args(Priority)
     assert tuple(each.value for each in StatusName) == get_args(TerminalStatus)
     assert tuple(each.value for each in StateName) == (*get_args(BatchStatus), *get_args(Result))
-
-
-def test_help_loads_nothing_heavy() -> None:
-    script = "import services.cli.app, sys; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
-    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"aiohttp", "pydantic", "asyncpg", "aio_pika", "redis", "rich", "shared", "devstack"} & set(loaded)
-
-
-async def test_a_command_with_a_short_answer_loads_nothing_heavy(cluster: FakeCluster) -> None:
-    cluster.answer("GET /batches", {"batches": [state()]})
-    script = (
-        "import sys\n"
-        "from services.cli.__main__ import main\n"
-        "try:\n    main(['list'])\n"
-        "except SystemExit:\n    print(*{m.partition('.')[0] for m in sys.modules})"
-    )
-    environment = {**os.environ, "BATCHYARD_URL": cluster.url}
-    printed = await asyncio.to_thread(
-        subprocess.check_output, [sys.executable, "-c", script], text=True, env=environment
-    )
-    assert BATCH in printed
-    assert not {"aiohttp", "asyncio", "pydantic", "devstack"} & set(printed.splitlines()[-1].split())
 
 
 async def test_help_shows_every_exit_code(run: Run) -> None:

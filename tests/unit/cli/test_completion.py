@@ -5,12 +5,15 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
 from tests.unit.cli.conftest import BATCH, FakeCluster, Run, state
 
 _PROGRAM = """#!/bin/sh
@@ -98,11 +101,16 @@ def _bash(typed: list[str], environment: dict[str, str]) -> list[str]:
         start_new_session=True,
     ) as shell:
         os.close(follower)
-        os.write(leader, "".join(f"{line}\n" for line in lines).encode())
-        output = b""
-        while part := _read(leader):
-            output += part
-        shell.wait()
+        guard = threading.Timer(PATIENCE_S, os.killpg, (shell.pid, signal.SIGKILL))
+        guard.start()
+        try:
+            os.write(leader, "".join(f"{line}\n" for line in lines).encode())
+            output = b""
+            while part := _read(leader):
+                output += part
+            shell.wait()
+        finally:
+            guard.cancel()
     os.close(leader)
     return re.findall(r"^<(\S+)>\r?$", output.decode(), re.MULTILINE)
 

@@ -1,11 +1,11 @@
 """A command with a short answer loads no library that it does not need, so that it ends soon after it is answered."""
 
-import asyncio
+import os
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.support.command import Ended, run_program
 from tests.unit.cli.conftest import BATCH, FakeCluster, state
 
 _SLOW = ("aiohttp", "asyncio", "pydantic", "orjson", "batchyard_contracts", "devstack")
@@ -18,16 +18,16 @@ main(sys.argv[1:])
 """
 
 
-async def _run(cluster: FakeCluster, without: tuple[str, ...], *argv: str) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _PROGRAM, ",".join(without), *argv),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"BATCHYARD_URL": cluster.url, "PYTHONPATH": ":".join(sys.path)},
-        cwd=Path(__file__).parents[3],
-    )
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+async def _run(cluster: FakeCluster, without: tuple[str, ...], *argv: str) -> Ended:
+    environment = {"BATCHYARD_URL": cluster.url, "PYTHONPATH": ":".join(sys.path)}
+    return await run_program((sys.executable, "-c", _PROGRAM, ",".join(without), *argv), environment)
+
+
+async def test_help_loads_nothing_heavy() -> None:
+    script = "import services.cli.app, sys; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    loaded = (await run_program((sys.executable, "-c", script), os.environ)).out.split()
+    assert "services" in loaded
+    assert not {"aiohttp", "pydantic", "asyncpg", "aio_pika", "redis", "rich", "shared", "devstack"} & set(loaded)
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ async def test_a_short_answer_is_shown_without_slow_libraries(cluster: FakeClust
     cluster.answer(f"GET /batches/{BATCH}/failures", {"groups": []})
     cluster.answer(f"POST /batches/{BATCH}/pause", {"batch_id": BATCH})
     draws = argv == ("list",) or argv[0] in {"show", "failures"}
-    code, out, err = await _run(cluster, _SLOW if draws else (*_SLOW, "rich"), *argv)
-    assert code == 0, err
-    assert out
+    ended = await _run(cluster, _SLOW if draws else (*_SLOW, "rich"), *argv)
+    assert ended.code == 0, ended.err
+    assert ended.out
     assert len(cluster.requests) == 1
 
 
 async def test_a_refusal_is_shown_without_slow_libraries(cluster: FakeCluster) -> None:
-    code, _, err = await _run(cluster, (*_SLOW, "rich"), "show", BATCH)
-    assert (code, "no GET" in err) == (5, True), err
+    ended = await _run(cluster, (*_SLOW, "rich"), "show", BATCH)
+    assert (ended.code, "no GET" in ended.err) == (5, True), ended.err
