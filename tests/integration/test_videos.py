@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import random
 import signal
 from collections.abc import AsyncIterator
@@ -20,13 +19,13 @@ from devstack import Servers
 from services.worker.workloads.videos.model import Clip
 from tests.support import video_dialect
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until_true
 from tests.support.video_dialect import VideoDialect
 from tests.support.video_jobs import FILE
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
-ROUNDS = int(os.environ.get("VIDEO_KILL_ROUNDS", "2"))
-"""Rounds of five kills each: two rounds take a minute, ten are the long proof."""
+ROUNDS = 2
+"""Rounds of five kills each; two take a minute."""
 ITEMS = 6
 
 
@@ -114,15 +113,11 @@ async def test_watchers_hear_how_far_clips_are(cluster: tuple[Cluster, VideoDial
 
 
 async def _created(server: VideoDialect, prompts: list[str]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while any(not server.jobs.created[p] for p in prompts):  # noqa: ASYNC110  it has no way to tell
-            await asyncio.sleep(0.05)
+    await until_true(lambda: all(server.jobs.created[p] for p in prompts))
 
 
 async def _cancelled(server: VideoDialect, prompts: list[str]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not all(job.cancelled for job in server.jobs.made.values() if job.prompt in prompts):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await until_true(lambda: all(job.cancelled for job in server.jobs.made.values() if job.prompt in prompts))
     assert all(server.jobs.created[p] == 1 for p in prompts)
 
 
@@ -144,7 +139,7 @@ async def test_no_kill_at_any_moment_makes_a_second_job(cluster: tuple[Cluster, 
     assert kills == 5 * ROUNDS
     ends: list[BatchFinished] = []
     for batch_id, prompts in batches.items():
-        finished = await running.client.wait(batch_id, 120)
+        finished = await running.client.wait(batch_id, PATIENCE_S)
         ends.append(finished)
         await running.check_ledger(batch_id, ITEMS)
         failed = await errors(running, batch_id)
