@@ -14,7 +14,7 @@ import pytest_asyncio
 from batchyard_contracts.client.errors import NoReply
 from devstack import Servers
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 from tests.support.rabbit_cluster import NODES, RabbitCluster, rabbit_cluster
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]
@@ -45,12 +45,13 @@ async def run_over_http(cluster: Cluster, name: str) -> UUID:
     async with cluster.http.post("batches", json=body) as response:
         assert response.status == 202
         batch_id = UUID((await response.json())["batch_id"])
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            async with cluster.http.get(f"batches/{batch_id}") as response:
-                if response.status == 200 and (await response.json())["status"] == "finished":
-                    return batch_id
-            await asyncio.sleep(0.1)  # HTTP has no signal for it
+
+    async def has_finished() -> bool:
+        async with cluster.http.get(f"batches/{batch_id}") as response:
+            return response.status == 200 and (await response.json())["status"] == "finished"
+
+    await until(has_finished, pause_s=0.1)
+    return batch_id
 
 
 async def run_over_amqp(cluster: Cluster, key: str) -> UUID:

@@ -22,7 +22,7 @@ from services.cli.client.cluster_file import CLUSTER_FILE
 from services.cli.exit_codes import Exit
 from tests.support.cluster import Cluster
 from tests.support.command import PROJECT, Command
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until, until_true
 from tests.support.tracklist_site import good_page
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
@@ -235,10 +235,8 @@ async def test_ctrl_c_stops_all_services_cleanly(servers: Servers, tmp_path: Pat
     cli = Command({**servers.environment(), "BATCHYARD_HOME": str(home)})
     running = asyncio.create_task(cli("up"))
     address = home / CLUSTER_FILE
-    async with asyncio.timeout(60):
-        while not address.is_file():
-            assert not running.done(), running.result().err
-            await asyncio.sleep(0.05)
+    await until_true(lambda: address.is_file() or running.done())
+    assert not running.done(), running.result().err
     (process,) = [each for each in _processes_of(home) if "up" in each.cmdline()]
     process.send_signal(2)
     ended = await running
@@ -249,11 +247,12 @@ async def test_ctrl_c_stops_all_services_cleanly(servers: Servers, tmp_path: Pat
 
 async def _until(cli: Command, batch: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Wait until the condition holds for the batch, and return it."""
-    async with asyncio.timeout(60):
-        while True:
-            state: dict[str, Any] = (await cli("show", batch, "--json")).json
-            if condition(state):
-                return state
+
+    async def ask() -> dict[str, Any]:
+        shown: dict[str, Any] = (await cli("show", batch, "--json")).json
+        return shown
+
+    return await until(ask, condition)
 
 
 def _processes_of(home: Path) -> list[psutil.Process]:

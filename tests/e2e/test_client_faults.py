@@ -20,7 +20,7 @@ async def test_a_lost_connection_is_restored_while_waiting(cluster: Cluster) -> 
     async with TcpProxy(cluster.servers.amqp_url) as proxy, Client.connect(proxy.url) as client:
         receipt = await client.submit("noop", [{"n": n, "sleep_s": 0.2} for n in range(1500)])
         before = after = 0
-        async with asyncio.timeout(60), client.events(receipt.batch_id) as events:
+        async with asyncio.timeout(PATIENCE_S), client.events(receipt.batch_id) as events:
             async for event in events:
                 if isinstance(event, BatchProgressed):
                     before, after = (before + 1, after) if proxy.connections == 2 else (before, after + 1)

@@ -100,7 +100,7 @@ async def test_the_cli_prints_recommendations(cluster: Cluster) -> None:
         process = await asyncio.create_subprocess_exec(
             *argv, *more, env={**os.environ, "BATCHYARD_URL": url}, stdout=asyncio.subprocess.PIPE
         )
-        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
         assert process.returncode == 0
         if more:
             jobs = json.loads(output)["jobs"]

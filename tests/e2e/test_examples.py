@@ -17,8 +17,8 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.topology import COMMANDS
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import NewItem
-from tests.support.cluster import Cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.cluster import Cluster, until_announced
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -91,13 +91,10 @@ async def test_a_restarted_worker_in_another_language_completes_its_batch(cluste
     node, npm = _program("node"), _program("npm")
     await _run(cluster, npm, "ci", "--no-audit", "--no-fund", cwd=folder)
     async with _running(cluster, node, "worker.mjs", cwd=folder) as first:
-        async with asyncio.timeout(PATIENCE_S):
-            while (await cluster.http.get("workloads/node-words")).status != 200:  # noqa: ASYNC110  as HTTP has it
-                await asyncio.sleep(0.05)
+        await until_announced(cluster.http, "node-words")
         items = [NewItem(payload={"text": "word " * (n % 7)} if n % 7 else {"text": " "}) for n in range(28_000)]
         receipt = await cluster.client.submit("node-words", items)
-        while not (await cluster.client.batch(receipt.batch_id)).counts.ended:  # noqa: ASYNC110  until it is at work
-            await asyncio.sleep(0.01)
+        await until(lambda: cluster.client.batch(receipt.batch_id), lambda state: state.counts.ended)
         first.kill()
         await first.wait()
     assert (await cluster.client.batch(receipt.batch_id)).counts.remaining

@@ -12,7 +12,7 @@ import pytest
 from batchyard_contracts.client import NoReply
 from batchyard_contracts.v1.values import Counts, NewItem
 from tests.support.cluster import Cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,7 +29,7 @@ def items() -> list[NewItem]:
 async def retry(cluster: Cluster, batch_id: object, document: Any = None) -> tuple[int, Any]:
     """POST a retry, repeatedly while a killed service is unavailable; the idempotency key makes that safe."""
     headers = {"Idempotency-Key": str(document)[:200].encode().hex()[:255]}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 async with cluster.http.post(f"batches/{batch_id}/retry", json=document, headers=headers) as answer:
@@ -114,10 +114,14 @@ async def test_a_retry_of_one_cause_completes_across_kills(cluster: Cluster) -> 
 
 async def _round(cluster: Cluster, batch_id: Any, round_: int) -> Counts:
     """Wait for the end of a round and return its counts."""
-    async with asyncio.timeout(60):
-        while True:
-            with suppress(NoReply):
-                state = await cluster.client.batch(batch_id)
-                if (state.round, state.status) == (round_, "finished"):
-                    return state.counts
-            await asyncio.sleep(0.1)  # the aggregator is killed meanwhile: it is asked until it answers
+
+    async def ask() -> Counts | None:
+        with suppress(NoReply):  # the aggregator is killed meanwhile
+            state = await cluster.client.batch(batch_id)
+            if (state.round, state.status) == (round_, "finished"):
+                return state.counts
+        return None
+
+    counts = await until(ask, pause_s=0.1)
+    assert counts is not None
+    return counts

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from batchyard_contracts.v1.values import NewItem
 from services.cli.exit_codes import Exit
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, until_announced
 from tests.support.command import Command
 from tests.support.patience import PATIENCE_S
 
@@ -65,12 +65,7 @@ async def things(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
     environment = {**os.environ, **cluster.servers.environment(), "BATCHYARD_HEALTH_PORT": "0"}
     process = await asyncio.create_subprocess_exec(*argv, env=environment)
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                async with cluster.http.get("workloads/things") as response:
-                    if response.status == 200:
-                        break
-                await asyncio.sleep(0.05)  # HTTP has no way to be told
+        await until_announced(cluster.http, "things")
         yield cluster
     finally:
         process.send_signal(signal.SIGINT)

@@ -1,6 +1,5 @@
 """The active of two dispatchers is frozen under a running batch: the other takes over, and the first wakes harmless."""
 
-import asyncio
 import re
 import signal
 import sys
@@ -14,7 +13,7 @@ import pytest_asyncio
 from devstack import Program, Servers, free_ports
 from tests.support.cluster import Cluster, running_cluster
 from tests.support.interrupted_batch import ends_once, in_the_middle
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until_true
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]
 
@@ -67,13 +66,13 @@ async def test_a_frozen_dispatcher_is_replaced_and_does_nothing_when_it_wakes(
     cluster.supervisor.kill(active, signal.SIGSTOP)
     frozen_at = time.monotonic()
     try:
-        await _until(lambda: bool(_epochs(cluster, other)))
+        await until_true(lambda: _epochs(cluster, other))
         record_property("takeover_s", round(time.monotonic() - frozen_at, 2))
         await ends_once(cluster, batch_id)
         record_property("end_s", round(time.monotonic() - frozen_at, 2))
     finally:
         cluster.supervisor.kill(active, signal.SIGCONT)
-    await _until(lambda: "lease lost" in cluster.supervisor.log(active).read_text("utf-8"))
+    await until_true(lambda: "lease lost" in cluster.supervisor.log(active).read_text("utf-8"))
     await ends_once(cluster, await in_the_middle(cluster))
     assert [cluster.supervisor.pid(name) for name in (active, other)] == pids, "no process had to be restarted"
     connection = await asyncpg.connect(cluster.servers.database_url)
@@ -88,9 +87,3 @@ async def test_a_frozen_dispatcher_is_replaced_and_does_nothing_when_it_wakes(
 def _epochs(cluster: Cluster, name: str) -> list[int]:
     """Return the numbers of the epochs in which a dispatcher was active."""
     return [int(number) for number in re.findall(r'"epoch": ?(\d+)', cluster.supervisor.log(name).read_text("utf-8"))]
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  a log has no event
-            await asyncio.sleep(0.05)

@@ -17,7 +17,7 @@ from batchyard_contracts.http import (
 )
 from batchyard_contracts.v1.values import ItemResult, NewItem
 from tests.support.cluster import Cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -85,9 +85,7 @@ async def test_a_change_depends_on_the_state_that_was_read(call: Call) -> None:
     with pytest.raises(HttpProblem) as refused:
         await call("cancel", receipt.batch_id, if_match=read.tag)
     assert (refused.value.status, refused.value.code) == (412, "precondition_failed")
-    async with asyncio.timeout(PATIENCE_S):
-        while (changed := await _settled(call, receipt.batch_id)).state.terms.weight != 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # HTTP has no signal for it
+    changed = await until(lambda: _settled(call, receipt.batch_id), lambda found: found.state.terms.weight == 2)
     await call("cancel", receipt.batch_id, if_match=changed.tag)
     assert (await call("wait", receipt.batch_id, PATIENCE_S)).result == "cancelled"
     ended = await _settled(call, receipt.batch_id)
@@ -105,10 +103,10 @@ async def test_the_deliveries_of_a_batch_are_told(call: Call, cluster: Cluster) 
     notify = {"webhooks": [cluster.webhooks.url + "?token=t0ken"], "emails": ["ann@example.test"]}
     receipt = await call("submit", "noop", [{"n": 1}, {"n": 2, "fail": "no"}], notify=notify)
     assert (await call("wait", receipt.batch_id, PATIENCE_S)).result == "partial"
-    async with asyncio.timeout(PATIENCE_S):
-        while [each.state for each in await call("deliveries", receipt.batch_id)] != ["delivered"] * 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # as above
-    hook, mail = await call("deliveries", receipt.batch_id)
+    hook, mail = await until(
+        lambda: call("deliveries", receipt.batch_id),
+        lambda found: [each.state for each in found] == ["delivered"] * 2,
+    )
     assert (hook.kind, hook.target, hook.status) == ("webhook", cluster.webhooks.url + "?…", 204)
     assert (mail.kind, mail.target, mail.attempts) == ("email", "ann@example.test", 1)
     assert await cluster.client.deliveries(receipt.batch_id) == [hook, mail]

@@ -19,7 +19,7 @@ from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import Units
 from services.worker.workloads.leads.model import Leads, Preview
 from tests.support.cluster import Cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 from tests.support.property_radar import TOKEN, PropertyRadar, property_radar
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -50,11 +50,7 @@ class OwnWorker:
         with self.log.open("ab") as log:
             argv = (sys.executable, "-m", "services.worker")
             self._process = await asyncio.create_subprocess_exec(*argv, env=environment, stdout=log, stderr=log)
-        async with asyncio.timeout(60):
-            while True:
-                if b'"leads"' in await self._workers():
-                    return
-                await asyncio.sleep(0.05)  # HTTP has no way to be told
+        await until(self._workers, lambda body: b'"leads"' in body)
 
     async def kill(self) -> None:
         assert self._process is not None
@@ -64,7 +60,7 @@ class OwnWorker:
     async def stop(self) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(self._process.wait(), 60)
+            await asyncio.wait_for(self._process.wait(), PATIENCE_S)
 
     async def _workers(self) -> bytes:
         async with self._cluster.http.get("workers") as response:

@@ -9,7 +9,7 @@ import pytest
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStarted
 from batchyard_contracts.v1.values import Notifications, Payload
 from tests.support.cluster import Cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until_true
 
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -72,9 +72,7 @@ async def test_one_trace_leads_from_the_command_to_the_webhook(cluster: Cluster)
         while not (calls := [c for c in cluster.webhooks.calls if c.payload["data"]["batch_id"] == batch_id]):
             await cluster.webhooks.wait_for(len(cluster.webhooks.calls) + 1)
     assert calls[0].headers["traceparent"].split("-")[1] == trace
-    async with asyncio.timeout(PATIENCE_S):
-        while set(SERVICES) - _services(cluster, trace):  # noqa: ASYNC110  a file has no way to tell
-            await asyncio.sleep(0.05)
+    await until_true(lambda: set(SERVICES) <= _services(cluster, trace))
 
 
 def _services(cluster: Cluster, trace: str) -> set[str]:

@@ -18,7 +18,7 @@ from devstack import Name, Servers, Stack
 from devstack.component import COMPONENTS
 from tests.support.broker_alarm import memory_alarm
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.servers import whole_cluster_home
 from tests.support.submitting_clients import submitting_clients
 
@@ -135,10 +135,8 @@ async def _until_more_batches_have_ended(cluster: Cluster) -> None:
     ended = "SELECT count(*) FROM aggregator.batches WHERE finished_at IS NOT NULL"
     database = await asyncpg.connect(cluster.servers.database_url)
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            before = await database.fetchval(ended)
-            while await database.fetchval(ended) == before:  # noqa: ASYNC110  a table has no event
-                await asyncio.sleep(0.05)
+        before = await database.fetchval(ended)
+        await until(lambda: database.fetchval(ended), lambda number: number != before)
     finally:
         await database.close()
 

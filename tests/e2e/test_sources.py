@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from batchyard_contracts.client import BatchRefused
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, BatchSubmit
 from batchyard_contracts.v1.values import NewItem
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, until_announced
 from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -71,18 +71,13 @@ async def squares(cluster: Cluster) -> AsyncIterator[None]:
     environment |= {"BATCHYARD_HEARTBEAT_S": "1"}
     processes = [await asyncio.create_subprocess_exec(*argv, env=environment) for _ in range(2)]
     try:
-        async with asyncio.timeout(60):
-            while True:
-                async with cluster.http.get("workloads/found-squares") as response:
-                    if response.status == 200:
-                        break
-                await asyncio.sleep(0.05)  # HTTP has no way to be told
+        await until_announced(cluster.http, "found-squares")
         yield
     finally:
         for process in processes:
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(asyncio.gather(*(process.wait() for process in processes)), 60)
+        await asyncio.wait_for(asyncio.gather(*(process.wait() for process in processes)), PATIENCE_S)
 
 
 async def _submit(cluster: Cluster, source: dict[str, JsonValue], *, estimate: bool = False) -> UUID:

@@ -30,7 +30,7 @@ def _lines(first: int, end: int) -> bytes:
 
 async def _progress(cluster: Cluster, batch_id: UUID, ended: int = 1) -> Counts:
     """Wait until this many items have ended and return the counts."""
-    async with asyncio.timeout(60), cluster.client.events(batch_id) as events:
+    async with asyncio.timeout(PATIENCE_S), cluster.client.events(batch_id) as events:
         with suppress(UnknownBatch):
             counts = (await cluster.client.batch(batch_id)).counts  # what was told before anybody listened
             if counts.ended >= ended:

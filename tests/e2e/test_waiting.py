@@ -1,6 +1,5 @@
 """A batch that waits says why, and one that cannot end is found, mended where that is possible, and reported."""
 
-import asyncio
 import signal
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,7 @@ import pytest
 from batchyard_contracts.v1.values import Counts
 from devstack import Servers
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 OPERATOR = "operator@b.example"
@@ -35,9 +34,7 @@ async def _shown(cluster: Cluster, batch_id: UUID) -> str | None:
 
 
 async def _until_shown(cluster: Cluster, batch_id: UUID, code: str | None) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while await _shown(cluster, batch_id) != code:  # noqa: ASYNC110  HTTP has no way to be told
-            await asyncio.sleep(0.1)
+    await until(lambda: _shown(cluster, batch_id), lambda shown: shown == code, pause_s=0.1)
 
 
 async def _lose(cluster: Cluster, table: str, *batches: UUID) -> None:
@@ -54,9 +51,7 @@ async def _lose(cluster: Cluster, table: str, *batches: UUID) -> None:
 async def test_batches_that_wait_say_why_and_those_that_are_stuck_are_found(servers: Servers) -> None:
     async with running_cluster(servers, SETTINGS, workers=1) as cluster:
         cluster.supervisor.kill("worker", signal.SIGSTOP)
-        async with asyncio.timeout(PATIENCE_S):
-            while (await _submit(cluster))[1] != "no_worker":  # noqa: ASYNC110  as above
-                await asyncio.sleep(0.5)
+        await until(lambda: _submit(cluster), lambda answer: answer[1] == "no_worker", pause_s=0.5)
         waiting, headless, pageless = [(await _submit(cluster))[0] for _ in range(3)]
         for batch_id in (waiting, headless, pageless):
             await _until_shown(cluster, batch_id, "no_worker")

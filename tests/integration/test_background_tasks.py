@@ -23,7 +23,7 @@ from shared.runtime import background
 from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
 from shared.runtime.settings import Settings
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until_true
 
 Service = Callable[[Any, Runtime], AbstractAsyncContextManager[None]]
 SERVICES: dict[str, tuple[Service, type[Settings], dict[str, Any], set[str]]] = {
@@ -126,9 +126,7 @@ async def test_an_error_in_each_background_task_ends_no_service(
     known = {name: value for name, value in addresses.items() if name in settings.model_fields}
     async with app(settings(**known | given), runtime):
         await injection.until_all_went_on(expected)
-        async with asyncio.timeout(PATIENCE_S):
-            while runtime.health.missing():  # noqa: ASYNC110  readiness has no event
-                await asyncio.sleep(0.01)
+        await until_true(lambda: not runtime.health.missing())
         assert not runtime.stopping.is_set()
         assert runtime.health.stuck() == []
         surviving = injection.found - injection.ending

@@ -10,7 +10,7 @@ from shared.messaging import handling
 from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.delivery import is_stale
 from tests.support.batch_harness import MOST, QUEUE, open_harness
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until_true
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -41,9 +41,7 @@ async def test_a_row_of_failures_stops_the_queue_until_the_defect_is_gone(
     async with open_harness(clean) as at:
         at.failures_left = dict.fromkeys(names, 10**6)
         await at.send(*names)
-        async with asyncio.timeout(PATIENCE_S):
-            while at.consumer.is_working:  # noqa: ASYNC110  readiness has no event
-                await asyncio.sleep(0.01)
+        await until_true(lambda: not at.consumer.is_working)
         await at.until_tried(len(at.tries) + 3)
         assert at.done == []
         assert await dead_letters(clean) == handling.MAX_FAILURES_IN_A_ROW

@@ -26,7 +26,7 @@ from shared.messaging.message_router import Route
 from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until, until_true
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -63,9 +63,8 @@ async def put(channel: AbstractChannel, queue: str, body: bytes) -> None:
 
 async def next_of(queue: AbstractQueue) -> AbstractIncomingMessage:
     """Return the next message of a queue as soon as there is one."""
-    async with asyncio.timeout(PATIENCE_S):
-        while (found := await queue.get(no_ack=True, fail=False)) is None:  # noqa: ASYNC110  a queue has no event
-            await asyncio.sleep(0.02)
+    found = await until(lambda: queue.get(no_ack=True, fail=False), lambda message: message is not None)
+    assert found is not None
     return found
 
 
@@ -221,9 +220,7 @@ async def test_a_consumer_starts_with_the_queues_that_are_there(
         assert not consumer.is_working
 
         await declare(publisher.connection)
-        async with asyncio.timeout(PATIENCE_S):
-            while not consumer.is_working:  # noqa: ASYNC110  readiness has no event
-                await asyncio.sleep(0.02)
+        await until_true(lambda: consumer.is_working)
     finally:
         await consumer.stop()
         await publisher.close()

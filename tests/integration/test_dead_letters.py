@@ -1,6 +1,5 @@
 """Dead letters on a real broker: listed, replayed and dropped, only by operators."""
 
-import asyncio
 from typing import Any
 
 import aio_pika
@@ -9,7 +8,7 @@ from batchyard_contracts import topology
 from devstack import Servers
 from shared.messaging.dead_queue import dead_queues
 from shared.messaging.topology import declare
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest, start_ingest
 
 BAD = topology.AGGREGATOR_CONTROL
@@ -28,9 +27,7 @@ async def reject(servers: Servers, bodies: list[bytes], **headers: Any) -> None:
             assert got is not None
             await got.reject(requeue=False)
         dead = await channel.get_queue(BAD.dead_name)
-        async with asyncio.timeout(PATIENCE_S):
-            while (await dead.declare()).message_count != len(bodies):  # noqa: ASYNC110  queues have no signal
-                await asyncio.sleep(0.05)
+        await until(dead.declare, lambda declared: declared.message_count == len(bodies))
 
 
 async def count(servers: Servers, queue: str) -> int:
@@ -44,9 +41,7 @@ async def count(servers: Servers, queue: str) -> int:
 
 async def first(harness: IngestHarness) -> Any:
     """Return the list of dead letters as soon as there is one."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not (listed := (await harness.get("/dead-letters"))[1])["dead_letters"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)  # queues have no signal
+    _, listed = await until(lambda: harness.get("/dead-letters"), lambda answer: answer[1]["dead_letters"])
     return listed
 
 
@@ -58,9 +53,8 @@ async def test_dead_letters_are_listed_replayed_and_dropped(clean: Servers) -> N
             status, listed = await harness.get("/dead-letters", params={"queue": BAD.name, "limit": 3})
             assert (status, [queue["queue"] for queue in listed["queues"]]) == (200, [BAD.name])
             assert len(listed["dead_letters"]) == 3
-        async with asyncio.timeout(PATIENCE_S):
-            while await count(clean, BAD.dead_name) != 30:  # noqa: ASYNC110  what was looked at comes back a moment later
-                await asyncio.sleep(0.05)  # a queue does not tell
+        # What was looked at comes back a moment later.
+        await until(lambda: count(clean, BAD.dead_name), lambda number: number == 30)
         dead_letter = listed["dead_letters"][0]
         assert (dead_letter["type"], dead_letter["bytes"] > 2) == ("batch.sealed.v1", True)
         assert "rejected" in dead_letter["reason"]

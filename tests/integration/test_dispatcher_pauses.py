@@ -10,7 +10,7 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
 from devstack import Servers
 from tests.support.dispatcher_parts import Parts, dispatcher_parts
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 
 REFUSED = ItemError(code="rate_limited", scope="provider")
 
@@ -82,10 +82,8 @@ async def test_a_pause_that_a_destination_asked_for_outlasts_the_dispatcher(new_
         await parts.report(chunk, [outcome], feedback=left)
     running = asyncio.create_task(parts.rate_events.run())
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            saved = "SELECT 1 FROM paces WHERE backoff_until > now()"
-            while len(await parts.pool.fetch(saved)) < 2:  # noqa: ASYNC110  a table has no event
-                await asyncio.sleep(0.01)
+        saved = "SELECT 1 FROM paces WHERE backoff_until > now()"
+        await until(lambda: parts.pool.fetch(saved), lambda rows: len(rows) >= 2)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -146,10 +144,8 @@ async def test_items_that_wait_for_a_provider_which_refused_for_too_long_fail(pa
     running = asyncio.create_task(parts.rate_events.run())
     try:
         await parts.until(lambda: len(parts.outbox.settled) >= 3)
-        async with asyncio.timeout(PATIENCE_S):
-            waiting = "SELECT 1 FROM retries WHERE batch_id = $1"
-            while await parts.pool.fetch(waiting, batch):  # noqa: ASYNC110  a table has no event
-                await asyncio.sleep(0.01)
+        waiting = "SELECT 1 FROM retries WHERE batch_id = $1"
+        await until(lambda: parts.pool.fetch(waiting, batch), lambda rows: not rows)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -25,7 +25,7 @@ from services.dispatcher.settings import DispatcherSettings
 from shared.postgres.migrations import migrate
 from tests.support.dispatcher_parts import header, page_of
 from tests.support.hand_worker import HandWorker, hand_worker
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until, until_true
 
 _LEASE_S = 600.0
 """Seconds; longer than any test takes, so that no lease expires."""
@@ -126,9 +126,8 @@ async def test_a_chunk_whose_report_a_frozen_dispatcher_has_is_not_sent_again(cl
         async with _dispatcher(clean):
             new = await worker.take_items(3)
             beats = worker.beats
-            async with asyncio.timeout(PATIENCE_S):
-                while worker.beats < beats + 8:  # noqa: ASYNC110  many more than it takes to find what was not sent
-                    await asyncio.sleep(0.1)
+            # Many more than it takes to find what was not sent.
+            await until_true(lambda: worker.beats >= beats + 8)
             assert worker.idle
             assert sorted(chunk.items[0].ordinal for chunk in new) == [5, 6, 7]
             await frozen.close()
@@ -143,8 +142,6 @@ async def test_a_chunk_whose_report_a_frozen_dispatcher_has_is_not_sent_again(cl
 async def _until_none_is_out(servers: Servers) -> None:
     connection = await asyncpg.connect(servers.database_url)
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            while await connection.fetch("SELECT 1 FROM dispatcher.leases"):  # noqa: ASYNC110  a table has no event
-                await asyncio.sleep(0.05)
+        await until(lambda: connection.fetch("SELECT 1 FROM dispatcher.leases"), lambda rows: not rows)
     finally:
         await connection.close()

@@ -17,7 +17,7 @@ from batchyard_contracts.v1.values import Counts, NewItem
 from devstack import Servers
 from services.ingest.maintenance import progress_reconciler
 from services.ingest.submission import backpressure
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, running_ingest
 from tests.support.upload_files import lines, post
 
@@ -48,9 +48,10 @@ def finished(batch_id: UUID, total: int) -> BatchFinished:
 
 async def until_accepted(harness: IngestHarness, command: BatchSubmit) -> CommandAccepted:
     """Send a command again until it is accepted."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not isinstance(answer := await harness.command(command), CommandAccepted):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)  # ingest only tells when to try again
+    answer = await until(
+        lambda: harness.command(command), lambda reply: isinstance(reply, CommandAccepted), pause_s=0.1
+    )
+    assert isinstance(answer, CommandAccepted)
     return answer
 
 
@@ -110,9 +111,8 @@ async def test_the_counts_are_shared_and_survive_a_restart(clean: Servers) -> No
     async with running_ingest(clean, max_waiting=BOUND) as harness, running_ingest(clean, max_waiting=BOUND) as other:
         status, accepted = await post(harness, lines(BOUND))
         assert (status, accepted["items"]) == (202, BOUND)
-        async with asyncio.timeout(PATIENCE_S):
-            while (await post(other, lines(1)))[0] != 429:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)  # what the other process took is read within a second
+        # What the other process took is read within a second.
+        await until(lambda: post(other, lines(1)), lambda answer: answer[0] == 429, pause_s=0.1)
     async with running_ingest(clean, max_waiting=BOUND) as harness:
         assert (await post(harness, lines(1)))[0] == 429
 

@@ -13,7 +13,7 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchSealed, ItemsPage
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
 from tests.support.ingest_process import ingest_process
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 from tests.support.running_ingest import connect_harness, running_ingest
 from tests.support.tcp_proxy import TcpProxy
 
@@ -36,7 +36,7 @@ async def test_submissions_survive_a_kill(clean: Servers, tmp_path: Path, after:
         await harness.wait_for(BatchAccepted, after)
         await process.end(signal.SIGKILL)
         async with running_ingest(clean):
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 while len({announced.name for announced in harness.all(BatchAccepted)}) < COMMANDS:
                     await harness.wait_for(BatchAccepted, len(harness.all(BatchAccepted)) + 1)
             rows = await harness.rows("SELECT name FROM batches")
@@ -62,9 +62,7 @@ async def test_submissions_that_were_committed_together_and_not_published_surviv
             proxy.refuse()
             bodies = [{"workload": "squares", "name": str(n), "items": [{"payload": {"n": n}}]} for n in range(10)]
             posts = [asyncio.create_task(harness.post("/batches", json=body)) for body in bodies]
-            async with asyncio.timeout(PATIENCE_S):
-                while len(await harness.rows("SELECT FROM batches")) < 10:  # noqa: ASYNC110  a table has no event
-                    await asyncio.sleep(0.02)
+            await until(lambda: harness.rows("SELECT FROM batches"), lambda rows: len(rows) == 10)
             await process.end(signal.SIGKILL)
             await asyncio.gather(*posts, return_exceptions=True)
             assert harness.flow == []

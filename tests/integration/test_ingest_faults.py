@@ -11,7 +11,7 @@ from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
 from batchyard_contracts.v1.flow import BatchAccepted
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 from tests.support.running_ingest import IngestHarness, running_ingest
 from tests.support.tcp_proxy import TcpProxy
 
@@ -19,9 +19,7 @@ BODY = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
 
 
 async def wait_until_accepted(harness: IngestHarness) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while (await harness.post("/batches", json=BODY))[0] != 202:  # noqa: ASYNC110  HTTP does not tell
-            await asyncio.sleep(0.1)
+    await until(lambda: harness.post("/batches", json=BODY), lambda answer: answer[0] == 202, pause_s=0.1)
 
 
 async def test_without_the_database_http_replies_503_with_retry_after(clean: Servers) -> None:

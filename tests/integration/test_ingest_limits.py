@@ -17,7 +17,7 @@ from devstack import Servers
 from services.ingest.domain.owner_limits import OwnerLimits
 from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.limit_store import LimitStore
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 from tests.support.running_ingest import IngestHarness, running_ingest
 
 OPERATOR = {"Authorization": f"Bearer {(OPERATOR_KEY := new_api_key('test'))}"}
@@ -94,9 +94,10 @@ async def test_a_change_is_audited_and_holds_for_the_owner_alone_until_it_is_tak
 async def test_a_change_holds_in_other_processes_too(clean: Servers) -> None:
     async with ingest(clean) as (harness, headers), running_ingest(clean, announced=False) as other:
         await change(harness, "ann", uploads=9)
-        async with asyncio.timeout(PATIENCE_S):
-            while (await other.get("/limits", headers=headers["ann"]))[1]["limits"]["uploads"] != 9:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # it is read once a second
+        # It is read once a second.
+        await until(
+            lambda: other.get("/limits", headers=headers["ann"]), lambda answer: answer[1]["limits"]["uploads"] == 9
+        )
 
 
 async def test_the_dispatcher_hears_of_a_changed_weight(clean: Servers) -> None:
@@ -125,10 +126,10 @@ async def test_uploads_at_a_time_are_limited(clean: Servers) -> None:
 
         first = upload("ann", rows())
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                await began.wait()
-                while not (await harness.get("/limits", headers=headers["ann"]))[1]["in_use"]["uploads"]:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)  # HTTP has no signal for it
+            await asyncio.wait_for(began.wait(), PATIENCE_S)
+            await until(
+                lambda: harness.get("/limits", headers=headers["ann"]), lambda answer: answer[1]["in_use"]["uploads"]
+            )
             status, body = await upload("ann", b'{"n": 1}\n')
             assert (status, body["code"]) == (429, "too_many_uploads")
             assert (await upload("bob", b'{"n": 1}\n'))[0] == 202
@@ -157,10 +158,10 @@ async def test_receivers_of_notifications_are_limited(clean: Servers) -> None:
         await harness.publish(FLOW, NotifierAnnounced(webhooks=True, emails=True, started_at=datetime.now(UTC)))
         await change(harness, "ann", deliveries=1)
         told = {**SUBMISSION, "notify": {"emails": ["a@example.org"]}}
-        async with asyncio.timeout(PATIENCE_S):
-            while (first := await harness.post("/batches", json=told, headers=headers["ann"]))[0] == 409:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)  # the notifier is not known yet
-        assert first[0] == 202
+        status, _ = await until(
+            lambda: harness.post("/batches", json=told, headers=headers["ann"]), lambda answer: answer[0] != 409
+        )  # until the notifier is known
+        assert status == 202
         status, body = await harness.post("/batches", json=told, headers=headers["ann"])
         assert (status, body["code"]) == (429, "too_many_deliveries")
         assert (await harness.post("/batches", json=SUBMISSION, headers=headers["ann"]))[0] == 202

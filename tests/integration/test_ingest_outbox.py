@@ -11,17 +11,11 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled
 from devstack import Servers
 from shared.postgres import outbox
 from tests.support.ingest_process import ingest_process
-from tests.support.patience import PATIENCE_S
-from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest
+from tests.support.patience import until
+from tests.support.running_ingest import connect_harness, running_ingest
 from tests.support.tcp_proxy import TcpProxy
 
 BODY = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
-
-
-async def empty(harness: IngestHarness) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while await harness.rows("SELECT FROM outbox"):  # noqa: ASYNC110  a table does not tell
-            await asyncio.sleep(0.02)
 
 
 async def test_messages_are_kept_in_order_while_the_broker_is_unavailable(
@@ -41,7 +35,7 @@ async def test_messages_are_kept_in_order_while_the_broker_is_unavailable(
         forwarded = await harness.wait_for(BatchControlled, len(actions))
         assert [each.action for each in forwarded] == actions
         assert isinstance(harness.flow[0], BatchAccepted)
-        await empty(harness)
+        await harness.until_no_row("SELECT FROM outbox")
         await harness.post(f"/batches/{accepted['batch_id']}/resume")
         assert (await harness.wait_for(BatchControlled, len(actions) + 1))[-1].action == "resume"
 
@@ -55,17 +49,15 @@ async def test_commands_are_rejected_when_the_outbox_is_full(clean: Servers, mon
         assert answers[-1][1]["code"] == "backlog_full"
         proxy.mend()
         await harness.wait_for(BatchAccepted, 3)
-        await empty(harness)
-        async with asyncio.timeout(PATIENCE_S):
-            while (await harness.post("/batches", json=BODY))[0] != 202:  # noqa: ASYNC110  HTTP does not tell
-                await asyncio.sleep(0.1)
+        await harness.until_no_row("SELECT FROM outbox")
+        await until(lambda: harness.post("/batches", json=BODY), lambda answer: answer[0] == 202, pause_s=0.1)
 
 
 async def test_messages_of_a_dead_process_are_sent(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         await harness.post("/batches", json=BODY)
         await harness.wait_for(BatchAccepted)
-        await empty(harness)
+        await harness.until_no_row("SELECT FROM outbox")
         (announced,) = harness.flow
         await harness.rows(
             "INSERT INTO outbox (exchange, routing_key, type, body, due_at)"
@@ -75,7 +67,7 @@ async def test_messages_of_a_dead_process_are_sent(clean: Servers) -> None:
         )
         await harness.wait_for(BatchAccepted, 2)
         assert harness.flow == [announced, announced]
-        await empty(harness)
+        await harness.until_no_row("SELECT FROM outbox")
 
 
 async def test_a_process_stops_gracefully(clean: Servers, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import Counts
 from devstack import Servers
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 from tests.support.running_ingest import IngestHarness, running_ingest
 from tests.support.tcp_proxy import TcpProxy
 
@@ -93,6 +93,11 @@ async def until_closed(opened: aiohttp.ClientWebSocketResponse) -> int | None:
     return opened.close_code
 
 
+async def until_kept(client: redis.asyncio.Redis, batch_id: UUID, kind: str) -> None:
+    """Wait until the newest event of a batch in Redis is of this type."""
+    await until(lambda: client.get(f"ingest:progress:{batch_id}"), lambda value: kind.encode() in (value or b""))
+
+
 async def test_a_watcher_gets_each_step_until_the_end(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         aggregator_replies(harness, None)
@@ -118,10 +123,7 @@ async def test_a_late_watcher_gets_the_saved_snapshot(clean: Servers) -> None:
         client = redis.asyncio.from_url(clean.redis_url)
         for event in (progressed(batch_id, 3), finished(batch_id)):
             await harness.publish(EVENTS, event)
-            async with asyncio.timeout(PATIENCE_S):
-                key = f"ingest:progress:{batch_id}"
-                while event.type.encode() not in (await client.get(key) or b""):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await until_kept(client, batch_id, event.type)
             async with socket(harness, batch_id) as opened:
                 assert (await next_snapshot(opened))["counts"]["succeeded"] == event.counts.succeeded
         assert 0 < await client.ttl(f"ingest:progress:{batch_id}") <= 24 * 3600

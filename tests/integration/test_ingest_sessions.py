@@ -1,6 +1,5 @@
 """Sessions of browsers: a key is exchanged for a cookie, which ends with it, and changes nothing for foreign pages."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
@@ -12,7 +11,7 @@ from batchyard_contracts.api_keys import new_api_key
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
 from devstack import Servers
 from tests.integration.test_ingest_keys import OPERATOR, OPERATOR_KEY, bearer, created, delete
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 from tests.support.running_ingest import IngestHarness, running_ingest
 
 UNSAFE = "/batches/019a2b3c-0000-7000-8000-000000000001/pause"
@@ -115,9 +114,7 @@ async def test_the_sessions_of_a_key_are_bounded(clean: Servers, monkeypatch: py
     monkeypatch.setattr("services.ingest.persistence.identity_store.MAX_SESSIONS_PER_KEY", 2)
     async with ingest(clean) as harness:
         found = [(await sign_in(harness, OPERATOR_KEY))[0] for _ in range(3)]
-        async with asyncio.timeout(PATIENCE_S):
-            while (await harness.get("/session", headers=found[0]))[0] != 401:  # noqa: ASYNC110  no signal
-                await asyncio.sleep(0.05)
+        await until(lambda: harness.get("/session", headers=found[0]), lambda answer: answer[0] == 401)
         assert [(await harness.get("/session", headers=each))[0] for each in found] == [401, 200, 200]
 
 

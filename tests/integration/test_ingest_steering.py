@@ -1,6 +1,5 @@
 """Control commands are forwarded only for the owner of the batch, each once, and in order."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
@@ -19,7 +18,6 @@ from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.persistence.store import BatchStore
 from services.ingest.settings import IngestSettings
 from shared.postgres.pool import open_pool
-from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, running_ingest
 
 
@@ -118,9 +116,7 @@ async def test_control_of_a_finished_batch_is_rejected(clean: Servers) -> None:
             counts=Counts(total=1, failed=1), accepted_at=now, finished_at=now,
         )  # fmt: skip
         await harness.publish(EVENTS, ended)
-        async with asyncio.timeout(PATIENCE_S):
-            while not await harness.rows("SELECT FROM batches WHERE done"):  # noqa: ASYNC110  tables have no signal
-                await asyncio.sleep(0.05)
+        await harness.until_row("SELECT 1 FROM batches WHERE done")
         for action in ("pause", "resume", "cancel"):
             status, problem = await harness.post(f"/batches/{batch_id}/{action}")
             assert (status, problem["code"]) == (409, "batch_finished")
@@ -259,7 +255,5 @@ async def test_a_round_that_the_aggregator_does_not_open_is_taken_back(clean: Se
         assert (await harness.post(f"/batches/{batch_id}/retry"))[0] == 202
         assert [row["round"] for row in await harness.rows("SELECT round FROM batches WHERE NOT done")] == [2]
         await harness.rows("UPDATE batches SET heard_at = now() - interval '1 minute'")
-        async with asyncio.timeout(PATIENCE_S):
-            while not await harness.rows("SELECT FROM batches WHERE done AND round = 1 AND ended = 1"):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # tables have no signal
+        await harness.until_row("SELECT 1 FROM batches WHERE done AND round = 1 AND ended = 1")
         assert (await harness.post(f"/batches/{batch_id}/retry"))[0] == 202

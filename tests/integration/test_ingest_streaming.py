@@ -18,7 +18,6 @@ from services.ingest.domain.limits import PAGE_ITEMS
 from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.submission import upload
 from tests.support.ingest_process import ingest_process
-from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest
 from tests.support.upload_files import NDJSON, lines, ordinals, post
 
@@ -36,9 +35,7 @@ def sent_numbers(harness: IngestHarness) -> dict[int, int]:
 
 async def wait_until_released(harness: IngestHarness) -> None:
     """Wait until the upload has no receiver any more."""
-    async with asyncio.timeout(PATIENCE_S):
-        while await harness.rows("SELECT FROM batches WHERE receiver IS NOT NULL"):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # a table does not tell
+    await harness.until_no_row("SELECT FROM batches WHERE receiver IS NOT NULL")
 
 
 async def test_pages_are_sent_before_the_upload_ends(clean: Servers) -> None:

@@ -17,7 +17,7 @@ from batchyard_contracts.v1.queries import (
 from batchyard_contracts.v1.values import NewItem, WaitReason
 from devstack import Servers
 from services.ingest.queries.waiting_reasons import DISPATCHER_AWAY
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, running_ingest
 
 NO_WORKER = WaitReason(code="no_worker", detail="No live worker runs squares.")
@@ -44,9 +44,10 @@ async def test_a_submission_is_answered_with_the_reason_to_wait(clean: Servers) 
     async with running_ingest(clean) as harness:
         asked = lacks_workers(harness)
         reason = NO_WORKER.model_dump(mode="json", exclude_none=True)
-        async with asyncio.timeout(PATIENCE_S):
-            while (accepted := (await harness.post("/batches", json=BODY))[1]).get("waiting") != reason:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)  # an earlier answer serves for two seconds
+        # An earlier answer serves for two seconds.
+        _, accepted = await until(
+            lambda: harness.post("/batches", json=BODY), lambda answer: answer[1].get("waiting") == reason, pause_s=0.1
+        )
         csv = {"Content-Type": "text/csv"}
         assert (await harness.post("/batches?workload=squares", data=b"n\n1\n", headers=csv))[1]["waiting"] == reason
         reply = await harness.command(BatchSubmit(workload="squares", items=[NewItem(payload={"n": 1})]))

@@ -9,7 +9,7 @@ import pytest
 from devstack import Servers
 from shared.postgres.migrations import apply_migrations
 from shared.runtime.transient import is_transient, retry_transient
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 SCHEMA = "migrated"
 
@@ -32,9 +32,7 @@ async def test_a_migration_that_waits_for_a_table_lets_others_pass(servers: Serv
             migration = asyncio.create_task(
                 retry_transient(lambda: apply_migrations(servers.database_url, SCHEMA, steps), "PostgreSQL")
             )
-            async with asyncio.timeout(PATIENCE_S):
-                while not await _is_waiting(other):  # noqa: ASYNC110  a lock has no event
-                    await asyncio.sleep(0.02)
+            await until(lambda: _is_waiting(other))
             async with asyncio.timeout(PATIENCE_S):
                 await other.fetch("SELECT id FROM things")  # behind the migration, until that gives up
             assert not migration.done()

@@ -36,7 +36,7 @@ from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Pulse
 from tests.support.finished_batches import SECRET, finished, requested
 from tests.support.mailbox import Mailbox
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.webhook_receiver import Answer, WebhookReceiver
 
 ENVELOPE = Envelope(type="", message_id="1")
@@ -78,12 +78,7 @@ class Harness:
 
     async def settled(self, number: int = 1) -> list[asyncpg.Record]:
         """Wait until this many deliveries have ended; return all."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                rows = await self.rows()
-                if len([row for row in rows if row["state"] != "pending"]) >= number:
-                    return rows
-                await asyncio.sleep(0.02)
+        return await until(self.rows, lambda rows: len([row for row in rows if row["state"] != "pending"]) >= number)
 
 
 @pytest.fixture

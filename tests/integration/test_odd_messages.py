@@ -1,7 +1,5 @@
 """Messages with AMQP properties that nobody can decode cost themselves alone."""
 
-import asyncio
-
 import pytest
 
 from batchyard_contracts import topology
@@ -11,7 +9,7 @@ from batchyard_contracts.v1.flow import BatchAccepted
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
 from tests.support.odd_messages import ODD_PROPERTIES, odd_channel, publish_odd
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, running_ingest
 from tests.support.tcp_proxy import TcpProxy
 
@@ -25,14 +23,14 @@ def command(name: str) -> bytes:
 
 async def listed(harness: IngestHarness, count: int) -> list[dict[str, str]]:
     """Return the dead letters of commands as soon as there are so many."""
-    found: list[dict[str, str]] = []
-    async with asyncio.timeout(PATIENCE_S):
-        while len(found) != count:
-            status, answer = await harness.get("/dead-letters", params={"queue": COMMANDS.name, "limit": 100})
-            assert status == 200
-            found = answer["dead_letters"]
-            await asyncio.sleep(0.05)  # queues have no signal
-    return found
+
+    async def ask() -> list[dict[str, str]]:
+        status, answer = await harness.get("/dead-letters", params={"queue": COMMANDS.name, "limit": 100})
+        assert status == 200
+        found: list[dict[str, str]] = answer["dead_letters"]
+        return found
+
+    return await until(ask, lambda found: len(found) == count)
 
 
 async def test_odd_properties_cost_their_message_alone(clean: Servers) -> None:

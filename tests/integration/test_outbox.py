@@ -16,7 +16,7 @@ from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import MessageRejected, PublishFailed, PublishRefused
 from shared.runtime.health import Pulse
 from shared.runtime.settings import Settings
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 
 class Broker:
@@ -93,9 +93,7 @@ async def unsent(pool: Pool) -> list[bytes]:
 
 
 async def until_sent(pool: Pool) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while await unsent(pool):  # noqa: ASYNC110  a table does not tell
-            await asyncio.sleep(0.01)
+    await until(lambda: unsent(pool), lambda bodies: not bodies)
 
 
 async def test_enqueued_messages_are_published_at_once_and_recorded_as_sent(pool: Pool, broker: Broker) -> None:

@@ -1,7 +1,6 @@
 """Items that end their worker: they are found, their neighbours succeed, and little is done twice. What must not be
 done twice never is."""
 
-import asyncio
 import os
 import signal
 from collections import Counter
@@ -17,7 +16,7 @@ import pytest_asyncio
 from batchyard_contracts.v1.events import BatchFinished
 from devstack import Servers
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until_true
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.faults]
 PLUGIN = Path(__file__).parents[1] / "support" / "poison"
@@ -124,14 +123,10 @@ async def test_a_worker_that_is_killed_while_it_runs_a_quarantined_chunk_condemn
     items: list[dict[str, Any]] = [{"nap_s": 1.5}] * 30
     items[5] = {"nap_s": 0.5, "ends": "exit"}
     batch_id = await submitted(running, items)
-    async with asyncio.timeout(60):
-        while not (cells := _cells(running, runs.of(batch_id))):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # a file tells nobody
+    cells = await until_true(lambda: _cells(running, runs.of(batch_id)))
     cell, worker = cells.popitem()
     os.kill(worker, signal.SIGKILL)
-    async with asyncio.timeout(PATIENCE_S):
-        while psutil.pid_exists(cell) and psutil.Process(cell).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # nor does a process that is not ours
+    await until_true(lambda: _has_ended(cell))
     failed = await ended(running, batch_id, 30, {5})
     assert failed[5].code == "worker_lost"
 
@@ -145,9 +140,7 @@ async def test_no_paid_call_is_made_again_and_no_answer_asked_for_too_early_when
     batch_id = receipt.batch_id
 
     async def begun(steps: int) -> None:
-        async with asyncio.timeout(60):
-            while runs.steps(batch_id).total() < steps:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)  # a file tells nobody
+        await until_true(lambda: runs.steps(batch_id).total() >= steps)
 
     await begun(12)
     running.supervisor.kill("worker-1", signal.SIGKILL)
@@ -168,6 +161,10 @@ async def test_no_paid_call_is_made_again_and_no_answer_asked_for_too_early_when
     asked = {(ordinal, poll) for ordinal in range(total) for poll in range(1, polls + 1) if ordinal not in failed}
     assert {step for step in steps if step[1]} == asked
     assert sum(steps[step] - 1 for step in asked) <= 2 * CONCURRENCY
+
+
+def _has_ended(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def _cells(cluster: Cluster, runs: list[tuple[int, int, int]]) -> dict[int, int]:

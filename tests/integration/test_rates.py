@@ -14,7 +14,7 @@ from devstack import Servers
 from tests.support.calling_cluster import calling_cluster
 from tests.support.cluster import Cluster
 from tests.support.message_recorder import recorded_messages
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 OPERATOR = "operator@b.example"
@@ -104,12 +104,12 @@ async def _know_again_after_a_kill(cluster: Cluster) -> None:
 
 async def _until_active(cluster: Cluster) -> None:
     """Until a dispatcher answers."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            async with cluster.http.get("rates/calling", params={"partition": "kept"}) as answer:
-                if answer.status == 200 and (await answer.json())["rates"]:
-                    return
-            await asyncio.sleep(0.1)  # HTTP has no way to be told
+
+    async def is_active() -> bool:
+        async with cluster.http.get("rates/calling", params={"partition": "kept"}) as answer:
+            return answer.status == 200 and bool((await answer.json())["rates"])
+
+    await until(is_active)
 
 
 async def _refuse(url: str, *, refuse: bool) -> None:

@@ -1,9 +1,9 @@
 """Connections by TLS to real servers with certificates of a private authority, and with a certificate of the client."""
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from shared.redis.client import RedisClient
 from shared.runtime.settings import Settings
 from tests.support.finished_batches import claimed
 from tests.support.mailbox import Mailbox
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.private_ca import Certificate, PrivateCa
 from tests.support.running_ingest import start_ingest
 from tests.support.servers import do_without
@@ -107,9 +107,7 @@ async def test_postgresql(papers: Papers, tmp_path: Path) -> None:
             finally:
                 await connection.close()
 
-        async with asyncio.timeout(PATIENCE_S):
-            while not await _is_reloaded(recipe.url(ports)):  # noqa: ASYNC110  no event tells of it
-                await asyncio.sleep(0.05)
+        await until(partial(_is_reloaded, recipe.url(ports)))
         assert await encrypted(papers.settings(database_url=url))
         with pytest.raises(ssl.SSLError):
             await encrypted(papers.settings(database_url=url, ca=papers.other_ca.file))

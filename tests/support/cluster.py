@@ -1,6 +1,5 @@
 """The five services as real processes on the servers of a test run, with a client, a webhook receiver and a mailbox."""
 
-import asyncio
 import json
 import tempfile
 from base64 import b64encode
@@ -20,7 +19,7 @@ from batchyard_contracts.v1.events import BatchFinished
 from devstack import Program, Servers, Supervisor, free_ports
 from services.cli.local_cluster import Plan, programs
 from tests.support.mailbox import Mailbox
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.webhook_receiver import WebhookReceiver
 
 SECRET = "whsec_" + b64encode(b"a secret of the tests, 32 bytes.").decode()
@@ -167,9 +166,9 @@ def _errors(log: Path) -> Iterator[str]:
 
 async def until_announced(http: aiohttp.ClientSession, workload: str) -> None:
     """A worker announces itself by a message, which reaches ingest a moment after both are ready."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            async with http.get(f"workloads/{workload}") as response:
-                if response.status == 200:
-                    return
-            await asyncio.sleep(0.05)  # HTTP has no way to be told
+
+    async def is_known() -> bool:
+        async with http.get(f"workloads/{workload}") as response:
+            return response.status == 200
+
+    await until(is_known)

@@ -14,7 +14,7 @@ from devstack.programs import ProgramFinder
 from devstack.rabbitmq import RabbitMQ
 from devstack.recipe import Ports
 from devstack.state import StackState
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.servers import do_without
 
 NODES = 3
@@ -70,9 +70,7 @@ class RabbitCluster:
         """Start a node that was killed; return when every queue can lose a node again."""
         node = self._nodes[number]
         await node.start()
-        async with asyncio.timeout(PATIENCE_S):
-            while not await _is_redundant(node):  # noqa: ASYNC110  a queue has no event for it
-                await asyncio.sleep(0.2)
+        await until(lambda: _is_redundant(node), pause_s=0.2)
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import declare
 from shared.runtime.process import Runtime
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 MessageT = TypeVar("MessageT", bound=Message)
 AnswerT = TypeVar("AnswerT")
@@ -79,10 +79,7 @@ class Neighbours:
 
     async def until_row(self, query: str, *arguments: object) -> dict[str, Any]:
         """Wait until a query finds a row."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not (found := await self.rows(query, *arguments)):  # noqa: ASYNC110  a table has no event
-                await asyncio.sleep(0.02)
-        return found[0]
+        return (await until(lambda: self.rows(query, *arguments)))[0]
 
     async def recorded(self) -> None:
         """Wait until every outcome sent so far was handled: a small batch queues behind them and finishes."""

@@ -26,7 +26,7 @@ from shared.messaging.bundles import deliveries
 from shared.messaging.topology import declare
 from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 MessageT = TypeVar("MessageT", bound=Message)
 Answer = Callable[[Any], Message]
@@ -103,11 +103,8 @@ class IngestHarness:
         manifests = manifests or (SQUARES,)
         message = WorkerAnnounced(worker_id="w1", manifests=list(manifests), started_at=at or datetime.now(UTC))
         await self.publish(topology.FLOW, message)
-        async with asyncio.timeout(PATIENCE_S):
-            for manifest in manifests:
-                path = f"/workloads/{manifest.name}"
-                while (await self.get(path, headers=headers))[1].get("version") != manifest.version:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)  # HTTP has no signal for it
+        for manifest in manifests:
+            await self._until_known(manifest, headers)
 
     async def answer_questions(self, workload: str, question: str) -> None:
         """Begin to answer a question as a worker would, with the answer to `WorkloadQuery`."""
@@ -156,9 +153,8 @@ class IngestHarness:
     async def dead_letter(self, queue: topology.Queue = topology.INGEST_COMMANDS) -> AbstractIncomingMessage:
         """Return the next dead letter of a queue."""
         dead = await self._channel.get_queue(queue.dead_name)
-        async with asyncio.timeout(PATIENCE_S):
-            while (found := await dead.get(no_ack=True, fail=False)) is None:  # noqa: ASYNC110  queues have no signal
-                await asyncio.sleep(0.02)
+        found = await until(lambda: dead.get(no_ack=True, fail=False), lambda message: message is not None)
+        assert found is not None
         return found
 
     def all(self, kind: type[MessageT]) -> list[MessageT]:
@@ -193,6 +189,14 @@ class IngestHarness:
         finally:
             await connection.close()
 
+    async def until_row(self, query: str, *arguments: object) -> dict[str, Any]:
+        """Wait until a query finds a row; return the first."""
+        return (await until(lambda: self.rows(query, *arguments)))[0]
+
+    async def until_no_row(self, query: str, *arguments: object) -> None:
+        """Wait until a query finds no row."""
+        await until(lambda: self.rows(query, *arguments), lambda found: not found)
+
     async def get(self, path: str, **options: Any) -> tuple[int, Any]:
         """GET and return the status and the JSON."""
         async with self.http.get(self.url + path, **options) as response:
@@ -202,6 +206,10 @@ class IngestHarness:
         """POST and return the status and the JSON."""
         async with self.http.post(self.url + path, **options) as response:
             return response.status, await response.json(content_type=None)
+
+    async def _until_known(self, manifest: Manifest, headers: dict[str, str] | None) -> None:
+        path, version = f"/workloads/{manifest.name}", manifest.version
+        await until(lambda: self.get(path, headers=headers), lambda answer: answer[1].get("version") == version)
 
     async def _send(self, exchange: str, key: str, kind: str, body: bytes, **properties: Any) -> None:
         to = await self._channel.get_exchange(exchange, ensure=False)
