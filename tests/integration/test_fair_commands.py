@@ -163,7 +163,7 @@ async def test_messages_of_an_unknown_type_stop_nobody(servers: Servers, broker:
     assert not handler.names(GREEDY)
 
 
-async def test_what_an_earlier_process_has_moved_comes_first(servers: Servers, broker: Publisher) -> None:
+async def test_commands_moved_by_an_earlier_process_come_first(servers: Servers, broker: Publisher) -> None:
     for number in range(40):
         body = BatchSubmit(workload="squares", name=f"g{number}", items=[NewItem(payload={"n": 1})]).encode()
         envelope = Envelope(TYPE, message_id=f"id-g{number}", user_id=GREEDY)
