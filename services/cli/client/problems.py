@@ -64,11 +64,12 @@ def error_of(address: Address, status: int, reason: str, headers: Headers, body:
         return Refused(f"{address.url} leads to {moved}.", "Give that address in BATCHYARD_URL or --url.")
     problem = _problem(body)
     what = _in_options(problem.get("detail") or problem.get("title") or f"HTTP {status} {reason}")
-    if status == 404:
-        return NotFound(what, _NEXT_STEPS.get(str(problem.get("code")), ""))
+    code = str(problem.get("code"))
+    if status == 404 or code == "unknown_workload":  # a submission names its workload in the body: 422
+        return NotFound(what, _NEXT_STEPS.get(code, ""))
     if status == 401:
         return Refused(what, _token_advice(address))
-    retry_later = status in _UNAVAILABLE_STATUSES | _RETRY_LATER_STATUSES or problem.get("code") == _IN_PROGRESS
+    retry_later = status in _UNAVAILABLE_STATUSES | _RETRY_LATER_STATUSES or code == _IN_PROGRESS
     error: CliError
     if status in _UNAVAILABLE_STATUSES:
         next_step = "A service behind the HTTP API does not answer. Try again; if it stays so, look into its log."

@@ -12,7 +12,10 @@ from services.cli.client.follow import Snapshot
 from services.cli.rendering.spans import clock
 from services.cli.rendering.waiting import waiting_text
 
-_WIDTH = 32
+_BAR_WIDTH = 32
+_BAR_STEP = 8
+"""The bar changes its width in such steps, so that it does not jump with every figure."""
+_SHORT_TITLE = 13
 _PARTS = (
     ("succeeded", "succeeded", "green"),
     ("failed", "failed", "red"),
@@ -51,10 +54,10 @@ class Progress:
     def draw(self, now: Snapshot) -> None:
         """Show a snapshot."""
         if self._live is not None:
-            self._live.update(progress_line(self._title, now), refresh=True)
+            self._live.update(progress_line(self._title, now, self._console.width), refresh=True)
             return
         if self._has_news(now):
-            self._console.print(progress_line(self._title, now, bar=False))
+            self._console.print(progress_line(self._title, now))
 
     def _has_news(self, now: Snapshot) -> bool:
         if now.waiting is not None and now.waiting.code != self._waiting:
@@ -72,15 +75,32 @@ class Progress:
         return True
 
 
-def progress_line(title: str, now: Snapshot, *, bar: bool = True) -> Text:
-    """Return the line as text, for a terminal or a log."""
+def progress_line(title: str, now: Snapshot, width: int | None = None) -> Text:
+    """Return the line as text, for a terminal that is `width` columns wide, or without a bar for a log.
+
+    Where the terminal is narrow, the bar and the title give way to the figures.
+    """
+    figures = _figures(now)
+    line = Text(no_wrap=True, overflow="ellipsis")
+    if width is None:
+        return line.append(f"{title} ").append(figures)
+    room = width - len(figures) - 1
+    if len(title) > _SHORT_TITLE and room < len(title) + _BAR_STEP:
+        title = "…" + title[1 - _SHORT_TITLE :]  # the end tells batch ids apart
+    line.append(f"{title} ")
+    bar = min(_BAR_WIDTH, (room - len(title) - 1) // _BAR_STEP * _BAR_STEP)
+    if bar > 0 and not _is_growing(now):
+        line.append(_bar(now.counts, bar)).append(" ")
+    return line.append(figures)
+
+
+def _figures(now: Snapshot) -> Text:
+    """Return the share, the counts, and what the batch does now."""
     counts = now.counts
-    line = Text(f"{title} ", no_wrap=True, overflow="ellipsis")
+    line = Text()
     if _is_growing(now):  # a share of what has come so far would mislead
         line.append(f"growing, {counts.known:,} so far", "bold")
     else:
-        if bar:
-            line.append(_bar(counts)).append(" ")
         line.append(f"{_share(now):4.0%} ", "bold").append(f"{counts.ended}/{counts.known}")
     if units := counts.units:
         of = "" if units.total is None else f"/{units.total:,}"
@@ -109,16 +129,16 @@ def _ending(now: Snapshot) -> list[tuple[str, str]]:
     return found
 
 
-def _bar(counts: Counts) -> Text:
+def _bar(counts: Counts, width: int) -> Text:
     total = max(1, counts.known)
     bar = Text()
     drawn = ended = 0
     for field, _, style in _PARTS:
         ended += getattr(counts, field)
-        reach = ended * _WIDTH // total
+        reach = ended * width // total
         bar.append("━" * (reach - drawn), style)
         drawn = max(drawn, reach)
-    return bar.append("━" * (_WIDTH - drawn), "bright_black")
+    return bar.append("━" * (width - drawn), "bright_black")
 
 
 def _is_growing(now: Snapshot) -> bool:

@@ -363,6 +363,14 @@ async def test_a_problem_becomes_words_and_a_code(
     assert words in ended.err
 
 
+async def test_an_unknown_workload_has_one_exit_code_by_every_command(run: Run, cluster: FakeCluster) -> None:
+    problem = {"detail": "There is no workload 'nope'.", "code": "unknown_workload", "status": 422}
+    cluster.answer("POST /batches", problem, status=422)
+    ended = await run("submit", "nope", "--item", "{}")
+    assert (ended.code, ended.out) == (Exit.NOT_FOUND, "")
+    assert "batchyard workloads" in ended.err
+
+
 async def test_a_cluster_that_is_not_there_is_said_so(run: Run, unused_tcp_port: int) -> None:
     ended = await run("--url", f"http://127.0.0.1:{unused_tcp_port}", "list")
     assert ended.code == Exit.UNREACHABLE

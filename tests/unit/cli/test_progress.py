@@ -35,18 +35,32 @@ def snapshot(counts: Counts, status: str = "running", result: str | None = None,
     ],
 )
 def test_the_words_follow_the_state(now: Snapshot, words: str) -> None:
-    assert progress_line("x", now, bar=False).plain == words
+    assert progress_line("x", now).plain == words
 
 
 @pytest.mark.parametrize("ended", [0, 1, 7, 499, 500, 1000])
 def test_the_bar_has_one_length_and_grows(ended: int) -> None:
     line = progress_line(
-        "x", snapshot(Counts(total=1000, succeeded=ended // 2, failed=ended - ended // 2, remaining=1000 - ended))
+        "x", snapshot(Counts(total=1000, succeeded=ended // 2, failed=ended - ended // 2, remaining=1000 - ended)), 120
     )
     bar = line.plain.split()[1]
     assert bar == "━" * 32
     rest = [span for span in line.spans if span.style == "bright_black"]
     assert sum(span.end - span.start for span in rest) == 32 - ended * 32 // 1000
+
+
+@pytest.mark.parametrize("width", [24, 40, 60, 79, 80, 100])
+def test_a_narrow_terminal_shows_the_share_before_all_else(width: int) -> None:
+    written = StringIO()
+    now = snapshot(Counts(total=10_000, succeeded=6_400, remaining=3_600), rate=19.0, eta=189)
+    title = "01a2008f-4604-7efd-98df-b7f5c6a1a078"
+    Console(file=written, width=width).print(progress_line(title, now, width), no_wrap=True, overflow="ellipsis")
+    (line,) = written.getvalue().splitlines()
+    assert len(line) <= width
+    assert title.endswith(line.split()[0].removeprefix("…"))
+    assert "64%" in line
+    assert ("3:09 left" in line) == (width >= 64)
+    assert ("━" in line) == (width >= 79)
 
 
 def test_without_a_terminal_a_batch_takes_few_lines() -> None:
@@ -74,7 +88,7 @@ def test_an_open_batch_takes_few_lines_without_a_terminal() -> None:
 def test_a_batch_that_waits_says_why() -> None:
     reason = WaitReason("no_worker", "No live worker runs w.")
     now = Snapshot("running", Counts(total=2, remaining=2), None, None, None, {}, waiting=reason)
-    assert progress_line("x", now, bar=False).plain == "x   0% 0/2  waits: No live worker runs w."
+    assert progress_line("x", now).plain == "x   0% 0/2  waits: No live worker runs w."
     text = StringIO()
     progress = Progress(Console(file=text, width=120), "x")
     with progress.shown():
