@@ -250,6 +250,11 @@ async def test_invalid_requests_get_problem_documents(clean: Servers) -> None:
                 problem = json.loads(await response.read())
                 assert (response.status, problem["code"]) == (status, code), (path, problem)
                 assert response.content_type == "application/problem+json"
+                if status == 404 and code == "not_found":
+                    assert "`/docs`" in problem["detail"]
+                if status == 405:
+                    assert problem["detail"] == "This address does not take DELETE. It takes: GET, POST."
+                    assert response.headers["Allow"] == "GET, POST"
         await nothing_remains(harness)
 
 

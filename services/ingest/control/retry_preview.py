@@ -150,8 +150,9 @@ def nothing_to_retry(select: Selection | None) -> Rejection:
     qualifier = "selected " if select else ""
     return Rejection(
         "nothing_to_retry",
-        f"No {qualifier}item has failed, expired or been cancelled. See the failures. An item whose call may have "
-        "been paid for (needs_review) runs again only if it is named, for example by that code.",
+        f"No {qualifier}item has failed, expired or been cancelled. `GET /api/v1/batches/{{batch_id}}/failures` and "
+        "`batchyard failures` list the failures. An item whose call may have been paid for (needs_review) runs again "
+        "only if it is named, for example by that code.",
         409,
     )
 

@@ -105,13 +105,15 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
-        rejection = Rejection(
-            HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"), error.detail, error.status_code
-        )
-        response = problem_response(rejection, request.url.path)
-        response.headers.update(error.headers or {})
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            response.headers["Allow"] = ", ".join(_allowed_methods(request))
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        detail, headers = error.detail, dict(error.headers or {})
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            detail = "There is nothing at this address. `/docs` lists the addresses; the API begins with `/api/v1`."
+        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_allowed_methods(request))
+            detail = f"This address does not take {request.method}. It takes: {headers['Allow']}."
+        response = problem_response(Rejection(code, detail, error.status_code), request.url.path)
+        response.headers.update(headers)
         return response
 
 
