@@ -6,14 +6,15 @@ Work that comes while nobody waits begins at once.
 """
 
 import asyncio
-from collections import OrderedDict, deque
+
+from shared.runtime.owner_lines import OwnerLines
 
 
 class OwnerTurns:
-    """The work that waits for its turn, by owner. An owner has one turn, and then everybody else has one first."""
+    """The work of all owners that waits for its turn."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: OwnerLines[asyncio.Future[None]] = OwnerLines()
         self._is_taken = False
         """True if a turn was given in this pass of the loop."""
 
@@ -23,7 +24,7 @@ class OwnerTurns:
             self._give_later()
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(owner, deque()).append(turn)
+        self._waiting.add(owner, turn)
         await turn
 
     def _give_later(self) -> None:
@@ -32,11 +33,8 @@ class OwnerTurns:
 
     def _give_next(self) -> None:
         self._is_taken = False
-        while self._lines:
-            owner, line = self._lines.popitem(last=False)
-            turn = line.popleft()
-            if line:
-                self._lines[owner] = line  # behind all others
+        while self._waiting:
+            turn = self._waiting.take()
             if not turn.done():  # else its request was cancelled
                 turn.set_result(None)
                 self._give_later()

@@ -5,7 +5,6 @@ into the next one, an owner's after another's. There is no timer.
 """
 
 import asyncio
-from collections import OrderedDict, deque
 from collections.abc import Sequence
 from contextvars import Context
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.pager import EncodedMessage
 from services.ingest.persistence.store import BatchStore, outbox_messages
 from shared.postgres.outbox import Outbox, OutboxMessage
+from shared.runtime.owner_lines import OwnerLines
 from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
@@ -55,8 +55,7 @@ class GroupCommit:
     def __init__(self, store: BatchStore, outbox: Outbox) -> None:
         self._store = store
         self._outbox = outbox
-        self._waiting: OrderedDict[str, deque[_Submission]] = OrderedDict()
-        """Submissions by owner, in the order of the owners' turns."""
+        self._waiting: OwnerLines[_Submission] = OwnerLines()
         self._committing: asyncio.Task[None] | None = None
         self._publishing: set[asyncio.Task[None]] = set()
 
@@ -68,7 +67,7 @@ class GroupCommit:
         """
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         submission = _Submission(header, outbox_messages(messages, header.traceparent), accepted)
-        self._waiting.setdefault(header.owner, deque()).append(submission)
+        self._waiting.add(header.owner, submission)
         if self._committing is None:
             # in a context of its own, so that no message gets the trace of another one's submission
             self._committing = asyncio.create_task(self._commit_waiting(), context=Context())
@@ -91,16 +90,12 @@ class GroupCommit:
         group: list[_Submission] = []
         room, batch_ids = MAX_BYTES, set[UUID]()
         while self._waiting and len(group) < MAX_SUBMISSIONS:
-            owner, line = next(iter(self._waiting.items()))
-            following = line[0].header.batch_id
-            room -= line[0].size
-            if group and (room < 0 or following in batch_ids):  # a repetition has to find the first one committed
-                break
-            batch_ids.add(following)
-            group.append(line.popleft())
-            del self._waiting[owner]
-            if line:
-                self._waiting[owner] = line  # behind all others
+            following = self._waiting.first()
+            room -= following.size
+            if group and (room < 0 or following.header.batch_id in batch_ids):
+                break  # a repetition has to find the first one committed
+            batch_ids.add(following.header.batch_id)
+            group.append(self._waiting.take())
         return group
 
     async def _commit(self, group: list[_Submission]) -> None:
