@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,11 +20,13 @@ from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import Units
 from services.worker.workloads.leads.model import Leads, Preview
 from tests.support.cluster import Cluster
+from tests.support.http_target import http_target
 from tests.support.patience import PATIENCE_S, until
 from tests.support.property_radar import TOKEN, PropertyRadar, property_radar
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+CHAIN = Path(__file__).parents[2] / "examples" / "chain"
 CRITERIA = [{"name": "ZipFive", "value": [97202]}]
 
 
@@ -97,10 +100,7 @@ def vars_of(radar: PropertyRadar) -> dict[str, Any]:
 
 async def _submit(cluster: Cluster, *, estimate: bool = False, **source: Any) -> UUID:
     command = BatchSubmit(workload="leads", source={"criteria": CRITERIA, **source}, estimate=estimate)
-    headers = {"Content-Type": "application/json"}
-    async with cluster.http.post("batches", data=command.encode(), headers=headers) as response:
-        assert response.status == 202, await response.text()
-        return UUID((await response.json())["batch_id"])
+    return await _accepted(cluster, json.loads(command.encode()))
 
 
 async def _ended(cluster: Cluster, batch_id: UUID) -> tuple[Preview, list[Leads]]:
@@ -222,3 +222,44 @@ async def test_the_worker_log_contains_no_personal_data_and_no_key(own_worker: O
     assert b'"started"' in logged
     for secret in (b"EXAMPLE OWNER", b"Demo St", TOKEN.encode()):
         assert secret not in logged
+
+
+async def test_leads_are_followed_by_their_distances_and_a_report(cluster: Cluster, own_worker: OwnWorker) -> None:
+    report = json.loads((CHAIN / "report.json").read_text())
+    next_batch = json.loads((CHAIN / "distances-next.json").read_text())
+    source = {"criteria": CRITERIA, "purchase": True, "max_results": 900, "budget": 0}
+    async with _selling(own_worker, matching=900), http_target() as target:
+        report["body"]["items"][0]["payload"]["url"] = f"{target.origins[0]}/echo"
+        for template in (json.loads((CHAIN / "distances-from-office.json").read_text()), report):
+            async with cluster.http.post("templates", json=template) as response:
+                assert response.status == 201, await response.text()
+        leads = await _accepted(cluster, {"workload": "leads", "source": source, "follow_ups": [next_batch]})
+        await _ended(cluster, leads)
+        distances = await _follower(cluster, leads)
+        reported = await _follower(cluster, distances)
+    pairs = [item.result async for item in cluster.client.results(distances)]
+    assert [(pair["contractor"], pair["job"]) for pair in pairs] == [("office", f"P{n:08d}") for n in range(900)]
+    (call,) = [item.result async for item in cluster.client.results(reported)]
+    assert json.loads(call["json"]["body"]) == (await cluster.client.batch(distances)).summary
+    assert target.calls["/echo"] == 1
+
+
+async def _accepted(cluster: Cluster, batch: dict[str, Any]) -> UUID:
+    async with cluster.http.post("batches", json=batch) as response:
+        assert response.status == 202, await response.text()
+        return UUID((await response.json())["batch_id"])
+
+
+async def _follower(cluster: Cluster, batch_id: UUID) -> UUID:
+    """Wait for the batch that follows another one, and for its end."""
+
+    async def follower() -> dict[str, Any]:
+        async with cluster.http.get(f"batches/{batch_id}/lineage") as response:
+            (found,) = (await response.json())["followed_by"]
+        return dict(found)
+
+    found = await until(follower, lambda found: found["state"] in {"started", "failed"})
+    assert found["state"] == "started", found
+    next_batch = UUID(found["batch_id"])
+    assert (await cluster.client.wait(next_batch, PATIENCE_S)).result == "completed"
+    return next_batch

@@ -152,6 +152,8 @@ def _record(number: int, fields: list[str]) -> dict[str, Any]:
         "isSameMailing": number % 2,
         "inForeclosure": str(number % 2),
         "Beds": 3,
+        "Latitude": round(45.5 + number % 100 / 1000, 4),
+        "Longitude": round(-122.6 - number // 100 % 100 / 1000, 4),
     }
     return {"RadarID": known["RadarID"]} | {name: known[name] for name in fields if name in known}
 

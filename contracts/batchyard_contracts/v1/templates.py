@@ -1,5 +1,6 @@
 """Commands on templates, from which batches are submitted with parameters."""
 
+from operator import not_
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue, StringConstraints
@@ -32,8 +33,12 @@ class FollowUpItems(Value, extra="forbid"):
     pointer: Pointer = ""
     """JSON Pointer into each result. A list there gives an item for each entry; a result without it gives none."""
     payload: Annotated[dict[Annotated[str, StringConstraints(max_length=63)], Pointer], Field(max_length=50)] = {}
-    """Fields of each payload, by the pointer to their value in what `pointer` found; empty: all of that is the
-    payload."""
+    """Fields of each payload, by the pointer to their value in what `pointer` found. What has none of them gives no
+    item. Empty: all of what was found is the payload."""
+    constants: Annotated[
+        dict[Annotated[str, StringConstraints(max_length=63)], JsonValue], Field(max_length=50, exclude_if=not_)
+    ] = {}
+    """Further fields of each payload, which have the same value in all of them."""
 
 
 class FollowUp(Value, extra="forbid"):
