@@ -60,7 +60,11 @@ async def connect_once(url: str, name: str) -> aio_pika.Connection:
     frame_decoder.install()
     connection = aio_pika.Connection(_named(url, name), client_properties={"connection_name": name})
     connection.kwargs["transport_factory"] = HostRotation(url)
-    await connection.connect(CONNECT_TIMEOUT_S)
+    try:
+        await connection.connect(CONNECT_TIMEOUT_S)
+    except BaseException:
+        await connection.close()  # else its end would close it, maybe where no loop runs
+        raise
     return connection
 
 
