@@ -197,8 +197,8 @@ DISPATCHER_HEARTBEATS = Queue(
 DISPATCHER_QUERIES = Queue(
     "dispatcher.queries",
     (
-        *_asked(QUERIES, "items", "waiting"),
-        *_asked(INQUIRIES, "workers", "items", "rates", "permit", "waiting", "held", "limits"),
+        *_asked(QUERIES, "items", "waiting", "reasons"),
+        *_asked(INQUIRIES, "workers", "items", "rates", "permit", "waiting", "reasons", "held", "limits"),
     ),
     lossy_ttl_ms=QUERY_TTL_MS,
 )

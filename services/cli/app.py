@@ -68,7 +68,15 @@ def batchyard(
 
 _PANELS = {
     "Local cluster": (machine.up, machine.down, machine.status, machine.env, machine.demo),
-    "Batches": (submit.submit, batches.list_, batches.show, batches.watch, results.results, batches.failures),
+    "Batches": (
+        submit.submit,
+        batches.list_,
+        batches.show,
+        batches.why,
+        batches.watch,
+        results.results,
+        batches.failures,
+    ),
     "Control": (
         control.pause,
         control.resume,

@@ -14,7 +14,7 @@ from batchyard_contracts.v1.flow import ItemOutcome, ItemsPage, PageItem, Segmen
 from batchyard_contracts.v1.queries import ItemsQuery
 from devstack import Servers
 from services.dispatcher.intake.item_lookup import StoredItem, find_items
-from services.dispatcher.intake.payload_query import PayloadQuery
+from services.dispatcher.queries.payload_query import PayloadQuery
 from shared.json.patch import Patch
 from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts, header, once, received
 

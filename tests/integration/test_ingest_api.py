@@ -68,6 +68,7 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/batches/{batch_id}/results": {"get"},
             "/api/v1/batches/{batch_id}/failures": {"get"},
             "/api/v1/batches/{batch_id}/deliveries": {"get"},
+            "/api/v1/batches/{batch_id}/reasons": {"get"},
             "/api/v1/workloads": {"get"},
             "/api/v1/workloads/{name}": {"get"},
             "/api/v1/workers": {"get"},

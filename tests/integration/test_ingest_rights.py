@@ -16,6 +16,8 @@ from batchyard_contracts.v1.queries import (
     FailuresReply,
     RatesQuery,
     RatesReply,
+    ReasonsQuery,
+    ReasonsReply,
     ResultsQuery,
     ResultsReply,
     WorkersQuery,
@@ -46,6 +48,7 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "PATCH /batches/{batch_id}": ({"batches:write"}, {"operate"}),
     "GET /batches/{batch_id}/failures": ({"batches:read"}, {"operate", "payloads:read"}),
     "GET /batches/{batch_id}/deliveries": ({"batches:read"}, {"operate"}),
+    "GET /batches/{batch_id}/reasons": ({"batches:read"}, {"operate"}),
     "POST /batches/{batch_id}/items": ({"batches:write"}, None),
     "POST /batches/{batch_id}/seal": ({"batches:write"}, {"operate"}),
     "POST /batches/{batch_id}/pause": ({"batches:write"}, {"operate"}),
@@ -139,6 +142,7 @@ async def ingest(servers: Servers) -> AsyncIterator[IngestHarness]:
             FailuresQuery: lambda _: FailuresReply(),
             ResultsQuery: lambda _: ResultsReply(items=[]),
             RatesQuery: lambda _: RatesReply(rates=[]),
+            ReasonsQuery: lambda _: ReasonsReply(),
             WorkersQuery: lambda _: WorkersReply(workers=[worker]),
         }
         await harness.announce(headers=bearer(OPERATOR_KEY))

@@ -71,6 +71,8 @@ QUERIES: tuple[type[Message], ...] = (
     queries.ItemsReply,
     queries.WaitingQuery,
     queries.WaitingReply,
+    queries.ReasonsQuery,
+    queries.ReasonsReply,
     queries.HeldQuery,
     queries.HeldReply,
     queries.DeliveriesQuery,

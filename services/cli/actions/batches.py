@@ -8,6 +8,7 @@ import typer
 from services.cli.actions.session import connect, resolve
 from services.cli.client.api import Api, Query
 from services.cli.client.documents import Batch, Batches, Deliveries, Failures
+from services.cli.client.reason_documents import Reasons
 from services.cli.errors import NotFound, NotReachable
 from services.cli.rendering.output import note, say, show, terminal_width, write_json
 
@@ -67,3 +68,15 @@ def show_failures(ctx: typer.Context, batch: str, *, json: bool) -> None:
         from services.cli.rendering.tables import failures_table  # noqa: PLC0415  # as above
 
         show(*failures_table(batch_id, msgspec.json.decode(body, type=Failures).groups))
+
+
+def show_reasons(ctx: typer.Context, batch: str, *, json: bool) -> None:
+    """Print what holds back the items of a batch."""
+    api = connect(ctx)
+    body = api.get(f"/batches/{resolve(api, batch)}/reasons")
+    if json:
+        write_json(body)
+    else:
+        from services.cli.rendering.reason_table import reason_lines  # noqa: PLC0415  # as above
+
+        show(*reason_lines(msgspec.json.decode(body, type=Reasons)))

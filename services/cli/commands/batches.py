@@ -1,4 +1,4 @@
-"""`batchyard list`, `show`, `watch` and `failures`: the state of batches."""
+"""`batchyard list`, `show`, `why`, `watch` and `failures`: the state of batches."""
 
 from typing import Annotated
 
@@ -40,6 +40,17 @@ def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     from services.cli.actions.batches import show_batch
 
     show_batch(ctx, batch, json=json)
+
+
+def why(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
+    """Show what holds back the items of a batch: limits of its destinations, retries, a pause, busy workers.
+
+    The reason that holds back most comes first. A batch of which some items run
+    has reasons, too: those for which it is not faster.
+    """
+    from services.cli.actions.batches import show_reasons
+
+    show_reasons(ctx, batch, json=json)
 
 
 def watch(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batchyard_contracts.v1.queries import RatesReply, RateState
+from services.cli.rendering.rate_text import rate_text
 from services.cli.rendering.tables import table_of
 
 _COLUMNS = ("workload", "destination", "rate", "reason", "in flight", "waiting", "chunk size")
@@ -41,16 +42,6 @@ def rates_table(reply: RatesReply) -> list[RenderableType]:
     if reply.truncated:
         parts.append(Text("There are more. Name a workload, or a --partition."))
     return parts
-
-
-def rate_text(per_second: float | None) -> str:
-    """Return a rate as text, by the second, the minute or the hour."""
-    if per_second is None:
-        return "no limit"
-    for each, unit in ((1, "s"), (60, "min")):
-        if per_second * each >= 1:
-            return f"{per_second * each:.3g}/{unit}"
-    return f"{per_second * 3600:.3g}/h"
 
 
 def _notes(state: RateState) -> list[str]:

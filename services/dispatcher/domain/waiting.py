@@ -1,9 +1,13 @@
 """Tells why no item of a batch is in flight, from what the dispatcher has in memory."""
 
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
+from batchyard_contracts.v1.values import MAX_SECONDS, WaitReason
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.rate_limiting.limiter import Limiter
@@ -20,6 +24,20 @@ class Wait(NamedTuple):
     code: str
     detail: str
     until: float | None = None
+
+
+def reason_of(wait: Wait, now: float, at: datetime) -> WaitReason:
+    """Return a reason with its time on the wall clock, which shows `at` at `now`."""
+    until = None
+    if wait.until is not None and math.isfinite(wait.until):
+        until = at + timedelta(seconds=min(max(0.0, wait.until - now), MAX_SECONDS))
+    return WaitReason(code=wait.code, detail=wait.detail, until=until)
+
+
+def start_of(batch: Batch, now: float, at: datetime) -> float | None:
+    """Return the time, by the clock of `now`, before which no item may be dispatched; None when items may be now."""
+    starts_after = batch.starts_after(at)
+    return now + (starts_after - at).total_seconds() if starts_after else None
 
 
 def wait_of_workload(window: InFlightWindow) -> Wait | None:
@@ -42,23 +60,38 @@ def wait_of_batch(
     next one is about to be dispatched. `starts_at`: time before which no item may be."""
     if batch.stop_status or window.in_flight_by_batch[batch.batch_id]:
         return None
-    if batch.paused:
-        return Wait("paused", "The batch is paused. Resume it to let its items run.")
-    if starts_at is not None and starts_at > now:
-        return Wait("not_before", "The batch is to start later. Change its `not_before`, or clear it.", starts_at)
-    if wait := wait_of_workload(window):
+    if wait := next(waits_of_whole_batch(batch, window, now, starts_at), None):
         return wait
     if queue is None or not queue.partition_queues:
         return None
-    if limits is not None and limits.available(0, now) == 0:
-        return Wait("rate_limit", "The batch's own rate allows no further item yet.", limits.next_at())
-    waits = [_wait_of_partition(window, name, now) for name in islice(queue.partition_queues, _MAX_PARTITIONS)]
+    if wait := wait_of_own_limits(limits, 0, now):
+        return wait
+    waits = [wait_of_partition(window, name, now) for name in islice(queue.partition_queues, _MAX_PARTITIONS)]
     held = [wait for wait in waits if wait is not None]
     if len(held) < len(waits):
         if window.is_full(batch.priority):
             return Wait("workers_busy", "The workers run other items. Those of this batch follow in turn.")
         return None
     return min(held, key=lambda wait: now if wait.until is None else wait.until)
+
+
+def waits_of_whole_batch(batch: Batch, window: InFlightWindow, now: float, starts_at: float | None) -> Iterator[Wait]:
+    """Yield the reasons that hold back every item of a batch, whatever its destination, but for its own limits."""
+    if batch.paused:
+        yield Wait("paused", "The batch is paused. Resume it to let its items run.")
+    if starts_at is not None and starts_at > now:
+        yield Wait("not_before", "The batch is to start later. Change its `not_before`, or clear it.", starts_at)
+    if wait := wait_of_workload(window):
+        yield wait
+
+
+def wait_of_own_limits(limits: BatchLimits | None, in_flight: int, now: float) -> Wait | None:
+    """Return the reason for which the batch's own rate or concurrency allows no further item; None if it allows one."""
+    if limits is None or limits.available(in_flight, now) != 0:
+        return None
+    if limits.concurrency is not None and in_flight >= limits.concurrency:
+        return Wait("concurrency_limit", "As many items of the batch as its `concurrency` allows are in flight.")
+    return Wait("rate_limit", "The batch's own rate allows no further item yet.", limits.next_at())
 
 
 def wait_at_destination(limiters: tuple[Limiter, ...], now: float) -> Wait | None:
@@ -82,7 +115,8 @@ def concurrency_wait(limiters: tuple[Limiter, ...]) -> Wait:
     return Wait("concurrency_limit", f"As many items as {name} allows at a time are in flight.")
 
 
-def _wait_of_partition(window: InFlightWindow, partition: str, now: float) -> Wait | None:
+def wait_of_partition(window: InFlightWindow, partition: str, now: float) -> Wait | None:
+    """Return the reason for which nothing more goes to a partition at present; None if something may."""
     limiters = window.limits.limiters_of(partition)
     if wait := wait_at_destination(limiters, now):
         return wait

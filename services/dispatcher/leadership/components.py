@@ -8,14 +8,15 @@ from batchyard_contracts import topology
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
-from services.dispatcher.dispatching.waiting_query import WaitingQueryHandler
 from services.dispatcher.intake.batches import BatchIntake
 from services.dispatcher.intake.owner_weights import OwnerWeightHandler
-from services.dispatcher.intake.payload_query import PayloadQuery
 from services.dispatcher.outcomes.report_handler import ReportHandler
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.rate_store import RateStore
 from services.dispatcher.persistence.stores import Stores
+from services.dispatcher.queries.payload_query import PayloadQuery
+from services.dispatcher.queries.reasons_query import ReasonsQueryHandler
+from services.dispatcher.queries.waiting_query import WaitingQueryHandler
 from services.dispatcher.rate_limits.rate_api import RateApi
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.recovery.lost_chunks import LostChunkRecovery
@@ -50,6 +51,7 @@ class Components:
     intake: BatchIntake
     payload_query: PayloadQuery
     waiting_query: WaitingQueryHandler
+    reasons_query: ReasonsQueryHandler
     start_permits: StartPermits
     recovery: LostChunkRecovery
     orphans: OrphanedChunkDetector
@@ -129,6 +131,7 @@ def build(
         intake=intake,
         payload_query=PayloadQuery(stores),
         waiting_query=WaitingQueryHandler(state, stores),
+        reasons_query=ReasonsQueryHandler(state, stores),
         start_permits=start_permits,
         recovery=recovery,
         orphans=orphans,

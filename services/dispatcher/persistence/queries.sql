@@ -274,6 +274,18 @@ FROM retries JOIN batches USING (batch_id)
 WHERE batch_id = ANY ($1::uuid[]) AND retries.round = batches.round AND chunk_id IS NULL
 GROUP BY batch_id
 
+-- name: retries_by_partition
+-- Of the first $3 retries of a round that wait, the partitions with most, each with the seconds until the first that is not
+-- due yet; and the number of all of them.
+SELECT partition, count(*) AS retries,
+    extract(epoch FROM min(due_at) FILTER (WHERE due_at > now()) - now())::float8 AS seconds,
+    (sum(count(*)) OVER ())::int AS all_retries
+FROM (
+    SELECT partition, due_at FROM retries
+    WHERE batch_id = $1 AND round = $2 AND chunk_id IS NULL ORDER BY due_at LIMIT $3
+) AS next
+GROUP BY partition ORDER BY retries DESC, partition LIMIT $4
+
 -- name: drop_waiting_retries
 DELETE FROM retries WHERE batch_id = $1 AND round <= $2 AND ordinal = ANY($3::int[]) AND chunk_id IS NULL
 

@@ -22,6 +22,15 @@ class DueRetry(NamedTuple):
     bytes: int
 
 
+class WaitingRetries(NamedTuple):
+    """Retries of a batch in the table, those that are in memory, too, included."""
+
+    by_partition: dict[str, tuple[int, float | None]]
+    """Number of retries, and the seconds until the first is due that is not due yet, by partition."""
+    total: int
+    """Number of retries of all partitions."""
+
+
 class PatchedItem(NamedTuple):
     """An item with its payload from a round on."""
 
@@ -61,6 +70,12 @@ class RetryStore:
         """Return the seconds until the next retry of each of the batches that has one."""
         rows = await self._pool.fetch(SQL["next_retries"], batch_ids)
         return [(row["batch_id"], row["seconds"]) for row in rows]
+
+    async def retries_by_partition(self, batch_id: UUID, round_: int, most: int, partitions: int) -> WaitingRetries:
+        """Return the retries of a round that wait, of which `most` are counted, by the partitions that have most."""
+        rows = await self._pool.fetch(SQL["retries_by_partition"], batch_id, round_, most, partitions)
+        found = {row["partition"]: (row["retries"], row["seconds"]) for row in rows}
+        return WaitingRetries(found, rows[0]["all_retries"] if rows else 0)
 
     async def retry_items(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], tuple[int, bytes]]:
         """Return the number of waits and the line of items that ran before."""

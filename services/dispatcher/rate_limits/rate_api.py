@@ -18,14 +18,13 @@ from batchyard_contracts.v1.queries import (
     RatesReply,
     RateState,
 )
-from services.dispatcher.dispatching.waiting_query import reason_of
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.rate_limiting.bounds import MAX_SECONDS
 from services.dispatcher.domain.rate_limiting.limiter import Limiter
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
 from services.dispatcher.domain.scheduling.chunk_sizer import ChunkSizer
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
-from services.dispatcher.domain.waiting import concurrency_wait, wait_at_destination
+from services.dispatcher.domain.waiting import concurrency_wait, reason_of, wait_at_destination
 from services.dispatcher.persistence.rate_store import RateStore
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.state.state import DispatcherState
@@ -65,7 +64,7 @@ class RateApi:
                 wait = concurrency_wait(limiters)
         return LimitsReply(
             rates=window.chunk_rates(query.partition),
-            waiting=reason_of(wait, now) if wait else None,
+            waiting=reason_of(wait, now, datetime.now(UTC)) if wait else None,
             takes_places=True if any(limiter.terms.concurrency is not None for limiter in limiters) else None,
         )
 
@@ -107,7 +106,7 @@ class RateApi:
         sizes = _chunk_sizes(window, queues)
         used = None if query.owner is None else waiting.keys() | self._keys_in_flight(window, batches)
         return [
-            _state(workload, window, limiter, waiting[limiter.key], sizes.get(limiter.key), now, at)
+            rate_state(workload, limiter, waiting[limiter.key], sizes.get(limiter.key), now, at)
             for limiter in window.limits
             if query.limit in {None, limiter.limit}
             and query.partition in {None, limiter.value}
@@ -121,15 +120,11 @@ class RateApi:
         return {limiter.key for partition in partitions for limiter in window.limits.limiters_of(partition)}
 
 
-def _state(
-    workload: str,
-    window: InFlightWindow,
-    limiter: Limiter,
-    waiting: int,
-    size: tuple[int, str] | None,
-    now: float,
-    at: datetime,
+def rate_state(
+    workload: str, limiter: Limiter, waiting: int, size: tuple[int, str] | None, now: float, at: datetime
 ) -> RateState:
+    """Return the state of a limiter before which so many items wait, in chunks of `size`, with its reason. `now` and
+    `at`: the time by the monotonic and by the wall clock."""
     circuit = limiter.circuit
     is_backing_off = limiter.backoff_until > now
     next_probe_at = at + timedelta(seconds=max(0.0, circuit.next_probe_at - now)) if circuit.state != "closed" else None
@@ -160,11 +155,8 @@ def _waiting(window: InFlightWindow, queues: list[BatchQueue]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for queue in queues:
         for partition, partition_queue in queue.partition_queues.items():
-            items = sum(s.size - s.taken for s in partition_queue.slices) + sum(
-                a.count for a in partition_queue.retries
-            )
             for limiter in window.limits.limiters_of(partition):
-                counts[limiter.key] += items
+                counts[limiter.key] += partition_queue.count
     return counts
 
 

@@ -21,6 +21,7 @@ from services.ingest.http import (
     progress,
     questions,
     rates,
+    reasons,
     results,
     retry,
     schedule_runs,
@@ -85,7 +86,7 @@ def build_app(
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
-    for module in (submit, retry, batches, results, workloads, questions, rates):
+    for module in (submit, retry, batches, reasons, results, workloads, questions, rates):
         app.include_router(module.routes(service, access), prefix=PREFIX)
     app.include_router(rates.changes(service, access), prefix=PREFIX)
     app.include_router(templates.routes(template_manager, access), prefix=PREFIX)

@@ -60,6 +60,44 @@ _RATES: dict[str, Any] = {
         }
     ]
 }
+_REASONS: dict[str, Any] = {
+    "found": True,
+    "reasons": [
+        {
+            "code": "destination_backoff",
+            "detail": "example.org asked for a pause (HTTP 429).",
+            "until": "2026-11-30T06:00:30Z",
+            "items": 2900,
+            "partition": "example.org",
+        },
+        {"code": "retry_due_later", "detail": "Items wait to be tried again.", "items": 140},
+    ],
+    "paused": False,
+    "workers": 4,
+    "waiting": 2900,
+    "more_waiting": False,
+    "in_flight": 8,
+    "retries": 140,
+    "next_retry_at": "2026-11-30T06:00:42Z",
+    "share": {"place": 1, "batches": 3, "share": 0.25, "owner_share": 1.0, "preceded_by": []},
+    "destinations": [
+        {
+            "partition": "example.org",
+            "waiting": 2900,
+            "in_flight": 8,
+            "retries": 140,
+            "next_retry_at": "2026-11-30T06:00:42Z",
+            "parked": True,
+            "reason": {
+                "code": "destination_backoff",
+                "detail": "example.org asked for a pause (HTTP 429).",
+                "until": "2026-11-30T06:00:30Z",
+            },
+            "limits": [{**_RATES["rates"][0], "waiting": 2900, "backoff_until": "2026-11-30T06:00:30Z"}],
+        }
+    ],
+    "more_destinations": 0,
+}
 _DEAD_LETTER: dict[str, Any] = {
     "id": "4f1c7d0a",
     "queue": "ingest.commands",
@@ -171,6 +209,7 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "batches_show": {"200": _STATE},
     "batches_change": {"202": _ACCEPTED},
     "batches_failures": {"200": {"groups": [_FAILURE]}},
+    "batches_reasons": {"200": _REASONS},
     "batches_deliveries": {
         "200": {
             "deliveries": [

@@ -30,6 +30,7 @@ FEATURES = (
     "dead_letters",
     "progress",
     "audit",
+    "reasons",
 )
 
 

@@ -1,7 +1,7 @@
 """Requests and responses that only the HTTP API has; all others are messages of the contracts."""
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -154,6 +154,17 @@ class BatchList(BaseModel):
 
     batches: list[BatchState]
     next_before: UUID | None = None
+
+
+class BatchCommand(BaseModel):
+    """Command that changed a batch, and who gave it."""
+
+    at: datetime
+    action: str = Field(description="such as batch.pause, batch.change, batch.retry")
+    actor: str = Field(description="owner of the client that gave it")
+    door: Literal["http", "amqp", "service"] = Field(description="way by which it came; `service`: Batchyard itself")
+    before: dict[str, Any] | None = Field(default=None, description="what it changed, as it was before")
+    after: dict[str, Any] | None = Field(default=None, description="what it set")
 
 
 class WorkloadView(BaseModel):

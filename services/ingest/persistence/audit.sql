@@ -15,6 +15,14 @@ WHERE id < $1
   AND ($8::timestamptz IS NULL OR at < $8)
 ORDER BY id DESC LIMIT $9
 
+-- name: batch_commands
+-- The condition on the action is that of the index.
+SELECT id, at, actor, door, action, before, after FROM audit
+WHERE object = $1 AND id < $2
+  AND action IN ('batch.pause', 'batch.resume', 'batch.cancel', 'batch.change', 'batch.retry', 'batch.seal')
+  AND ($3::text IS NULL OR action = $3)
+ORDER BY id DESC LIMIT $4
+
 -- name: delete_old_audit
 -- At most $3 of the rows older than $1, and of those beyond the newest $2.
 DELETE FROM audit WHERE id IN (

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -63,6 +64,14 @@ class AuditLog:
         """Return entries with an id below `before`, the newest first."""
         chosen = (selection.owner, selection.actor, selection.key_id, selection.action, selection.object)
         rows = await self._pool.fetch(_SQL["find_audit"], before, *chosen, selection.since, selection.until, limit)
+        return [{**row, "before": _loaded(row["before"]), "after": _loaded(row["after"])} for row in rows]
+
+    async def batch_commands(
+        self, batch_id: UUID, *, action: str | None = None, before: int = NEWEST, limit: int
+    ) -> list[dict[str, Any]]:
+        """Return the commands that changed a batch, or those of one action, with an id below `before`, the newest
+        first. Appended items are not among them."""
+        rows = await self._pool.fetch(_SQL["batch_commands"], str(batch_id), before, action, limit)
         return [{**row, "before": _loaded(row["before"]), "after": _loaded(row["after"])} for row in rows]
 
     async def delete_old(self, age: timedelta, newest: int) -> None:

@@ -20,6 +20,8 @@ from batchyard_contracts.v1.queries import (
     ItemsReply,
     RatesQuery,
     RatesReply,
+    ReasonsQuery,
+    ReasonsReply,
     ResultsQuery,
     ResultsReply,
     SelectionQuery,
@@ -97,6 +99,10 @@ class AggregatorClient:
     async def waiting(self, query: WaitingQuery, timeout_s: float) -> WaitingReply:
         """Return the reasons why batches and workloads wait."""
         return await self._query(query, WaitingReply, timeout_s=timeout_s)
+
+    async def reasons(self, query: ReasonsQuery) -> ReasonsReply:
+        """Return what holds back the items of a batch."""
+        return await self._query(query, ReasonsReply)
 
     async def deliveries(self, query: DeliveriesQuery) -> DeliveriesReply:
         """Return the deliveries of a batch's notifications."""

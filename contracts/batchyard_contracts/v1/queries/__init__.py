@@ -36,6 +36,15 @@ from batchyard_contracts.v1.queries.rates import (
     RatesReply,
     RateState,
 )
+from batchyard_contracts.v1.queries.reasons import (
+    MAX_DESTINATIONS,
+    MAX_REASONS,
+    BatchShare,
+    DestinationState,
+    HoldReason,
+    ReasonsQuery,
+    ReasonsReply,
+)
 from batchyard_contracts.v1.queries.workers import (
     StartPermitQuery,
     StartPermitReply,
@@ -45,10 +54,13 @@ from batchyard_contracts.v1.queries.workers import (
 )
 
 __all__ = [
+    "MAX_DESTINATIONS",
     "MAX_ORDINALS",
     "MAX_PAGE",
     "MAX_QUESTION_BYTES",
+    "MAX_REASONS",
     "MAX_RESULTS",
+    "BatchShare",
     "BatchState",
     "BatchesQuery",
     "BatchesReply",
@@ -57,11 +69,13 @@ __all__ = [
     "DeliveriesQuery",
     "DeliveriesReply",
     "DeliveryState",
+    "DestinationState",
     "FailureGroup",
     "FailuresQuery",
     "FailuresReply",
     "HeldQuery",
     "HeldReply",
+    "HoldReason",
     "ItemsQuery",
     "ItemsReply",
     "LimitsQuery",
@@ -72,6 +86,8 @@ __all__ = [
     "RateState",
     "RatesQuery",
     "RatesReply",
+    "ReasonsQuery",
+    "ReasonsReply",
     "ResultsPage",
     "ResultsQuery",
     "ResultsReply",

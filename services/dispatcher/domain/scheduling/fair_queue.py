@@ -50,6 +50,16 @@ class FairQueue(Generic[K, V]):
         entry = self._entries.get(key)
         return entry.value if entry else None
 
+    def place(self, key: K) -> int | None:
+        """Return the number of entries that are served before this one; None if it does not wait."""
+        entry = self._entries.get(key)
+        return bisect_left(self._order, entry.position) if entry else None
+
+    def share(self, key: K) -> float:
+        """Return the weight of a waiting entry as a part of that of all; 0 if it does not wait."""
+        entry = self._entries.get(key)
+        return entry.weight / sum(each.weight for each in self._entries.values()) if entry else 0.0
+
     def add(self, key: K, value: V, weight: float = 1.0) -> V:
         """Add an entry and return it; an entry that already waits stays unchanged and is returned."""
         if (existing := self._entries.get(key)) is not None:

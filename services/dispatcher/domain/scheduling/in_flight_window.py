@@ -101,6 +101,14 @@ class InFlightWindow:
         """Return how many items may be in flight when all chunks have this size."""
         return math.ceil(self.workers * self._supply(size))
 
+    def in_flight_by_partition(self, batch_id: UUID) -> Counter[str]:
+        """Return the number of items of a batch in flight by partition."""
+        found: Counter[str] = Counter()
+        for (batch, partition, _), (items, _) in self._streams.items():
+            if batch == batch_id:
+                found[partition] += items
+        return found
+
     def is_full(self, priority: Priority) -> bool:
         """Tell whether no item of this priority may be dispatched."""
         above = PRIORITIES[: PRIORITIES.index(priority) + 1]

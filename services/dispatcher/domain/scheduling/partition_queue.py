@@ -48,6 +48,11 @@ class PartitionQueue:
     def __bool__(self) -> bool:
         return bool(self.slices or self.retries)
 
+    @property
+    def count(self) -> int:
+        """Number of items."""
+        return sum(s.size - s.taken for s in self.slices) + sum(retries.count for retries in self.retries)
+
     def take(self, limit: int) -> PageRange | RetryRange:
         """Take up to `limit` items; retries go first."""
         if self.retries:

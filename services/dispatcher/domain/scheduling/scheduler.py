@@ -9,6 +9,7 @@ A batch for which a computation fails is set aside, so that it holds up no other
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 from uuid import UUID
 
 from batchyard_contracts.v1.values import PRIORITIES, Priority
@@ -19,6 +20,19 @@ from services.dispatcher.domain.scheduling.owner_weights import OwnerWeights
 LOW_SHARE = 20
 """One item in this many is a `low` one, if any waits."""
 OwnerQueue = FairQueue[UUID, BatchQueue]
+
+
+class Standing(NamedTuple):
+    """Place of a batch in line, counted from 0 among the batches of its owner; None: it is not in line."""
+
+    place: int | None
+    batches: int
+    share: float
+    """Part of what the owner gets."""
+    owner_share: float
+    """Part of what all owners get."""
+    preceded_by: tuple[Priority, ...]
+    """Higher priorities of which items are in line."""
 
 
 class Scheduler:
@@ -71,6 +85,18 @@ class Scheduler:
             queue.weight = weight
             if batches := self._owners[queue.priority].get(queue.owner):
                 batches.set_weight(batch_id, weight)
+
+    def standing(self, queue: BatchQueue) -> Standing:
+        """Return the place of a batch in line, which changes nothing."""
+        owners = self._owners[queue.priority]
+        higher = PRIORITIES[: PRIORITIES.index(queue.priority)]
+        preceded_by = tuple(priority for priority in higher if len(self._owners[priority]))
+        batches = owners.get(queue.owner)
+        if batches is None:
+            return Standing(None, 0, 0.0, 0.0, preceded_by)
+        place = batches.place(queue.batch_id) if queue.is_ready else None
+        share = batches.share(queue.batch_id)
+        return Standing(place, len(batches), share, owners.share(queue.owner), preceded_by)
 
     def apply_owner_weight(self, owner: str) -> None:
         """Apply the changed weight of an owner from now on."""

@@ -3,9 +3,8 @@
 The answers come from memory. The tables are read only about batches without an item there.
 """
 
-import math
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import (
@@ -17,9 +16,8 @@ from batchyard_contracts.v1.queries import (
     WaitingReply,
     WorkloadCapacity,
 )
-from batchyard_contracts.v1.values import WaitReason
 from services.dispatcher.domain.batch import Batch
-from services.dispatcher.domain.waiting import Wait, is_held, wait_of_batch, wait_of_workload
+from services.dispatcher.domain.waiting import Wait, is_held, reason_of, start_of, wait_of_batch, wait_of_workload
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.state import DispatcherState
 
@@ -32,7 +30,7 @@ class WaitingQueryHandler:
 
     async def on_waiting_query(self, query: WaitingQuery, _: Envelope) -> WaitingReply:
         """Return the reasons for which the owner's batches wait, and the capacity of every workload."""
-        now = time.monotonic()
+        now, at = time.monotonic(), datetime.now(UTC)
         asked = [self._state.batches.get(batch_id) for batch_id in query.batch_ids]
         batches = [batch for batch in asked if batch is not None and batch.owner == query.owner]
         waits = {batch.batch_id: wait for batch in batches if (wait := self._wait(batch, now))}
@@ -43,12 +41,14 @@ class WaitingQueryHandler:
                     "retry_due_later", "All its remaining items wait to be tried again.", now + seconds
                 )
         return WaitingReply(
-            batches=[WaitingBatch(batch_id=batch_id, reason=reason_of(wait, now)) for batch_id, wait in waits.items()],
+            batches=[
+                WaitingBatch(batch_id=batch_id, reason=reason_of(wait, now, at)) for batch_id, wait in waits.items()
+            ],
             workloads=[
                 WorkloadCapacity(
                     workload=name,
                     workers=self._state.workers.count(name),
-                    waiting=reason_of(wait, now) if (wait := wait_of_workload(queue.window)) else None,
+                    waiting=reason_of(wait, now, at) if (wait := wait_of_workload(queue.window)) else None,
                 )
                 for name, queue in sorted(self._state.workload_queues.items())
                 if queue.is_announced
@@ -65,19 +65,9 @@ class WaitingQueryHandler:
 
     def _wait(self, batch: Batch, now: float) -> Wait | None:
         queue, window = self._state.batch_queue(batch), self._state.workload_queue(batch.workload).window
-        utc_now = datetime.now(UTC)
-        starts_after = batch.starts_after(utc_now)
-        starts_at = now + (starts_after - utc_now).total_seconds() if starts_after else None
+        starts_at = start_of(batch, now, datetime.now(UTC))
         return wait_of_batch(batch, queue, window, self._state.batch_limits.get(batch.batch_id), now, starts_at)
 
     def _is_held(self, batch: Batch) -> bool:
         window = self._state.workload_queue(batch.workload).window
         return is_held(batch.batch_id, self._state.batch_queue(batch), window)
-
-
-def reason_of(wait: Wait, now: float) -> WaitReason:
-    """Return a reason to wait with its time on the wall clock."""
-    until = None
-    if wait.until is not None and math.isfinite(wait.until):
-        until = datetime.now(UTC) + timedelta(seconds=min(max(0.0, wait.until - now), 31_536_000))
-    return WaitReason(code=wait.code, detail=wait.detail, until=until)
