@@ -10,7 +10,7 @@ import msgspec
 
 from services.cli.client.documents import Batch, Counts, ProgressFrame, WaitReason
 from services.cli.client.http_client import HttpClient
-from services.cli.errors import NotReachable
+from services.cli.errors import CliError, NotReachable
 
 POLL_S = 1.0
 QUIET_S = 3.0
@@ -40,10 +40,14 @@ class Snapshot:
 
 
 async def follow(client: HttpClient, batch_id: str, *, poll_s: float = POLL_S) -> AsyncIterator[Snapshot]:
-    """Yield snapshots until one with a result. Raises NotReachable when Batchyard is unavailable for too long."""
+    """Yield snapshots until one with a result. Raises NotReachable when Batchyard is unavailable for too long.
+
+    Waits where it is told to ask later, as beyond the owner's limit of requests.
+    """
     unavailable_since: float | None = None
     clock = asyncio.get_running_loop().time
     while True:
+        pause = poll_s
         try:
             snapshot = _of_state(await client.get(f"/batches/{batch_id}"))
             unavailable_since = None
@@ -58,7 +62,11 @@ async def follow(client: HttpClient, batch_id: str, *, poll_s: float = POLL_S) -
             unavailable_since = unavailable_since or clock()
             if clock() - unavailable_since > MAX_UNAVAILABLE_S:
                 raise
-        await asyncio.sleep(poll_s)
+        except CliError as error:
+            if error.retry_after_s is None:
+                raise
+            pause = max(poll_s, error.retry_after_s)
+        await asyncio.sleep(pause)
 
 
 async def _frames(client: HttpClient, batch_id: str) -> AsyncIterator[Snapshot]:

@@ -21,6 +21,8 @@ _NEXT_STEPS = {
     "key_not_found": "List them with `batchyard keys list`.",
     "batch_not_found": "List them with `batchyard list`.",
     "unknown_workload": "List them with `batchyard workloads`.",
+    "template_not_found": "List them with `batchyard templates list`.",
+    "schedule_not_found": "List them with `batchyard schedules list`.",
     "dead_letter_not_found": "List them with `batchyard dead-letters list`.",
 }
 """Advice when something does not exist, by error code."""

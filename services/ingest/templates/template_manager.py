@@ -13,7 +13,7 @@ from services.ingest.persistence.template_store import TemplateStore
 from services.ingest.submission.submit import BatchSubmitter
 
 NOT_FOUND = Rejection(
-    "template_not_found", "There is no such template or version. `GET /api/v1/templates` lists them.", 404
+    "template_not_found", "There is no such template or version. Check its name, and that it is yours or shared.", 404
 )
 _NOT_YOURS = Rejection("forbidden", "Only operators share templates, or change shared ones.", 403)
 

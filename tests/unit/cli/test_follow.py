@@ -56,6 +56,14 @@ async def test_a_cluster_that_stays_away_is_given_up(cluster: FakeCluster, monke
         await results(cluster)
 
 
+async def test_a_limit_of_requests_is_waited_for(cluster: FakeCluster) -> None:
+    async def limited(_: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "0"})
+
+    cluster.answer(f"GET /batches/{BATCH}", state(), limited, limited, END)
+    assert await results(cluster) == [None, "completed"]
+
+
 async def test_a_batch_that_is_not_there_is_said_so(cluster: FakeCluster) -> None:
     with pytest.raises(NotFound):
         await results(cluster)
