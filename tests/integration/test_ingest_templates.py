@@ -109,6 +109,9 @@ async def test_owners_see_their_own_and_shared_templates(clean: Servers) -> None
         assert (await harness.post("/templates", json=shared, headers=operator))[0] == 201
         seen = [(await harness.get("/templates/numbers", headers=one))[1]["description"] for one in (ann, bob)]
         assert seen == ["squares of numbers", "for all"], "an owner's own template goes before a shared one"
+        listed = (await harness.get("/templates", headers=ann))[1]["templates"]
+        assert [one["name"] for one in listed] == ["event-tracklists", "numbers", "weekly-portfolio"]
+        assert [one["shared"] for one in listed] == [True, False, True]
         assert (await delete(harness, "/templates/numbers", headers=bob))[0] == 403
         assert (await harness.post("/templates/numbers/restore", json={"version": 1}, headers=bob))[0] == 403
         assert (await delete(harness, "/templates/numbers", headers=ann))[0] == 204

@@ -76,7 +76,7 @@ class TemplateStore:
 
 
 def _template(row: asyncpg.Record) -> Template:
-    form = TemplateForm.model_validate_json(row["form"])
+    form = TemplateForm.model_validate_json(row["form"], extra="ignore")
     return Template(
         row["owner"], row["name"], row["version"], row["workload"], form, row["created_at"], row["created_by"]
     )

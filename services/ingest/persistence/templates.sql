@@ -32,10 +32,10 @@ WHERE name = $2 AND owner = coalesce(
 ORDER BY version DESC LIMIT $3
 
 -- name: list_templates
--- The latest version of each.
-SELECT DISTINCT ON (name, owner) {template_columns} FROM templates
+-- The latest version of each; the owner's template goes before a shared one of the same name.
+SELECT DISTINCT ON (name) {template_columns} FROM templates
 WHERE owner IN ($1, '*') AND name > $2
-ORDER BY name, owner, version DESC LIMIT $3
+ORDER BY name, owner = '*', version DESC LIMIT $3
 
 -- name: delete_template
 DELETE FROM templates WHERE owner = $1 AND name = $2
