@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Literal
 from uuid import UUID
 
@@ -17,6 +17,8 @@ ON_TIME = timedelta(seconds=60)
 """Age up to which a time is not missed, whatever the schedule makes up for."""
 MAX_CAUGHT_UP = 1000
 """Largest number of missed times that start at once, and that are counted."""
+KEY_ENDED = "The API key that saved the schedule was revoked or has expired. Save it with another key, and resume it."
+UNREADABLE = "This version of Batchyard cannot read the schedule. Save it again, and resume it."
 Mark = Literal["moved", "repeated"]
 """Mark of a time near a change of the clock: `moved` comes after a local time that the clock skips, `repeated` is shown
 twice by the clock."""
@@ -33,7 +35,7 @@ class Schedule:
     form: ScheduleForm
     created_at: datetime
     key_id: str | None = None
-    """API key that saved it; when that is revoked, the schedule pauses."""
+    """API key that saved it, or its successor; when that is revoked, the schedule pauses."""
     paused: bool = False
     note: str = ""
     next_at: datetime | None = None
@@ -97,6 +99,11 @@ def times_after(form: ScheduleForm, moment: datetime) -> Iterator[datetime]:
         yield at
 
 
+def times_between(form: ScheduleForm, first: datetime, last: datetime) -> Iterator[datetime]:
+    """Yield the times of a schedule from `first` to `last`."""
+    return takewhile(lambda at: at <= last, times_after(form, first - timedelta(microseconds=1)))
+
+
 def next_time(form: ScheduleForm, moment: datetime) -> datetime | None:
     """Return the next time of a schedule after a moment; None if there is none."""
     return next(times_after(form, moment), None)
@@ -111,8 +118,8 @@ def decide_due(schedule_id: UUID, form: ScheduleForm, next_at: datetime, now: da
     window = ON_TIME if form.missed == "none" else max(ON_TIME, timedelta(seconds=form.catch_up_s))
     opens_at = max(next_at, now - window)
     before = timedelta(microseconds=1)
-    dropped = list(islice(_up_to(times_after(form, next_at - before), opens_at - before), MAX_CAUGHT_UP))
-    within = list(_up_to(times_after(form, opens_at - before), now))
+    dropped = list(islice(times_between(form, next_at, opens_at - before), MAX_CAUGHT_UP))
+    within = list(times_between(form, opens_at, now))
     kept = within[-1:] if form.missed != "all" else within[-MAX_CAUGHT_UP:]
     missed_times = [*dropped, *within[: len(within) - len(kept)]]
     following = next_time(form, now)
@@ -122,7 +129,10 @@ def decide_due(schedule_id: UUID, form: ScheduleForm, next_at: datetime, now: da
     ]
     missed = None
     if missed_times:
-        missed = MissedTimes(missed_times[0], missed_times[-1], min(len(missed_times), MAX_CAUGHT_UP))
+        last_at = missed_times[-1]
+        if dropped[MAX_CAUGHT_UP - 1 :] == [last_at]:  # more were dropped than are counted
+            last_at = _last_time(form, last_at, opens_at - before)
+        missed = MissedTimes(missed_times[0], last_at, min(len(missed_times), MAX_CAUGHT_UP))
     return DueDecision(runs, missed, following)
 
 
@@ -146,8 +156,11 @@ def preview(form: ScheduleForm, moment: datetime, count: int) -> list[ScheduledT
     return found
 
 
-def _up_to(times: Iterator[datetime], last: datetime) -> Iterator[datetime]:
-    for at in times:
-        if at > last:
-            return
-        yield at
+def _last_time(form: ScheduleForm, first: datetime, last: datetime) -> datetime:
+    """Return the last time of a schedule up to `last`; `first`, which is one of its times, if no other follows."""
+    span = timedelta(minutes=1)
+    while True:
+        found = list(times_between(form, max(first, last - span), last))
+        if found:
+            return found[-1]
+        span *= 2

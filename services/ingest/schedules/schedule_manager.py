@@ -1,7 +1,7 @@
 """Saves, controls and shows schedules."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from services.ingest.domain.schedule import (
     check_schedule,
     next_time,
     preview,
-    times_after,
+    times_between,
 )
 from services.ingest.domain.template import check_body, command_of
 from services.ingest.persistence.audit_log import current_actor
@@ -97,8 +97,7 @@ class ScheduleManager:
         async with self._store.lock(owner, name) as locked:
             schedule, now = locked.schedule, await locked.now()
             last = min(last, now)
-            times = list(islice(times_after(schedule.form, first - timedelta(microseconds=1)), MAX_CAUGHT_UP + 1))
-            times = [at for at in times if at <= last]
+            times = list(islice(times_between(schedule.form, first, last), MAX_CAUGHT_UP + 1))
             if not times:
                 raise IngestError(_NO_TIME)
             if len(times) > MAX_CAUGHT_UP:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.schedules import ScheduleForm
+from services.ingest.domain.cron import Cron
 from services.ingest.domain.schedule import (
     MAX_CAUGHT_UP,
     DueDecision,
@@ -20,6 +21,7 @@ from services.ingest.domain.schedule import (
     next_time,
     preview,
     times_after,
+    times_between,
 )
 
 ID = UUID(int=7)
@@ -155,3 +157,22 @@ def test_a_wrong_expression_or_zone_is_named(fields: dict[str, str], pointer: st
 def test_a_schedule_has_one_content_and_a_span(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ScheduleForm(cron="0 * * * *", **fields)
+
+
+def test_the_last_missed_time_is_named_also_when_more_were_missed_than_are_counted() -> None:
+    missed = decide(24 * 365, missed="none").missed
+    assert missed is not None
+    assert (missed.count, missed.last_at) == (MAX_CAUGHT_UP, NOW.replace(hour=11, second=0))
+
+
+def test_no_time_after_a_span_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, computed = NOW.replace(second=0), []
+
+    def times(*_: object) -> Any:
+        for hour in range(1000):
+            computed.append(hour)
+            yield first + timedelta(hours=hour)
+
+    monkeypatch.setattr(Cron, "times", times)
+    assert len(list(times_between(form(), first, first + timedelta(hours=2)))) == 3
+    assert max(computed) == 3
