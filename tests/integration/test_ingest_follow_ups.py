@@ -9,7 +9,7 @@ from batchyard_contracts.v1.flow import BatchAccepted
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState, ResultsQuery, ResultsReply
 from batchyard_contracts.v1.values import Counts, ItemResult
 from devstack import Servers
-from tests.integration.test_ingest_schedules import finished
+from tests.support.finished_batches import finished
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest, start_ingest
 
@@ -84,14 +84,14 @@ async def test_a_chain_of_three_is_submitted_step_by_step(clean: Servers) -> Non
         status, leads = await harness.post("/batches", json=LEADS)
         assert status == 202
         assert (await follow_up_of(harness, leads["batch_id"], "waiting"))["template"] == "distances-of"
-        await harness.publish(topology.EVENTS, finished(leads["batch_id"]))
+        await harness.publish(topology.EVENTS, finished(UUID(leads["batch_id"]), result="completed"))
         _, distances = await harness.wait_for(BatchAccepted, 2)
         assert (distances.name, distances.total) == ("distances", 3)
         page = next(page for page in harness.pages if page.batch_id == distances.batch_id)
         payloads = [item.payload for segment in page.segments for item in segment.items]
         assert sorted(payloads, key=lambda one: one["n"]) == [{"n": 3, "note": "a"}, {"n": 4}, {"n": 5}]
         assert (await follow_up_of(harness, leads["batch_id"], "started"))["batch_id"] == str(distances.batch_id)
-        await harness.publish(topology.EVENTS, finished(str(distances.batch_id), "partial"))
+        await harness.publish(topology.EVENTS, finished(distances.batch_id, result="partial"))
         *_, report = await harness.wait_for(BatchAccepted, 3)
         assert report.name == "report"
         lineage = (await harness.get(f"/batches/{report.batch_id}/lineage"))[1]
@@ -103,16 +103,47 @@ async def test_a_batch_that_ends_otherwise_is_not_followed_until_a_retry_complet
     async with running_ingest(clean) as harness:
         answer(harness)
         await harness.post("/templates", json=REPORT)
-        body = LEADS | {"follow_ups": [{"template": "report"}]}
-        batch_id = (await harness.post("/batches", json=body))[1]["batch_id"]
-        await harness.publish(topology.EVENTS, finished(batch_id, "failed"))
-        async with asyncio.timeout(PATIENCE_S):
-            while not await harness.rows("SELECT FROM batches WHERE result = 'failed'"):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # a table has no signal
-        assert (await follow_up_of(harness, batch_id, "waiting"))["template"] == "report"
-        await harness.publish(topology.EVENTS, finished(batch_id).model_copy(update={"round": 2}))
+        follow_ups = [{"template": "report"}, {"template": "report", "on": ["failed"]}]
+        batch_id = (await harness.post("/batches", json=LEADS | {"follow_ups": follow_ups}))[1]["batch_id"]
+        await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="failed"))
+        await harness.wait_for(BatchAccepted, 2)  # the starter has looked
+        waiting = (await harness.get(f"/batches/{batch_id}/lineage"))[1]["followed_by"][0]
+        assert (waiting["state"], await harness.rows("SELECT due_at FROM follow_ups WHERE place = 0")) == (
+            "waiting",
+            [{"due_at": None}],
+        )
+        await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed", round=2))
+        await harness.wait_for(BatchAccepted, 3)
+
+
+async def test_the_end_of_a_round_counts_although_the_next_one_has_begun(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        answer(harness)
+        await harness.post("/templates", json=REPORT)
+        batch_id = (await harness.post("/batches", json=LEADS | {"follow_ups": [{"template": "report"}]}))[1][
+            "batch_id"
+        ]
+        await harness.rows("UPDATE batches SET round = 2 WHERE batch_id = $1", UUID(batch_id))
+        await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed"))
         assert (await follow_up_of(harness, batch_id, "started"))["batch_id"]
-        assert len(await harness.wait_for(BatchAccepted, 2)) == 2
+
+
+async def test_a_follow_up_that_cannot_be_read_fails_alone(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        answer(harness)
+        await harness.post("/templates", json=REPORT)
+        follow_ups = [{"template": "report"}, {"template": "report"}, {"template": "report"}]
+        batch_id = (await harness.post("/batches", json=LEADS | {"follow_ups": follow_ups}))[1]["batch_id"]
+        change = "UPDATE follow_ups SET form = $2::json WHERE place = $1"
+        await harness.rows(change, 0, '{"template": 3, "on": ["completed"]}')
+        await harness.rows(change, 1, '{"template": "report", "on": ["completed"], "of_a_newer_version": 1}')
+        await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed"))
+        await harness.wait_for(BatchAccepted, 3)
+        async with asyncio.timeout(PATIENCE_S):
+            while await harness.rows("SELECT FROM follow_ups WHERE state IN ('waiting', 'starting')"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # a table has no signal
+        states = await harness.rows("SELECT state FROM follow_ups ORDER BY place")
+        assert [row["state"] for row in states] == ["failed", "started", "started"]
 
 
 async def test_a_follow_up_that_cannot_be_says_why(clean: Servers) -> None:
@@ -120,7 +151,7 @@ async def test_a_follow_up_that_cannot_be_says_why(clean: Servers) -> None:
         answer(harness)
         body = LEADS | {"follow_ups": [{"template": "absent"}]}
         batch_id = (await harness.post("/batches", json=body))[1]["batch_id"]
-        await harness.publish(topology.EVENTS, finished(batch_id))
+        await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed"))
         failed = await follow_up_of(harness, batch_id, "failed")
         assert ("template_not_found" in failed["reason"], "batch_id" in failed) == (True, False)
 
@@ -133,8 +164,9 @@ async def test_several_replicas_and_a_crash_submit_a_follow_up_once(clean: Serve
         body = LEADS | {"follow_ups": [{"template": "report"}]}
         ids = [(await harness.post("/batches", json=body))[1]["batch_id"] for _ in range(5)]
         for batch_id in ids:
-            await harness.publish(topology.EVENTS, finished(batch_id))
+            await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed"))
         following = {(await follow_up_of(harness, batch_id, "started"))["batch_id"] for batch_id in ids}
+        await harness.rows("DELETE FROM templates WHERE name = 'report'")  # nobody needs it any more
         await harness.rows("UPDATE follow_ups SET state = 'starting', due_at = now()")
         again = {(await follow_up_of(harness, batch_id, "started"))["batch_id"] for batch_id in ids}
         assert again == following

@@ -5,9 +5,6 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-import asyncpg
-
-from batchyard_contracts.v1.templates import FollowUp
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
@@ -22,9 +19,12 @@ class DueFollowUp(NamedTuple):
     batch_id: UUID
     place: int
     owner: str
-    form: FollowUp
+    form: str
+    """The follow-up as JSON, which another version may have written."""
     next_batch: UUID
     version: int | None
+    is_accepted: bool
+    """True if the next batch was accepted, and nobody recorded it."""
 
 
 class FollowUpRecord(NamedTuple):
@@ -52,18 +52,14 @@ class FollowUpStore:
         self._pool = pool
 
     async def claim(self, limit: int, new_id: Callable[[], UUID]) -> tuple[list[DueFollowUp], bool]:
-        """Begin follow-ups whose batch has ended with one of their results; True: there may be more."""
+        """Begin follow-ups that are due; True: there may be more."""
         begun: list[DueFollowUp] = []
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_SQL["claim_follow_ups"], limit)
             for row in rows:
-                form = FollowUp.model_validate_json(row["form"])
-                if row["state"] == "waiting" and row["result"] not in form.on:
-                    await connection.execute(_SQL["keep_waiting"], row["batch_id"], row["place"])
-                    continue
                 next_batch = row["next_batch"] or new_id()
                 await connection.execute(_SQL["begin_follow_up"], row["batch_id"], row["place"], next_batch, LEASE)
-                begun.append(_due(row, form, next_batch))
+                begun.append(DueFollowUp(**{**row, "next_batch": next_batch}))
         return begun, len(rows) == limit
 
     async def record_version(self, follow_up: DueFollowUp, version: int) -> None:
@@ -86,7 +82,3 @@ class FollowUpStore:
         """Return the batch that a batch follows; None if it follows none."""
         row = await self._pool.fetchrow(_SQL["batch_before"], batch_id, owner)
         return BatchBefore(**row) if row else None
-
-
-def _due(row: asyncpg.Record, form: FollowUp, next_batch: UUID) -> DueFollowUp:
-    return DueFollowUp(row["batch_id"], row["place"], row["owner"], form, next_batch, row["version"])

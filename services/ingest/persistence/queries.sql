@@ -204,16 +204,10 @@ SELECT owner, sum(items - ended)::bigint AS waiting FROM batches
 WHERE NOT done AND state IN ('open', 'sealed') GROUP BY owner
 
 -- name: record_progress
--- When a batch has ended, its follow-ups are due.
-WITH recorded AS (
 UPDATE batches SET round = new.round, done = new.done, ended = new.ended, result = new.result, heard_at = now()
 FROM unnest($1::uuid[], $2::int[], $3::boolean[], $4::bigint[], $5::text[])
     AS new (batch_id, round, done, ended, result)
 WHERE batches.batch_id = new.batch_id AND (batches.round, batches.done, batches.ended) < (new.round, new.done, new.ended)
-RETURNING batches.batch_id, batches.done
-)
-UPDATE follow_ups SET due_at = now() FROM recorded
-WHERE recorded.done AND follow_ups.batch_id = recorded.batch_id AND follow_ups.state = 'waiting'
 
 -- name: claim_stale_batches
 UPDATE batches SET heard_at = now()

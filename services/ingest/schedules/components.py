@@ -6,13 +6,13 @@ from datetime import datetime
 from uuid import UUID
 
 from services.ingest.control.control_handler import BatchControlHandler
-from services.ingest.follow_ups.follow_up_starter import FollowUpStarter
 from services.ingest.persistence.follow_up_store import FollowUpStore
 from services.ingest.persistence.run_store import RunStore
 from services.ingest.persistence.schedule_store import ScheduleStore
 from services.ingest.persistence.template_store import TemplateStore
 from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.schedules.due_schedules import DueSchedules
+from services.ingest.schedules.follow_up_starter import FollowUpStarter
 from services.ingest.schedules.run_starter import RunStarter
 from services.ingest.schedules.schedule_manager import ScheduleManager
 from services.ingest.submission.submit import BatchSubmitter

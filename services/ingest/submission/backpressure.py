@@ -19,9 +19,10 @@ from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.throughput import Throughput
 from services.ingest.limits.limit_keeper import LimitKeeper
 from shared.postgres.pool import Pool
-from shared.postgres.queries import load_queries
+from shared.postgres.queries import columns, load_queries
 
 _SQL = load_queries("services.ingest.persistence")
+_FOLLOW_UPS_SQL = load_queries("services.ingest.persistence", "follow_ups.sql")
 MAX_WAIT_S = 20.0
 """Longest time in seconds that an upload waits for room before it is interrupted."""
 
@@ -39,6 +40,8 @@ class Backpressure:
         self._reserved: Counter[str] = Counter()
         self._total = 0
         self._unsaved: dict[UUID, ProgressSnapshot] = {}
+        self._unsaved_ends: dict[tuple[UUID, str], None] = {}
+        """Ends of rounds, also of earlier ones, by which follow-ups become due."""
         self._ended_by_batch: dict[UUID, tuple[int, int]] = {}
         self._ended_by_owner: Counter[str] = Counter()
         self._throughputs: defaultdict[str, Throughput] = defaultdict(Throughput)
@@ -79,6 +82,8 @@ class Backpressure:
 
     def record_progress(self, batch_id: UUID, snapshot: ProgressSnapshot) -> None:
         """Apply the progress of a batch, as an event or the aggregator reports it."""
+        if snapshot.result is not None:
+            self._unsaved_ends[batch_id, snapshot.result] = None
         earlier = self._unsaved.get(batch_id)
         if earlier is None or snapshot.rank > earlier.rank:
             self._unsaved[batch_id] = snapshot
@@ -112,10 +117,13 @@ class Backpressure:
 
     async def _save_progress(self) -> None:
         unsaved, self._unsaved = self._unsaved, {}
-        if not unsaved:
+        ends, self._unsaved_ends = self._unsaved_ends, {}
+        if not unsaved and not ends:
             return
         ranks = [snapshot.rank for snapshot in unsaved.values()]
         try:
+            if ends:  # before the end itself: nobody asks the aggregator about a batch that has ended
+                await self._pool.execute(_FOLLOW_UPS_SQL["make_due"], *columns(list(ends), 2))
             await self._pool.execute(
                 _SQL["record_progress"],
                 list(unsaved),
@@ -126,6 +134,7 @@ class Backpressure:
             )
         except Exception:
             self._unsaved = unsaved | self._unsaved
+            self._unsaved_ends = ends | self._unsaved_ends
             raise
 
     def _measure_throughput(self) -> None:

@@ -1,12 +1,11 @@
 """Starts follow-up batches when the batch before has ended.
 
 The end event of the ledger makes a row due. A transaction records the id of the next batch, which is then submitted
-under that id. A process that dies in between leaves it to another one, whose submission under the same id is a
-repetition.
+under that id. A process that dies in between leaves it to another one, which asks first whether a batch with this id
+was accepted.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -14,23 +13,23 @@ import orjson
 import structlog
 
 from batchyard_contracts.v1.commands import BatchSubmit
-from batchyard_contracts.v1.templates import FollowUpItems, TemplateRun
+from batchyard_contracts.v1.templates import FollowUp, FollowUpItems, TemplateRun
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
 from services.ingest.domain.actor import INGEST, Actor
 from services.ingest.domain.follow_up_items import FollowUpItemMaker
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.submission_outcome import Accepted, Failed, Postponed
 from services.ingest.persistence.audit_log import act_as
 from services.ingest.persistence.follow_up_store import DueFollowUp, FollowUpStore
 from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.queries.result_reader import ResultSelection, read_results
+from services.ingest.schedules.submission_attempt import try_submission
 from services.ingest.submission.submit import BatchSubmitter
 from services.ingest.templates.template_manager import TemplateManager
-from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _LIMIT = 10
-_RETRY = timedelta(seconds=5)
 _MAX_BYTES = 3 * 1024 * 1024
 """Largest size of the results that become items, so that the command fits a message."""
 _TOO_MANY = Rejection(
@@ -41,7 +40,7 @@ _NO_ITEMS = Rejection("no_items", "The results give no item.")
 
 
 class FollowUpStarter:
-    """Step of every replica, see above."""
+    """Background task of each replica that submits the follow-ups that are due."""
 
     INTERVAL_S: ClassVar[float] = 1.0
 
@@ -71,27 +70,21 @@ class FollowUpStarter:
 
     async def _start(self, follow_up: DueFollowUp) -> None:
         act_as(Actor(follow_up.owner, "service"))
-        try:
-            await self._submitter.submit(follow_up.owner, await self._command(follow_up))
-        except IngestError as error:
-            rejection = error.rejection
-            if rejection.retry_after_s is not None or rejection.status >= 500:
-                pause = max(_RETRY, timedelta(seconds=rejection.retry_after_s or 0))
-                await self._store.postpone(follow_up, pause)
-                return
-            if rejection.code != "idempotency_conflict":  # the id is known here alone: its batch was accepted
-                await self._store.end(follow_up, "failed", str(rejection)[:2000].replace("\x00", ""))
-                return
-        except Exception as error:
-            if not is_transient(error):
-                reason = f"A defect: {type(error).__name__}. The log has the details."
-                await self._store.end(follow_up, "failed", reason)
-            raise
-        await self._store.end(follow_up, "started")
-        log.info("follow-up started", batch_id=str(follow_up.batch_id), next_batch=str(follow_up.next_batch))
+        outcome = Accepted() if follow_up.is_accepted else await try_submission(self._submit(follow_up))
+        if isinstance(outcome, Postponed):
+            await self._store.postpone(follow_up, outcome.pause)
+        elif isinstance(outcome, Failed):
+            await self._store.end(follow_up, "failed", outcome.reason)
+        else:
+            await self._store.end(follow_up, "started")
+            log.info("follow-up started", batch_id=str(follow_up.batch_id), next_batch=str(follow_up.next_batch))
+
+    async def _submit(self, follow_up: DueFollowUp) -> None:
+        await self._submitter.submit(follow_up.owner, await self._command(follow_up))
 
     async def _command(self, follow_up: DueFollowUp) -> BatchSubmit:
-        form, owner = follow_up.form, follow_up.owner
+        owner = follow_up.owner
+        form = FollowUp.model_validate_json(follow_up.form, extra="ignore")
         version = follow_up.version or form.version
         if version is None:
             version = (await self._templates.get(owner, form.template)).version

@@ -1,1 +1,0 @@
-"""Follow-up batches: batches that start when another one has ended."""
