@@ -10,6 +10,8 @@ from batchyard_contracts.v1.schedules import Overlap
 
 MAX_QUEUED = 10
 """Largest number of scheduled runs of one schedule that wait for their predecessor."""
+MAX_UNSTARTED = 1000
+"""Largest number of runs of one schedule that wait or are being submitted."""
 Origin = Literal["schedule", "manual", "backfill"]
 _RUNNING = "The batch of an earlier run has not ended."
 
@@ -42,17 +44,18 @@ class Skip:
 
 
 def decide_overlap(
-    run: WaitingRun, overlap: Overlap, running: Sequence[UUID], waiting: Sequence[WaitingRun]
+    run: WaitingRun, overlap: Overlap, running: Sequence[UUID], waiting: Sequence[WaitingRun], *, starting: int = 0
 ) -> Start | Wait | Skip:
     """Return what becomes of a run.
 
     `running`: batches of its schedule without an end event in the ledger. `waiting`: all its runs that have not
-    started, this one included.
+    started, this one included. `starting`: number of its runs whose batches are being submitted.
     """
     earlier = [other for other in waiting if _order(other) < _order(run)]
     later = [other for other in waiting if _order(other) > _order(run)]
     if overlap == "allow":
-        return Start()
+        full = Skip(f"{MAX_UNSTARTED} runs before it have not started.")
+        return Start() if starting < MAX_UNSTARTED else full
     if overlap == "cancel" and later:
         return Skip("A later run replaces it.")
     if not running and (not earlier or overlap == "cancel"):

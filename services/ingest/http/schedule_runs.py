@@ -102,7 +102,7 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
     ) -> Response:
         """Runs, the latest first, each with its state and the batch that it started."""
         found = await manager.runs(owner, schedule, before or _LATEST, limit)
-        next_before = found[-1].nominal_at if len(found) == limit else None
+        next_before = found[-1].nominal_at if len(found) >= limit else None
         return _json(RunList(runs=[_run(one) for one in found], next_before=next_before))
 
     @router.post(

@@ -40,6 +40,9 @@ SELECT {key_columns} FROM api_keys WHERE id = $1 AND ($2::text IS NULL OR owner 
 -- name: replace_key
 UPDATE api_keys SET replaced_by = $2, expires_at = least(expires_at, $3) WHERE id = $1
 
+-- name: hand_over_schedules
+UPDATE schedules SET key_id = $2 WHERE key_id = $1
+
 -- name: revoke_key
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING {key_columns}
 

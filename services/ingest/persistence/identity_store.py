@@ -105,8 +105,9 @@ class IdentityChange:
         return _key(row) if row else None
 
     async def replace_key(self, key_id: str, successor: str, ends_at: datetime) -> None:
-        """Record that a key ends at a time, and which one replaces it."""
+        """Record that a key ends at a time, and which one replaces it, also as the key of schedules."""
         await self.connection.execute(_SQL["replace_key"], key_id, successor, ends_at)
+        await self.connection.execute(_SQL["hand_over_schedules"], key_id, successor)
         self.is_made = True
 
     async def revoke_key(self, key_id: str) -> ApiKey:

@@ -12,7 +12,7 @@ import asyncpg
 from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.events import Event
 from batchyard_contracts.v1.schedules import Overlap
-from services.ingest.domain.overlap import Origin
+from services.ingest.domain.overlap import MAX_QUEUED, Origin
 from services.ingest.domain.schedule import Schedule
 from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.schedule_store import NewRun, RunRecord, schedule_of
@@ -28,14 +28,14 @@ LEASE = timedelta(seconds=30)
 
 
 class DueSchedule(NamedTuple):
-    """A schedule that is due, at the time of the database; `error`: it cannot be read by this version."""
+    """A schedule that is due, at the time of the database; `schedule` is None if this version cannot read it."""
 
     schedule_id: UUID
     owner: str
     name: str
     next_at: datetime
     now: datetime
-    has_key: bool
+    key_works: bool
     schedule: Schedule | None
 
 
@@ -49,14 +49,21 @@ class RunKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run whose time has come, at the time of the database."""
+    """A run whose time has come, at the time of the database.
+
+    `template_version` belongs to `template`; both are None before they are recorded. `is_accepted`: the batch exists,
+    and nobody recorded it.
+    """
 
     key: RunKey
     state: str
     overlap: Overlap
     batch_id: UUID | None
+    template: str | None
     template_version: int | None
     now: datetime
+    key_works: bool
+    is_accepted: bool
 
 
 @dataclass(slots=True)
@@ -123,7 +130,7 @@ class RunStore:
     async def claim_runs(self, limit: int) -> AsyncIterator[ClaimedRuns]:
         """Open a transaction that locks runs whose time has come."""
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(_SQL["claim_runs"], limit)
+            rows = await connection.fetch(_SQL["claim_runs"], limit, MAX_QUEUED)
             ids = list({row["schedule_id"] for row in rows})
             active: dict[UUID, list[RunRecord]] = {schedule_id: [] for schedule_id in ids}
             if ids:
@@ -142,9 +149,9 @@ class RunStore:
         at: datetime | None = await self._pool.fetchval(_SQL["previous_success"], key.schedule_id, key.nominal_at)
         return at
 
-    async def record_version(self, key: RunKey, version: int) -> None:
+    async def record_version(self, key: RunKey, template: str, version: int) -> None:
         """Record the version of the template that a run submits, which stays when the run is tried again."""
-        await self._pool.execute(_SQL["record_version"], *key, version)
+        await self._pool.execute(_SQL["record_version"], *key, template, version)
 
     async def record_started(self, key: RunKey, event: Event) -> list[OutboxMessage]:
         """Record that the batch of a run is accepted, with its event; returns the event once."""
@@ -176,10 +183,11 @@ def _due(row: asyncpg.Record) -> DueSchedule:
     except ValueError:
         schedule = None
     return DueSchedule(
-        row["schedule_id"], row["owner"], row["name"], row["next_at"], row["now"], row["has_key"], schedule
+        row["schedule_id"], row["owner"], row["name"], row["next_at"], row["now"], row["key_works"], schedule
     )
 
 
 def _claimed(row: asyncpg.Record) -> ClaimedRun:
     key = RunKey(row["schedule_id"], row["nominal_at"], row["origin"])
-    return ClaimedRun(key, row["state"], row["overlap"], row["batch_id"], row["template_version"], row["now"])
+    names = ("state", "overlap", "batch_id", "template", "template_version", "now", "key_works", "is_accepted")
+    return ClaimedRun(key, *(row[name] for name in names))

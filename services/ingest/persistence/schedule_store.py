@@ -10,7 +10,7 @@ import asyncpg
 
 from batchyard_contracts.v1.schedules import Overlap, ScheduleForm
 from services.ingest.domain.ingest_error import IngestError
-from services.ingest.domain.overlap import Origin
+from services.ingest.domain.overlap import MAX_UNSTARTED, Origin
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.schedule import Schedule
 from services.ingest.persistence.audit_log import record_in
@@ -19,6 +19,11 @@ from shared.postgres.queries import columns, load_queries
 
 _SQL = load_queries("services.ingest.persistence", "schedules.sql")
 NOT_FOUND = Rejection("schedule_not_found", "There is no such schedule. Check its name, and that it is yours.", 404)
+
+TOO_MANY_RUNS = Rejection(
+    "too_many_runs",
+    f"More than {MAX_UNSTARTED} runs of the schedule would wait. Let those start first, or backfill in parts.",
+)
 
 
 class NewRun(NamedTuple):
@@ -45,6 +50,7 @@ class RunRecord(NamedTuple):
     overlap: Overlap
     due_at: datetime
     batch_id: UUID | None
+    template: str | None
     template_version: int | None
     reason: str | None
     last_at: datetime | None
@@ -58,8 +64,8 @@ class ScheduledBatch(NamedTuple):
     schedule: str
     nominal_at: datetime
     origin: Origin
-    template_version: int | None
     template: str | None
+    template_version: int | None
 
 
 class ScheduleStore:
@@ -88,6 +94,7 @@ class ScheduleStore:
         """Insert a schedule, or replace the one of this name; raises `IngestError` (409) beyond the limit."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["lock_schedules"], schedule.owner)
+            key_id = await _last_successor(connection, schedule.key_id)
             row = await connection.fetchrow(_SQL["lock_schedule"], schedule.owner, schedule.name)
             if row is None and await connection.fetchval(_SQL["count_schedules"], schedule.owner) >= limit:
                 detail = f"An owner has at most {limit} schedules. Delete one that is not needed."
@@ -99,7 +106,7 @@ class ScheduleStore:
                 schedule.name,
                 schedule.workload,
                 schedule.form.model_dump_json(),
-                schedule.key_id,
+                key_id,
                 schedule.next_at,
             )
             await record_in(
@@ -149,8 +156,11 @@ class LockedSchedule:
         return schedule_of(row)
 
     async def add_runs(self, runs: list[NewRun], action: str) -> None:
-        """Add runs that a client asks for; those that exist already stay as they are."""
+        """Add runs that a client asks for; those that exist already stay as they are. Raises `IngestError` when more
+        would wait than may."""
         await self._connection.execute(_SQL["insert_runs"], *columns(runs, len(NewRun._fields)))
+        if await self._connection.fetchval(_SQL["count_unstarted"], self.schedule.schedule_id) > MAX_UNSTARTED:
+            raise IngestError(TOO_MANY_RUNS)
         after = {"from": runs[0].nominal_at, "to": runs[-1].nominal_at, "runs": len(runs)} if runs else None
         await self._record(f"schedule.{action}", after)
 
@@ -174,6 +184,13 @@ class LockedSchedule:
         await record_in(self._connection, action, self.schedule.owner, self.schedule.name, after=after)
 
 
+async def _last_successor(connection: PooledConnection, key_id: str | None) -> str | None:
+    """Return the key that a key was rotated to, or the key itself, and keep others from rotating it."""
+    while key_id and (successor := await connection.fetchval(_SQL["lock_successor"], key_id)):
+        key_id = successor
+    return key_id
+
+
 def schedule_of(row: asyncpg.Record) -> Schedule:
     """Return the schedule in a row."""
     return Schedule(
@@ -181,7 +198,7 @@ def schedule_of(row: asyncpg.Record) -> Schedule:
         row["owner"],
         row["name"],
         row["workload"],
-        ScheduleForm.model_validate_json(row["form"]),
+        ScheduleForm.model_validate_json(row["form"], extra="ignore"),
         row["created_at"],
         row["key_id"],
         row["paused"],

@@ -2,10 +2,21 @@
 schedule_id, owner, name, workload, form, created_at, key_id, paused, note, next_at
 
 -- fragment: run_columns
-schedule_id, nominal_at, origin, state, overlap, due_at, batch_id, template_version, reason, last_at, times, started_at
+schedule_id, nominal_at, origin, state, overlap, due_at, batch_id, template, template_version, reason, last_at, times,
+started_at
+
+-- fragment: key_works
+(s.key_id IS NULL OR EXISTS (
+    SELECT FROM api_keys AS k
+    WHERE k.id = s.key_id AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
+))
 
 -- name: lock_schedules
 SELECT pg_advisory_xact_lock(hashtextextended('batchyard.schedules.' || $1, 0))
+
+-- name: lock_successor
+-- The key that replaces a key, which cannot be rotated until the transaction ends.
+SELECT replaced_by FROM api_keys WHERE id = $1 FOR SHARE
 
 -- name: count_schedules
 SELECT count(*) FROM schedules WHERE owner = $1
@@ -36,18 +47,9 @@ DELETE FROM schedules WHERE schedule_id = $1
 SELECT clock_timestamp()
 
 -- name: claim_due
--- Schedules that are due, each locked by one process. `has_key`: the key that saved it, or the one that it was rotated
--- to, has not ended since.
-SELECT {schedule_columns}, statement_timestamp() AS now, NOT EXISTS (
-    WITH RECURSIVE chain AS (
-        SELECT id, replaced_by, revoked_at, expires_at FROM api_keys WHERE id = schedules.key_id
-        UNION
-        SELECT api_keys.id, api_keys.replaced_by, api_keys.revoked_at, api_keys.expires_at
-        FROM chain JOIN api_keys ON api_keys.id = chain.replaced_by
-    )
-    SELECT FROM chain WHERE replaced_by IS NULL AND (revoked_at IS NOT NULL OR expires_at <= statement_timestamp())
-) AS has_key
-FROM schedules
+-- Schedules that are due, each locked by one process.
+SELECT {schedule_columns}, statement_timestamp() AS now, {key_works} AS key_works
+FROM schedules AS s
 WHERE NOT paused AND next_at IS NOT NULL AND next_at <= statement_timestamp()
 ORDER BY next_at LIMIT $1
 FOR UPDATE SKIP LOCKED
@@ -64,11 +66,23 @@ SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::
 ON CONFLICT DO NOTHING
 
 -- name: claim_runs
--- Runs whose time has come, each locked with its schedule by one process.
-SELECT r.schedule_id, r.nominal_at, r.origin, r.state, r.overlap, r.batch_id, r.template_version,
-    statement_timestamp() AS now
+-- Runs whose time has come, each locked with its schedule by one process. Of the runs that queue, the first one, and
+-- scheduled ones with so many before them ($2) that they are skipped.
+SELECT r.schedule_id, r.nominal_at, r.origin, r.state, r.overlap, r.batch_id, r.template, r.template_version,
+    statement_timestamp() AS now, {key_works} AS key_works,
+    EXISTS (SELECT FROM batches AS b WHERE b.batch_id = r.batch_id) AS is_accepted
 FROM schedule_runs AS r JOIN schedules AS s USING (schedule_id)
 WHERE r.state IN ('waiting', 'starting') AND r.due_at <= statement_timestamp()
+  AND (r.state = 'starting' OR r.overlap <> 'queue' OR NOT EXISTS (
+        SELECT FROM schedule_runs AS earlier
+        WHERE earlier.schedule_id = r.schedule_id AND earlier.state = 'waiting'
+          AND (earlier.nominal_at, earlier.origin) < (r.nominal_at, r.origin)
+    ) OR r.origin = 'schedule' AND EXISTS (
+        SELECT FROM schedule_runs AS earlier
+        WHERE earlier.schedule_id = r.schedule_id AND earlier.state = 'waiting'
+          AND (earlier.nominal_at, earlier.origin) < (r.nominal_at, r.origin)
+        OFFSET $2 - 1
+    ))
 ORDER BY r.due_at, r.nominal_at LIMIT $1
 FOR UPDATE OF r, s SKIP LOCKED
 
@@ -97,8 +111,12 @@ WHERE schedule_id = $1 AND nominal_at = $2 AND origin = $3 AND state IN ('waitin
 UPDATE schedule_runs SET state = $4, reason = $5
 WHERE schedule_id = $1 AND nominal_at = $2 AND origin = $3 AND state IN ('waiting', 'starting')
 
+-- name: count_unstarted
+SELECT count(*) FROM schedule_runs WHERE schedule_id = $1 AND state IN ('waiting', 'starting')
+
 -- name: record_version
-UPDATE schedule_runs SET template_version = $4 WHERE schedule_id = $1 AND nominal_at = $2 AND origin = $3
+UPDATE schedule_runs SET template = $4, template_version = $5
+WHERE schedule_id = $1 AND nominal_at = $2 AND origin = $3 AND state = 'starting'
 
 -- name: mark_started
 UPDATE schedule_runs SET state = 'started', started_at = statement_timestamp()
@@ -114,20 +132,27 @@ WHERE r.schedule_id = $1 AND r.nominal_at < $2 AND r.state IN ('started', 'ended
 ORDER BY r.nominal_at DESC LIMIT 1
 
 -- name: list_runs
--- A run has ended with its batch, also before the next run of its schedule looks at it.
-SELECT r.schedule_id, r.nominal_at, r.origin, r.overlap, r.due_at, r.batch_id, r.template_version, r.reason, r.last_at,
-    r.times, r.started_at, CASE WHEN r.state = 'started' AND b.done THEN 'ended' ELSE r.state END AS state
+-- A run has ended with its batch, also before the next run of its schedule looks at it. Runs of one time are on one page.
+SELECT r.schedule_id, r.nominal_at, r.origin, r.overlap, r.due_at, r.batch_id, r.template, r.template_version, r.reason,
+    r.last_at, r.times, r.started_at, CASE WHEN r.state = 'started' AND b.done THEN 'ended' ELSE r.state END AS state
 FROM schedule_runs AS r LEFT JOIN batches AS b USING (batch_id)
-WHERE r.schedule_id = $1 AND r.nominal_at < $2 ORDER BY r.nominal_at DESC LIMIT $3
+WHERE r.schedule_id = $1 AND r.nominal_at < $2 ORDER BY r.nominal_at DESC FETCH FIRST $3 ROWS WITH TIES
 
 -- name: run_of_batch
-SELECT s.name AS schedule, r.nominal_at, r.origin, r.template_version, s.form ->> 'template' AS template
+SELECT s.name AS schedule, r.nominal_at, r.origin, r.template, r.template_version
 FROM schedule_runs AS r JOIN schedules AS s USING (schedule_id)
 WHERE r.batch_id = $1 AND s.owner = $2
 
 -- name: delete_old_runs
+-- Runs that still decide something stay: those whose batch has not ended, and the latest success of each schedule.
 DELETE FROM schedule_runs WHERE (schedule_id, nominal_at, origin) IN (
-    SELECT schedule_id, nominal_at, origin FROM schedule_runs
-    WHERE created_at < now() - $1::interval AND state NOT IN ('waiting', 'starting')
-    ORDER BY created_at LIMIT 5000
+    SELECT r.schedule_id, r.nominal_at, r.origin FROM schedule_runs AS r LEFT JOIN batches AS b USING (batch_id)
+    WHERE r.created_at < now() - $1::interval AND r.state NOT IN ('waiting', 'starting')
+      AND (r.state <> 'started' OR b.done IS NOT false)
+      AND NOT coalesce(b.done AND b.result = 'completed' AND NOT EXISTS (
+          SELECT FROM schedule_runs AS later JOIN batches AS last USING (batch_id)
+          WHERE later.schedule_id = r.schedule_id AND later.nominal_at > r.nominal_at
+            AND last.done AND last.result = 'completed'
+      ), false)
+    ORDER BY r.created_at LIMIT 5000
 )

@@ -5,7 +5,7 @@ from typing import ClassVar
 import structlog
 
 from batchyard_contracts.v1.events import ScheduleMissed
-from services.ingest.domain.schedule import DueDecision, Schedule, decide_due
+from services.ingest.domain.schedule import KEY_ENDED, UNREADABLE, DueDecision, Schedule, decide_due
 from services.ingest.persistence.run_store import ClaimedSchedules, DueSchedule, RunStore
 from services.ingest.persistence.schedule_store import NewRun
 from shared.observability import metrics
@@ -13,17 +13,13 @@ from shared.postgres.outbox import Outbox
 
 log = structlog.get_logger()
 _LIMIT = 50
-_KEY_REVOKED = (
-    "The API key that saved the schedule was revoked or has expired. Save it with another key, and resume it."
-)
-_UNREADABLE = "This version of Batchyard cannot read the schedule. Save it again, and resume it."
 _MISSED = "Nothing could start in time, and the schedule makes up for no more."
 _missed = metrics.counter("batchyard.schedules.missed", "Times of schedules for which nothing started.")
 
 
 class DueSchedules:
-    """Step of every replica. A transaction locks schedules that are due, inserts their runs, and sets the next time; so
-    each time has one run, however many replicas there are and whenever they end."""
+    """Background task of each replica. A transaction locks schedules that are due, inserts their runs, and sets the
+    next time; so each time has one run, however many replicas there are and whenever they end."""
 
     INTERVAL_S: ClassVar[float] = 1.0
 
@@ -41,14 +37,14 @@ class DueSchedules:
 
     async def _take(self, claimed: ClaimedSchedules, due: DueSchedule) -> None:
         schedule = due.schedule
-        if schedule is None or not due.has_key:
-            await claimed.pause(due, _UNREADABLE if schedule is None else _KEY_REVOKED)
+        if schedule is None or not due.key_works:
+            await claimed.pause(due, UNREADABLE if schedule is None else KEY_ENDED)
             return
         try:
             decision = decide_due(schedule.schedule_id, schedule.form, due.next_at, due.now)
         except ValueError as error:  # its zone is not in the data of this version
             log.warning("schedule cannot run", schedule_id=str(due.schedule_id), error=str(error))
-            await claimed.pause(due, _UNREADABLE)
+            await claimed.pause(due, UNREADABLE)
             return
         claimed.next_at[schedule.schedule_id] = decision.next_at
         claimed.runs += _runs(schedule, decision)

@@ -1,12 +1,12 @@
 """Starts the runs of schedules whose time has come.
 
 A transaction decides on a run and records the id of its batch; the batch is then submitted under that id. A process
-that dies in between leaves the run to another one, whose submission under the same id is a repetition. So a run starts
-once, also if its batch was accepted and nobody heard of it.
+that dies in between leaves the run to another one, which asks first whether a batch with this id was accepted. So a run
+starts once, also if nobody heard that its batch was accepted.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
@@ -20,31 +20,31 @@ from services.ingest.domain.actor import INGEST, Actor
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.overlap import Skip, Start, WaitingRun, decide_overlap
 from services.ingest.domain.rejection import Rejection
-from services.ingest.domain.schedule import Schedule
+from services.ingest.domain.schedule import KEY_ENDED, UNREADABLE, Schedule
+from services.ingest.domain.submission_outcome import Accepted, Failed, Postponed, SubmissionOutcome
 from services.ingest.domain.template import batch_of
 from services.ingest.persistence.audit_log import act_as
 from services.ingest.persistence.run_store import ClaimedRun, ClaimedRuns, RunKey, RunStore
+from services.ingest.schedules.submission_attempt import try_submission
 from services.ingest.submission.submit import BatchSubmitter
 from services.ingest.templates.template_manager import TemplateManager
 from shared.postgres.outbox import Outbox
-from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _LIMIT = 20
 _LOOK_AGAIN = timedelta(seconds=1)
 """Pause after which a run that waits for its predecessor is looked at again."""
-_RETRY = timedelta(seconds=5)
 
 
-class _Begun(NamedTuple):
-    key: RunKey
+class StartingRun(NamedTuple):
+    """A run with the id under which its batch is submitted."""
+
+    run: ClaimedRun
     batch_id: UUID
-    version: int | None
-    now: datetime
 
 
 class RunStarter:
-    """Step of every replica, see above."""
+    """Background task of each replica that starts the runs that are due."""
 
     INTERVAL_S: ClassVar[float] = 1.0
 
@@ -66,19 +66,19 @@ class RunStarter:
 
     async def update(self) -> float | None:
         """Start some runs; return 0 if more may be due."""
-        begun: list[_Begun] = []
+        begun: list[StartingRun] = []
         cancelled: list[tuple[RunKey, UUID]] = []
         async with self._runs.claim_runs(_LIMIT) as claimed:
             for schedule_id in claimed.active:
                 of_schedule = [run for run in claimed.runs if run.key.schedule_id == schedule_id]
                 await self._decide(claimed, of_schedule, begun, cancelled)
             if begun:
-                await claimed.begin([(run.key, run.batch_id) for run in begun])
+                await claimed.begin([(one.run.key, one.batch_id) for one in begun])
         try:
             for key, batch_id in cancelled:
                 await self._cancel(key, batch_id)
-            for run in begun:
-                await self._start(run)
+            for starting in begun:
+                await self._start(starting)
         finally:
             act_as(INGEST)
         return 0.0 if len(claimed.runs) == _LIMIT else None
@@ -87,23 +87,29 @@ class RunStarter:
         self,
         claimed: ClaimedRuns,
         runs: list[ClaimedRun],
-        begun: list[_Begun],
+        begun: list[StartingRun],
         cancelled: list[tuple[RunKey, UUID]],
     ) -> None:
         """Decide on the runs of one schedule, one after the other, each knowing of the decisions before."""
         active = claimed.active[runs[0].key.schedule_id]
         running = [run.batch_id for run in active if run.state in {"starting", "started"} and run.batch_id]
         waiting = [WaitingRun(run.nominal_at, run.origin) for run in active if run.state == "waiting"]
+        starting = sum(run.state == "starting" for run in active)
         for run in sorted(runs, key=lambda one: one.key.nominal_at):
             if run.state == "starting" and run.batch_id:
-                begun.append(_Begun(run.key, run.batch_id, run.template_version, run.now))
+                begun.append(StartingRun(run, run.batch_id))
                 continue
             this = WaitingRun(run.key.nominal_at, run.key.origin)
-            decision = decide_overlap(this, run.overlap, running, waiting)
+            if not run.key_works:
+                await claimed.end(run.key, "failed", KEY_ENDED)
+                waiting.remove(this)
+                continue
+            decision = decide_overlap(this, run.overlap, running, waiting, starting=starting)
             if isinstance(decision, Start):
                 batch_id = self._new_id()
-                begun.append(_Begun(run.key, batch_id, run.template_version, run.now))
+                begun.append(StartingRun(run, batch_id))
                 running.append(batch_id)
+                starting += 1
                 waiting.remove(this)
             elif isinstance(decision, Skip):
                 await claimed.end(run.key, "skipped", decision.reason)
@@ -112,60 +118,59 @@ class RunStarter:
                 cancelled += [(run.key, batch_id) for batch_id in decision.cancel]
                 await claimed.postpone(run.key, _LOOK_AGAIN)
 
-    async def _start(self, run: _Begun) -> None:
+    async def _start(self, starting: StartingRun) -> None:
         """Submit the batch of a run, and record that it has started, or why it does not."""
-        schedule = await self._runs.schedule(run.key.schedule_id)
+        run = starting.run
+        try:
+            schedule = await self._runs.schedule(run.key.schedule_id)
+        except ValueError:  # written by another version
+            await self._runs.end(run.key, "failed", UNREADABLE)
+            return
         if schedule is None:  # deleted meanwhile, with its runs
             return
         act_as(Actor(schedule.owner, "service", schedule.key_id))
-        try:
-            await self._submit(schedule, run)
-        except IngestError as error:
-            rejection = error.rejection
-            if rejection.retry_after_s is not None or rejection.status >= 500:
-                await self._runs.postpone(run.key, max(_RETRY, timedelta(seconds=rejection.retry_after_s or 0)))
-                return
-            if rejection.code != "idempotency_conflict":  # the id is known to this run alone: its batch was accepted
-                log.info("scheduled run failed", schedule_id=str(run.key.schedule_id), code=rejection.code)
-                await self._runs.end(run.key, "failed", str(rejection)[:2000].replace("\x00", ""))
-                return
-        except Exception as error:
-            if not is_transient(error):
-                await self._runs.end(run.key, "failed", f"A defect: {type(error).__name__}. The log has the details.")
-            raise
-        event = ScheduleFired(
-            workload=schedule.workload,
-            owner=schedule.owner,
-            schedule=schedule.name,
-            nominal_at=run.key.nominal_at,
-            origin=run.key.origin,
-            batch_id=run.batch_id,
-            at=run.now,
-        )
-        await self._outbox.deliver(await self._runs.record_started(run.key, event))
+        outcome: SubmissionOutcome = Accepted()
+        if not run.is_accepted:
+            outcome = await try_submission(self._submit(schedule, starting)) if run.key_works else Failed(KEY_ENDED)
+        if isinstance(outcome, Postponed):
+            await self._runs.postpone(run.key, outcome.pause)
+        elif isinstance(outcome, Failed):
+            log.info("scheduled run failed", schedule_id=str(run.key.schedule_id), reason=outcome.reason)
+            await self._runs.end(run.key, "failed", outcome.reason)
+        else:
+            event = ScheduleFired(
+                workload=schedule.workload,
+                owner=schedule.owner,
+                schedule=schedule.name,
+                nominal_at=run.key.nominal_at,
+                origin=run.key.origin,
+                batch_id=starting.batch_id,
+                at=run.now,
+            )
+            await self._outbox.deliver(await self._runs.record_started(run.key, event))
 
-    async def _submit(self, schedule: Schedule, run: _Begun) -> None:
-        command = await self._command(schedule, run)
-        await self._submitter.submit(schedule.owner, command)
+    async def _submit(self, schedule: Schedule, starting: StartingRun) -> None:
+        await self._submitter.submit(schedule.owner, await self._command(schedule, starting))
 
-    async def _command(self, schedule: Schedule, run: _Begun) -> BatchSubmit:
-        form, fields = schedule.form, {"batch_id": run.batch_id}
+    async def _command(self, schedule: Schedule, starting: StartingRun) -> BatchSubmit:
+        form, run = schedule.form, starting.run
         if form.template is None:
-            command = batch_of(form.batch or {}, TemplateRun(batch_id=run.batch_id))
+            command = batch_of(form.batch or {}, TemplateRun(batch_id=starting.batch_id))
             if isinstance(command, Rejection):
                 raise IngestError(command)
         else:
-            version = run.version or form.template_version
+            recorded = run.template_version if run.template == form.template else None
+            version = recorded or form.template_version
             if version is None:
                 version = (await self._templates.get(schedule.owner, form.template)).version
-            if run.version is None:
-                await self._runs.record_version(run.key, version)
+            if recorded is None:
+                await self._runs.record_version(run.key, form.template, version)
             previous = await self._runs.previous_success(run.key)
             built_in = {
                 "@nominal_at": run.key.nominal_at.isoformat(),
                 "@previous_success_at": previous.isoformat() if previous else None,
             }
-            submission = TemplateRun(parameters=form.parameters, version=version, **fields)
+            submission = TemplateRun(parameters=form.parameters, version=version, batch_id=starting.batch_id)
             command = await self._templates.command(schedule.owner, form.template, submission, built_in)
         return command if command.name else command.model_copy(update={"name": schedule.name})
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from services.ingest.domain.overlap import MAX_QUEUED, Skip, Start, Wait, WaitingRun, decide_overlap
+from services.ingest.domain.overlap import MAX_QUEUED, MAX_UNSTARTED, Skip, Start, Wait, WaitingRun, decide_overlap
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 BATCH = UUID(int=1)
@@ -46,3 +46,8 @@ def test_the_queue_is_bounded_but_not_for_a_backfill() -> None:
     for origin, kind in (("schedule", Skip), ("backfill", Wait), ("manual", Wait)):
         last = at(MAX_QUEUED, origin)
         assert isinstance(decide_overlap(last, "queue", [BATCH], [*waiting, last]), kind)
+
+
+def test_runs_beside_each_other_are_bounded_while_none_of_them_can_start() -> None:
+    decided = [decide_overlap(at(0), "allow", [], [at(0)], starting=MAX_UNSTARTED - free) for free in (1, 0)]
+    assert [type(one) for one in decided] == [Start, Skip]
