@@ -1,11 +1,11 @@
 """Every part of every message has a bound: no valid message exceeds a column, a calculation or another message."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from batchyard_contracts.message import Message, Value
 from batchyard_contracts.schema.asyncapi import CLIENT, SENDERS
@@ -89,3 +89,15 @@ def test_a_rate_is_a_number_that_can_be_calculated_with(number: str) -> None:
 def test_feedback_is_a_number_that_can_be_calculated_with(number: str) -> None:
     with pytest.raises(ValidationError):
         DestinationFeedback.model_validate_json(f'{{"mean_wait_ms": {number}}}')
+
+
+@pytest.mark.parametrize(
+    "text", ['"0.5"', '"1700000000"', "1700000000", '"2026-12-24"', '"2026-02-30T00:00:00Z"', '"2026-12-24T18:00:00"']
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_time_is_a_text_of_rfc_3339_with_its_zone(text: str, strict: bool) -> None:
+    times: TypeAdapter[datetime] = TypeAdapter(Time)
+    with pytest.raises(ValidationError):
+        times.validate_json(text, strict=strict)
+    for known in ("2026-12-24T18:00:00.5Z", "2026-12-24 18:00:00.500+00:00"):
+        assert times.validate_json(f'"{known}"', strict=strict) == datetime(2026, 12, 24, 18, 0, 0, 500_000, UTC)

@@ -142,6 +142,8 @@ async def test_an_owner_sees_its_own_entries_alone_and_finds_them_by_their_parts
         assert [each["object"] for each in await entries(harness, object=key_id)] == [key_id]
         assert len(await entries(harness, key_id=key_id)) == 2
         assert await entries(harness, until="2020-01-01T00:00:00Z") == []
+        for wrong in ("0.5", "1700000000", "2026-12-24"):
+            assert (await harness.get("/audit", params={"until": wrong}, headers=OPERATOR))[0] == 422, wrong
         whole = await entries(harness)
         paged, before = [], None
         while True:

@@ -12,14 +12,13 @@ from batchyard_contracts.v1.values import MAX_INTEGER, BatchId, IdempotencyKey, 
 TemplateName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 TemplateVersion = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 TemplateNote = Annotated[Text, StringConstraints(max_length=500)]
-ParameterName = Annotated[str, StringConstraints(pattern=r"^@?[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
+_NAME = r"[A-Za-z_][A-Za-z0-9_-]{0,62}$"
+ParameterName = Annotated[str, StringConstraints(pattern=f"^{_NAME}")]
+FilledName = Annotated[str, StringConstraints(pattern=f"^@?{_NAME}")]
 """Name of a parameter; one that begins with `@` is built in, see `TemplateForm.fill`."""
 Place = Annotated[str, StringConstraints(pattern=r"^(/([^~/\x00-\x1f]|~0|~1){0,100}){1,10}$")]
 """JSON Pointer (RFC 6901) into the body of a template."""
-Parameters = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")], JsonValue],
-    Field(max_length=100),
-]
+Parameters = Annotated[dict[ParameterName, JsonValue], Field(max_length=100)]
 """Values of parameters, by name."""
 BatchBody = Annotated[dict[Annotated[str, StringConstraints(max_length=63)], JsonValue], Field(max_length=40)]
 """Fields of `batch.submit.v1` without `batch_id` and `idempotency_key`."""
@@ -28,7 +27,7 @@ BatchBody = Annotated[dict[Annotated[str, StringConstraints(max_length=63)], Jso
 class FollowUpItems(Value, extra="forbid"):
     """Rule by which results of succeeded items become the items of a follow-up batch."""
 
-    parameter: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
+    parameter: ParameterName
     """Parameter of the template that takes the items."""
     pointer: Pointer = ""
     """JSON Pointer into each result. A list there gives an item for each entry; a result without it gives none."""
@@ -52,7 +51,7 @@ class FollowUp(Value, extra="forbid"):
     a round with one of these counts."""
     parameters: Parameters = {}
     items: FollowUpItems | None = None
-    summary: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")] | None = None
+    summary: ParameterName | None = None
     """Parameter that takes the summary of the batch."""
 
 
@@ -63,7 +62,7 @@ class TemplateForm(Command):
     parameters: Annotated[dict[str, Any], Field(max_length=20)] = {}
     """JSON Schema (draft 2020-12) of the parameters, an object; other parameters than its own are refused."""
     body: BatchBody
-    fill: Annotated[dict[Place, ParameterName], Field(max_length=100)] = {}
+    fill: Annotated[dict[Place, FilledName], Field(max_length=100)] = {}
     """Parameters by the JSON Pointer to the place in `body` that takes their value, whatever its type. Built in are
     `@owner`, `@started_at`, and in a schedule `@nominal_at` (the time for which it is due) and `@previous_success_at`.
     A parameter without a value leaves what the body has there."""

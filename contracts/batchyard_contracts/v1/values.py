@@ -1,10 +1,12 @@
 """Values that several messages of version 1 share."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BeforeValidator, Field, JsonValue, StringConstraints
+from pydantic_core import PydanticKnownError
 
 from batchyard_contracts.message import Value
 
@@ -38,6 +40,21 @@ def _shorten_id(text: object) -> object:
 
 def _clamp(number: object) -> object:
     return min(max(number, 0), MAX_INTEGER) if isinstance(number, int) else number
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+def _read_time(value: object) -> datetime:
+    """Return a time; pydantic alone would take numbers too, also those in texts."""
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and _RFC3339.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper())
+        except ValueError:  # such as the 30th of February
+            pass
+    raise PydanticKnownError("datetime_parsing", {"error": "write it as RFC 3339 does"})
 
 
 Priority = Literal["immediate", "normal", "low"]
@@ -99,8 +116,12 @@ PerSecond = Annotated[float, Field(ge=MIN_PER_SECOND, le=MAX_PER_SECOND)]
 MAX_ETA_S = 1e12
 EtaSeconds = Annotated[float, Field(ge=0, le=MAX_ETA_S)]
 MeasuredPerSecond = Annotated[float, Field(ge=0, le=1e9)]
-Time = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
-"""Time with its zone, which is a valid time in every other zone."""
+Time = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(1970, 1, 2, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC)),
+    BeforeValidator(_read_time),
+]
+"""Time with its zone, as RFC 3339 writes it, which is a valid time in every other zone."""
 BatchId = UUID
 
 StopReason = Literal["deadline", "failure_threshold", "never_sealed", "internal_error"]

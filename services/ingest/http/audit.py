@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
-from batchyard_contracts.v1.values import Owner
+from batchyard_contracts.v1.values import Owner, Time
 from services.ingest.domain.caller import Caller
 from services.ingest.http import body
 from services.ingest.http.access import Access
@@ -64,8 +64,8 @@ def routes(audit: AuditLog, access: Access) -> APIRouter:
         key_id: _Word = None,
         action: _Word = None,
         object_: Annotated[_Word, Query(alias="object", description="id of a batch or key, name of a queue")] = None,
-        since: AwareDatetime | None = None,
-        until: AwareDatetime | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
         before: Annotated[int, Query(ge=1, le=NEWEST, description="`next_before` of the page before")] = NEWEST,
         limit: Annotated[int, Query(ge=1, le=MAX_ENTRIES)] = 100,
         export_format: Annotated[
