@@ -4,11 +4,15 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import BatchAccepted
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState, ResultsQuery, ResultsReply
 from batchyard_contracts.v1.values import Counts, ItemResult
 from devstack import Servers
+from services.ingest.persistence import follow_up_store
+from services.ingest.schedules import follow_up_starter
 from tests.support.finished_batches import finished
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest, start_ingest
@@ -144,6 +148,24 @@ async def test_a_follow_up_that_cannot_be_read_fails_alone(clean: Servers) -> No
                 await asyncio.sleep(0.05)  # a table has no signal
         states = await harness.rows("SELECT state FROM follow_ups ORDER BY place")
         assert [row["state"] for row in states] == ["failed", "started", "started"]
+
+
+async def test_a_chain_without_an_end_stops_with_a_reason(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (follow_up_store, follow_up_starter):
+        monkeypatch.setattr(module, "MAX_CHAINED", 3)
+    again = REPORT | {"name": "again", "body": REPORT["body"] | {"follow_ups": [{"template": "again"}]}}
+    async with running_ingest(clean) as harness:
+        answer(harness)
+        assert (await harness.post("/templates", json=again))[0] == 201
+        status, first = await harness.post("/templates/again/submit", json={})
+        assert status == 202
+        batch_id = UUID(first["batch_id"])
+        for number in (2, 3):
+            await harness.publish(topology.EVENTS, finished(batch_id, result="completed"))
+            batch_id = (await harness.wait_for(BatchAccepted, number))[-1].batch_id
+        await harness.publish(topology.EVENTS, finished(batch_id, result="completed"))
+        failed = await follow_up_of(harness, batch_id, "failed", "started")
+        assert "chain_too_long" in failed.get("reason", ""), failed
 
 
 async def test_a_follow_up_that_cannot_be_says_why(clean: Servers) -> None:

@@ -11,6 +11,8 @@ from shared.postgres.queries import load_queries
 _SQL = load_queries("services.ingest.persistence", "follow_ups.sql")
 LEASE = timedelta(seconds=60)
 """Time after which a follow-up whose process has not started it is taken over by another one."""
+MAX_CHAINED = 10
+"""Largest number of batches of a chain. A template may name itself, and each batch may have several follow-ups."""
 
 
 class DueFollowUp(NamedTuple):
@@ -25,6 +27,8 @@ class DueFollowUp(NamedTuple):
     version: int | None
     is_accepted: bool
     """True if the next batch was accepted, and nobody recorded it."""
+    chained: int
+    """Number of batches up to the one that has ended, at most `MAX_CHAINED`."""
 
 
 class FollowUpRecord(NamedTuple):
@@ -55,7 +59,7 @@ class FollowUpStore:
         """Begin follow-ups that are due; True: there may be more."""
         begun: list[DueFollowUp] = []
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(_SQL["claim_follow_ups"], limit)
+            rows = await connection.fetch(_SQL["claim_follow_ups"], limit, MAX_CHAINED)
             for row in rows:
                 next_batch = row["next_batch"] or new_id()
                 await connection.execute(_SQL["begin_follow_up"], row["batch_id"], row["place"], next_batch, LEASE)

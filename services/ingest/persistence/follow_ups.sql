@@ -5,8 +5,18 @@ WHERE follow_ups.batch_id = ended.batch_id AND follow_ups.state = 'waiting' AND 
   AND (follow_ups.form -> 'on')::jsonb ? ended.result
 
 -- name: claim_follow_ups
+-- `chained`: number of batches from the one that a client submitted to the one that has ended, counted up to $2.
 SELECT f.batch_id, f.place, f.owner, f.form, f.next_batch, f.version,
-    EXISTS (SELECT FROM batches AS b WHERE b.batch_id = f.next_batch) AS is_accepted
+    EXISTS (SELECT FROM batches AS b WHERE b.batch_id = f.next_batch) AS is_accepted,
+    (
+        WITH RECURSIVE chain AS (
+            SELECT f.batch_id AS batch_id, 1 AS number
+            UNION ALL
+            SELECT before.batch_id, chain.number + 1
+            FROM chain JOIN follow_ups AS before ON before.next_batch = chain.batch_id WHERE chain.number < $2
+        )
+        SELECT max(number) FROM chain
+    ) AS chained
 FROM follow_ups AS f
 WHERE f.state IN ('waiting', 'starting') AND f.due_at IS NOT NULL AND f.due_at <= statement_timestamp()
 ORDER BY f.due_at LIMIT $1

@@ -21,7 +21,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.submission_outcome import Accepted, Failed, Postponed
 from services.ingest.persistence.audit_log import act_as
-from services.ingest.persistence.follow_up_store import DueFollowUp, FollowUpStore
+from services.ingest.persistence.follow_up_store import MAX_CHAINED, DueFollowUp, FollowUpStore
 from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.queries.result_reader import ResultSelection, read_results
 from services.ingest.schedules.submission_attempt import try_submission
@@ -35,6 +35,10 @@ _MAX_BYTES = 3 * 1024 * 1024
 _TOO_MANY = Rejection(
     "too_many_items",
     f"The results give more than {MAX_ITEMS_PER_COMMAND} items or {_MAX_BYTES} bytes. Submit them as a file.",
+)
+_TOO_LONG = Rejection(
+    "chain_too_long",
+    f"A chain has at most {MAX_CHAINED} batches. Check that no template follows itself, or use a schedule.",
 )
 _NO_ITEMS = Rejection("no_items", "The results give no item.")
 
@@ -83,6 +87,8 @@ class FollowUpStarter:
         await self._submitter.submit(follow_up.owner, await self._command(follow_up))
 
     async def _command(self, follow_up: DueFollowUp) -> BatchSubmit:
+        if follow_up.chained >= MAX_CHAINED:
+            raise IngestError(_TOO_LONG)
         owner = follow_up.owner
         form = FollowUp.model_validate_json(follow_up.form, extra="ignore")
         version = follow_up.version or form.version
