@@ -20,6 +20,7 @@ def audit(
     object_: Annotated[str | None, typer.Option("--object", help="Only this batch, key, workload or queue.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only from this time on: 2026-12-24T18:00.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only before this time.")] = None,
+    before: Annotated[int | None, typer.Option(min=1, metavar="ID", help="Only entries before this one.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Number of entries to show.")] = 50,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write all entries to this file, as NDJSON.")
@@ -39,7 +40,7 @@ def audit(
 
     from services.cli.actions.session import connect
     from services.cli.rendering.audit_table import audit_table
-    from services.cli.rendering.output import note, show, write_json
+    from services.cli.rendering.output import note, note_more, show, write_json
 
     query: dict[str, str | int | list[str] | None] = {
         "owner": owner,
@@ -49,6 +50,7 @@ def audit(
         "object": object_,
         "since": _time(since),
         "until": _time(until),
+        "before": before,
     }
     api = connect(ctx, as_operator=all_ or owner is not None)
     if output is not None:
@@ -59,8 +61,10 @@ def audit(
     body = api.get("/audit", {**query, "limit": limit})
     if json:
         write_json(body)
-    else:
-        show(audit_table(msgspec.json.decode(body)["entries"]))
+        return
+    page = msgspec.json.decode(body)
+    show(audit_table(page["entries"]))
+    note_more(page, "next_before", "--before")
 
 
 def _time(text: str | None) -> str | None:

@@ -19,7 +19,7 @@ def show(
     owner: Annotated[str | None, typer.Argument(metavar="[OWNER]", help="Another owner (for operators).")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show your limits, and what is in use."""
+    """Show your limits, and what is in use in the replica that answers: each counts by itself."""
     from services.cli.actions.session import connect
 
     path = "/limits" if owner is None else _path(owner)

@@ -1,6 +1,7 @@
 """Options and arguments that several commands share."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,6 +68,16 @@ ENDS = frozenset({StateName.COMPLETED, StateName.PARTIAL, StateName.FAILED, Stat
 """States that a finished batch is shown in."""
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line.")]
+NameAfter = Annotated[str | None, typer.Option("--after", metavar="NAME", help="Only names after this one.")]
+PageLimit = Annotated[int, typer.Option("--limit", min=1, max=200, help="Largest number of lines.")]
+Parameter = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter, its value as JSON or text."),
+]
+ParametersFile = Annotated[
+    Path | None,
+    typer.Option("--parameters", metavar="FILE", help="All parameters as a JSON object.", allow_dash=True),
+]
 BatchId = Annotated[
     str,
     typer.Argument(

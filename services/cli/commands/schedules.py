@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from services.cli.commands.completion import schedule_names, template_names
-from services.cli.commands.options import JsonFlag
+from services.cli.commands.options import JsonFlag, NameAfter, PageLimit, Parameter, ParametersFile
 from services.cli.commands.plain_help import HelpCommand, HelpGroup
 
 app = typer.Typer(
@@ -50,13 +50,8 @@ def save(
     zone: Zone = "UTC",
     template: Annotated[str | None, typer.Option(help="Template to submit.", autocompletion=template_names)] = None,
     version: Annotated[int | None, typer.Option(min=1, help="Its version; default: the latest at each run.")] = None,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter, its value as JSON or text."),
-    ] = None,
-    parameters: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="All parameters as a JSON object.", allow_dash=True)
-    ] = None,
+    parameter: Parameter = None,
+    parameters: ParametersFile = None,
     batch: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Batch to submit in place of a template, as a JSON object.", allow_dash=True),
@@ -90,13 +85,13 @@ def save(
     import msgspec
 
     from services.cli.actions.session import connect
-    from services.cli.parsing.json_file import object_of, parameter_of
+    from services.cli.parsing.json_file import object_of, parameters_of
     from services.cli.parsing.terms import seconds_of, time_of
     from services.cli.rendering.output import say, write_json
     from services.cli.rendering.schedule_rows import schedule_lines
 
     now = datetime.now(UTC)
-    values = {**(object_of(parameters) if parameters else {}), **dict(map(parameter_of, parameter or []))}
+    values = parameters_of(parameters, parameter or [])
     document: dict[str, Any] = {"cron": cron, "zone": zone, "overlap": overlap.value, "missed": missed.value}
     given: dict[str, Any] = {
         "template": template,
@@ -118,20 +113,22 @@ def save(
 
 
 @app.command(cls=HelpCommand, name="list")
-def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
-    """List your schedules with their next times."""
+def list_(ctx: typer.Context, after: NameAfter = None, limit: PageLimit = 50, json: JsonFlag = False) -> None:
+    """List your schedules with their next times, by name."""
     import msgspec
 
     from services.cli.actions.session import connect
+    from services.cli.rendering.output import note_more, write_json
     from services.cli.rendering.output import show as show_table
-    from services.cli.rendering.output import write_json
     from services.cli.rendering.schedule_rows import schedules_table
 
-    body = connect(ctx).get("/schedules", {"limit": 200})
+    body = connect(ctx).get("/schedules", {"after": after, "limit": limit})
     if json:
         write_json(body)
-    else:
-        show_table(schedules_table(msgspec.json.decode(body)["schedules"]))
+        return
+    page = msgspec.json.decode(body)
+    show_table(schedules_table(page["schedules"]))
+    note_more(page, "next_after", "--after")
 
 
 @app.command(cls=HelpCommand)
@@ -155,11 +152,17 @@ def times(
 def runs(
     ctx: typer.Context,
     schedule: Schedule,
+    before: Annotated[str | None, typer.Option(metavar="TIME", help="Only runs of times before this one.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="Number of runs.")] = 20,
     json: JsonFlag = False,
 ) -> None:
     """Show what became of each time of a schedule, the latest first."""
-    _table(ctx, schedule, "runs", {"limit": limit}, json=json)
+    from datetime import UTC, datetime
+
+    from services.cli.parsing.terms import time_of
+
+    at = before and time_of(before, datetime.now(UTC), "a time")
+    _table(ctx, schedule, "runs", {"before": at, "limit": limit}, json=json)
 
 
 @app.command(cls=HelpCommand)
@@ -261,11 +264,13 @@ def _table(ctx: typer.Context, schedule: str, what: str, query: dict[str, Any], 
 
     from services.cli.actions.session import connect
     from services.cli.rendering import schedule_rows
-    from services.cli.rendering.output import show, write_json
+    from services.cli.rendering.output import note_more, show, write_json
 
     body = connect(ctx).get(f"/schedules/{quote(schedule, safe='')}/{what}", query)
     if json:
         write_json(body)
         return
     table = schedule_rows.times_table if what == "times" else schedule_rows.runs_table
-    show(table(msgspec.json.decode(body)[what]))
+    page = msgspec.json.decode(body)
+    show(table(page[what]))
+    note_more(page, "next_before", "--before")

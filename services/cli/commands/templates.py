@@ -6,7 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from services.cli.commands.completion import template_names
-from services.cli.commands.options import JsonFlag, NotBefore, PriorityName
+from services.cli.commands.options import (
+    JsonFlag,
+    NameAfter,
+    NotBefore,
+    PageLimit,
+    Parameter,
+    ParametersFile,
+    PriorityName,
+)
 from services.cli.commands.plain_help import HelpCommand, HelpGroup
 
 app = typer.Typer(
@@ -46,9 +54,9 @@ def save(
 
 
 @app.command(cls=HelpCommand, name="list")
-def list_(ctx: typer.Context, json: JsonFlag = False) -> None:
-    """List your templates and shared ones, each with its latest version."""
-    _list(ctx, "/templates", "templates", json=json)
+def list_(ctx: typer.Context, after: NameAfter = None, limit: PageLimit = 50, json: JsonFlag = False) -> None:
+    """List your templates and shared ones by name, each with its latest version."""
+    _list(ctx, "/templates", "templates", {"after": after, "limit": limit}, json=json)
 
 
 @app.command(cls=HelpCommand)
@@ -71,7 +79,7 @@ def show(ctx: typer.Context, template: Template, version: Version = None, json: 
 @app.command(cls=HelpCommand)
 def versions(ctx: typer.Context, template: Template, json: JsonFlag = False) -> None:
     """List the versions of a template, the latest first."""
-    _list(ctx, f"/templates/{_quoted(template)}/versions", "versions", json=json)
+    _list(ctx, f"/templates/{_quoted(template)}/versions", "versions", {}, json=json)
 
 
 @app.command(cls=HelpCommand)
@@ -122,13 +130,8 @@ def restore(
 def submit(
     ctx: typer.Context,
     template: Template,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter, its value as JSON or text."),
-    ] = None,
-    parameters: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="All parameters as a JSON object.", allow_dash=True)
-    ] = None,
+    parameter: Parameter = None,
+    parameters: ParametersFile = None,
     version: Version = None,
     name: Annotated[str | None, typer.Option(help="Name of the batch.")] = None,
     priority: Annotated[PriorityName | None, typer.Option(help="Priority of the batch.")] = None,
@@ -151,11 +154,11 @@ def submit(
 
     from services.cli.actions.session import connect
     from services.cli.client.last_batch import remember
-    from services.cli.parsing.json_file import object_of, parameter_of
+    from services.cli.parsing.json_file import parameters_of
     from services.cli.parsing.terms import time_of
     from services.cli.rendering.output import say, write_json
 
-    values = {**(object_of(parameters) if parameters else {}), **dict(map(parameter_of, parameter or []))}
+    values = parameters_of(parameters, parameter or [])
     document: dict[str, Any] = {"parameters": values}
     given = {"version": version, "name": name, "priority": priority and priority.value}
     given["idempotency_key"] = idempotency_key
@@ -182,18 +185,20 @@ def delete(ctx: typer.Context, template: Template) -> None:
     say(f"{template}: deleted")
 
 
-def _list(ctx: typer.Context, path: str, field: str, *, json: bool) -> None:
+def _list(ctx: typer.Context, path: str, field: str, query: dict[str, Any], *, json: bool) -> None:
     import msgspec
 
     from services.cli.actions.session import connect
-    from services.cli.rendering.output import show, write_json
+    from services.cli.rendering.output import note_more, show, write_json
     from services.cli.rendering.template_rows import templates_table
 
-    body = connect(ctx).get(path, {"limit": 200} if field == "templates" else {})
+    body = connect(ctx).get(path, query)
     if json:
         write_json(body)
-    else:
-        show(templates_table(msgspec.json.decode(body)[field]))
+        return
+    page = msgspec.json.decode(body)
+    show(templates_table(page[field]))
+    note_more(page, "next_after", "--after")
 
 
 def _quoted(name: str) -> str:

@@ -1,6 +1,7 @@
 """Reads a JSON object from a file, and parameters from the command line."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ def object_of(file: Path) -> dict[str, Any]:
     return found
 
 
-def parameter_of(text: str) -> tuple[str, Any]:
+def parameters_of(file: Path | None, texts: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters in a file, and those written as NAME=VALUE, which go before; raises `BadInput`."""
+    return {**(object_of(file) if file else {}), **dict(map(_parameter_of, texts))}
+
+
+def _parameter_of(text: str) -> tuple[str, Any]:
     """Return a parameter that is written as NAME=VALUE; a value that is no JSON is text. Raises `BadInput`."""
     name, sign, value = text.partition("=")
     if not sign or not name:

@@ -9,6 +9,8 @@ import msgspec
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console, RenderableType
     from rich.table import Table
 
@@ -43,6 +45,12 @@ def note(text: str) -> None:
     """Write a line to standard error."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def note_more(page: "Mapping[str, Any]", cursor: str, option: str) -> None:
+    """Write how to go on, if there may be more than this page has."""
+    if page.get(cursor):
+        note(f"More, with the same options: {option} {page[cursor]}")
 
 
 def show(*parts: "RenderableType") -> None:

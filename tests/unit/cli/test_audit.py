@@ -45,6 +45,14 @@ async def test_all_entries_go_to_a_file(cluster: FakeCluster, run: Run, tmp_path
     assert "2 entries" in ended.err
 
 
+async def test_a_list_that_goes_on_says_how(cluster: FakeCluster, run: Run) -> None:
+    cluster.answer("GET /audit", {"entries": [ENTRY], "next_before": 7})
+    assert "--before 7" in (await run("audit")).err
+    cluster.answer("GET /audit", {"entries": [{**ENTRY, "id": 6}]})
+    assert "--before" not in (await run("audit", "--before", "7")).err
+    assert dict(cluster.queries[-1])["before"] == "7"
+
+
 async def test_a_time_is_one(cluster: FakeCluster, run: Run) -> None:
     assert (await run("audit", "--since", "yesterday")).code == Exit.USAGE
 

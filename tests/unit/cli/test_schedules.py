@@ -148,3 +148,19 @@ async def test_runs_are_asked_for(cluster: FakeCluster, run: Run) -> None:
     assert all(words in listed.out for words in ("template numbers", "2026-12-07 05:00 UTC", "paused"))
     cluster.answer("DELETE /schedules/weekly", {})
     assert (await run("schedules", "delete", "weekly")).out == "weekly: deleted\n"
+
+
+async def test_lists_that_go_on_say_how(cluster: FakeCluster, run: Run) -> None:
+    lists: list[tuple[tuple[str, ...], str, dict[str, Any], str, str]] = [
+        (("schedules", "list"), "/schedules", {"schedules": [SCHEDULE]}, "after", "weekly"),
+        (("templates", "list"), "/templates", {"templates": [TEMPLATE]}, "after", "numbers"),
+        (("schedules", "runs", "weekly"), "/schedules/weekly/runs", {"runs": []}, "before", "2026-11-30T06:00:00Z"),
+    ]  # fmt: skip
+    for words, path, page, option, cursor in lists:
+        cluster.answer(f"GET {path}", page | {f"next_{option}": cursor})
+        assert f"--{option} {cursor}" in (await run(*words)).err
+        cluster.answer(f"GET {path}", page)
+        assert f"--{option}" not in (await run(*words, f"--{option}", cursor, "--limit", "7")).err
+        sent = dict(cluster.queries[-1])
+        assert sent["limit"] == "7"
+        assert sent[option].startswith(cursor[:10])
