@@ -49,7 +49,7 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/templates/{template}/restore": {"post"},
             "/api/v1/templates/{template}/submit": {"post"},
             "/api/v1/schedules": {"get"},
-            "/api/v1/schedules/preview": {"post"},
+            "/api/v1/schedule-preview": {"post"},
             "/api/v1/schedules/{schedule}": {"get", "put", "delete"},
             "/api/v1/schedules/{schedule}/times": {"get"},
             "/api/v1/schedules/{schedule}/pause": {"post"},
@@ -113,6 +113,8 @@ async def test_a_wrong_method_names_all_methods_of_its_path(clean: Servers) -> N
             ("GET", f"{batch}/pause", "POST"),
             ("POST", f"{harness.url}/rates/squares", "GET, PUT, DELETE"),
             ("POST", f"{root(harness)}/openapi.json", "GET, HEAD"),
+            ("GET", f"{harness.url}/schedule-preview", "POST"),
+            ("POST", f"{harness.url}/schedules/preview", "GET, PUT, DELETE"),
         ):
             async with harness.http.request(method, address) as response:
                 assert (response.status, response.headers["Allow"]) == (405, allowed), address

@@ -76,7 +76,7 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "DELETE /templates/{template}": ({"schedules:write"}, None),
     "GET /schedules": ({"batches:read"}, None),
     "PUT /schedules/{schedule}": ({"batches:write", "schedules:write"}, None),
-    "POST /schedules/preview": ({"batches:read"}, None),
+    "POST /schedule-preview": ({"batches:read"}, None),
     "GET /schedules/{schedule}": ({"batches:read"}, None),
     "DELETE /schedules/{schedule}": ({"schedules:write"}, None),
     "GET /schedules/{schedule}/times": ({"batches:read"}, None),

@@ -56,6 +56,8 @@ async def test_a_schedule_is_controlled_over_amqp(clean: Servers) -> None:
         saved: Any = await harness.command(command)
         assert isinstance(saved, ScheduleAccepted)
         assert saved.next_at is not None
+        replaced: Any = await harness.command(command)
+        assert replaced.at > saved.at, "the time of the reply, not that at which the schedule was created"
         for action in ("pause", "resume", "run", "delete"):
             reply: Any = await harness.command(ScheduleControl(name="tick", action=action))
             assert isinstance(reply, ScheduleAccepted)
@@ -90,11 +92,11 @@ async def test_wrong_schedules_are_refused_with_their_place(clean: Servers) -> N
                 problem = await response.json()
                 (error, *_) = problem.get("errors") or [{}]
                 assert (problem["code"], error.get("pointer")) == (code, pointer), problem
-        await save_schedule(harness)
-        await save_schedule(harness, jitter_s=5)
+        await save_schedule(harness, "preview")
+        await save_schedule(harness, "preview", jitter_s=5)
         async with harness.http.put(f"{harness.url}/schedules/second", json=EVERY_MINUTE) as response:
             assert (response.status, (await response.json())["code"]) == (409, "too_many_schedules")
-        status, shown = await harness.post("/schedules/preview", json=EVERY_MINUTE | {"zone": "UTC"})
+        status, shown = await harness.post("/schedule-preview", json=EVERY_MINUTE | {"zone": "UTC"})
         assert (status, len(shown["times"])) == (200, 10)
 
 

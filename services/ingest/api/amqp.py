@@ -133,7 +133,7 @@ class CommandHandlers:
         """Create a schedule, or replace it."""
         form = ScheduleForm(**{name: getattr(command, name) for name in ScheduleForm.model_fields})
         saved = await self._schedules.save(_acting_owner(envelope), command.name, form)
-        return ScheduleAccepted(name=saved.name, next_at=saved.next_at, at=saved.created_at)
+        return ScheduleAccepted(name=saved.name, next_at=saved.next_at, at=await self._schedules.now())
 
     async def on_schedule_control(self, command: ScheduleControl, envelope: Envelope) -> ScheduleAccepted:
         """Pause, resume or delete a schedule, or start a run of it."""

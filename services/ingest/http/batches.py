@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from batchyard_contracts.message import Value
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, CommandAccepted
 from batchyard_contracts.v1.queries import (
     MAX_PAGE,
@@ -24,11 +23,11 @@ from services.ingest.domain.precondition import entity_tag, is_unchanged
 from services.ingest.http import body
 from services.ingest.http.access import Access, OwnerCheck
 from services.ingest.http.conditions import ETAG, Condition, IfNoneMatch
+from services.ingest.http.json_response import json_response
 from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of
 from services.ingest.http.models import AppendRequest, BatchList, ChangeRequest
-from services.ingest.http.openapi import idempotency_key_header, problem_responses, request_body
+from services.ingest.http.openapi import QUERY_STATUSES, idempotency_key_header, problem_responses, request_body
 
-_QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
 _COMMAND_STATUSES = (400, 401, 404, 409, 412, 413, 415, 422, 503)
 _APPEND_STATUSES = (408, 429)
 _Action = Literal["pause", "resume", "cancel"]
@@ -88,7 +87,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         responses={
             200: {"headers": ETAG},
             304: {"description": "The client has this state already", "headers": ETAG},
-            **problem_responses(*_QUERY_STATUSES),
+            **problem_responses(*QUERY_STATUSES),
         },
     )
     async def show(
@@ -107,25 +106,25 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         "/batches/{batch_id}/failures",
         summary="Failures by cause",
         response_model=FailuresReply,
-        responses=problem_responses(*_QUERY_STATUSES),
+        responses=problem_responses(*QUERY_STATUSES),
     )
     async def failures(batch_id: UUID, owner: Annotated[str, Depends(causes)]) -> Response:
         """Failures of a batch, grouped by error code, the largest group first."""
         await service.header(owner, batch_id)
         reply = await service.aggregator.failures(FailuresQuery(owner=owner, batch_id=batch_id))
-        return _json(reply if reply.found else FailuresReply())
+        return json_response(reply if reply.found else FailuresReply())
 
     @router.get(
         "/batches/{batch_id}/deliveries",
         summary="Notifications of a batch",
         response_model=DeliveriesReply,
-        responses=problem_responses(*_QUERY_STATUSES),
+        responses=problem_responses(*QUERY_STATUSES),
     )
     async def deliveries(batch_id: UUID, owner: Annotated[str, Depends(reader)]) -> Response:
         """Webhooks and e-mails about the end of each round, the newest first: whom they go to, whether they arrived,
         and when the next attempt is made. Parts of a URL that may be secret are shown as `…`."""
         await service.header(owner, batch_id)
-        return _json(await service.aggregator.deliveries(DeliveriesQuery(owner=owner, batch_id=batch_id)))
+        return json_response(await service.aggregator.deliveries(DeliveriesQuery(owner=owner, batch_id=batch_id)))
 
     @router.post(
         "/batches/{batch_id}/items",
@@ -141,7 +140,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         """Add items to a batch that was submitted with `sealed` false. Each sequence number acts once."""
         data = cast("AppendRequest", await body.read_message(request, AppendRequest))
         command = BatchAppend(batch_id=batch_id, sequence=data.sequence, items=data.items)
-        return _json(await service.appender.append(owner, command, condition), 202)
+        return json_response(await service.appender.append(owner, command, condition), 202)
 
     @router.post(
         "/batches/{batch_id}/seal",
@@ -152,7 +151,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
     )
     async def seal(batch_id: UUID, owner: Annotated[str, Depends(writer)], condition: Condition) -> Response:
         """Close the batch to further items."""
-        return _json(await service.appender.seal(owner, BatchSeal(batch_id=batch_id), condition), 202)
+        return json_response(await service.appender.seal(owner, BatchSeal(batch_id=batch_id), condition), 202)
 
     @router.patch(
         "/batches/{batch_id}",
@@ -176,7 +175,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         changes = {name: getattr(data, name) for name in ChangeRequest.model_fields}
         command = BatchControl(batch_id=batch_id, action="change", **changes)
         key = body.idempotency_key(request)
-        return _json(await service.control_handler.control(owner, command, key, condition), 202)
+        return json_response(await service.control_handler.control(owner, command, key, condition), 202)
 
     for action, (summary, description) in _CONTROLS.items():
         router.add_api_route(
@@ -202,10 +201,6 @@ def _control(service: IngestService, writer: OwnerCheck, action: _Action) -> Cal
     ) -> Response:
         command = BatchControl(batch_id=batch_id, action=action)
         key = body.idempotency_key(request)
-        return _json(await service.control_handler.control(owner, command, key, condition), 202)
+        return json_response(await service.control_handler.control(owner, command, key, condition), 202)
 
     return control
-
-
-def _json(value: Value, status: int = 200) -> Response:
-    return Response(value.model_dump_json(exclude_none=True), status, media_type=body.JSON)

@@ -13,12 +13,12 @@ from services.ingest.domain.caller import Caller
 from services.ingest.domain.scope import Scope, sorted_scopes
 from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.models import KeyRequest, RotateRequest
-from services.ingest.http.openapi import json_body, problem_responses, request_body
+from services.ingest.http.openapi import BODY_STATUSES, json_body, problem_responses, request_body
 from services.ingest.identity.key_manager import KeyManager
 
 _STATUSES = (401, 403, 422, 503)
-_BODY_STATUSES = (400, 408, 413, 415)
 
 
 class KeyView(BaseModel):
@@ -62,14 +62,14 @@ def routes(manager: KeyManager, access: Access) -> APIRouter:
     ) -> Response:
         """Your API keys, with those that ended in the last 30 days; an operator sees those of all owners."""
         found = [KeyView(**_values(key)) for key in await manager.keys(caller, owner)]
-        return _json(KeyList(keys=found))
+        return json_response(KeyList(keys=found))
 
     @router.post(
         "/keys",
         status_code=201,
         summary="Create an API key",
         response_model=CreatedKey,
-        responses=problem_responses(*_STATUSES, *_BODY_STATUSES, 409),
+        responses=problem_responses(*_STATUSES, *BODY_STATUSES, 409),
         openapi_extra=request_body("KeyRequest", {"name": "nightly import", "scopes": ["batches:write"]}),
     )
     async def create(request: Request, caller: Annotated[Caller, Depends(may_write)]) -> Response:
@@ -77,14 +77,14 @@ def routes(manager: KeyManager, access: Access) -> APIRouter:
         owner. The first key of an installation makes keys required for every request."""
         data = cast("KeyRequest", await body.read_message(request, KeyRequest))
         text, key = await manager.create(caller, data.owner or caller.owner, data.name, data.scopes, data.expires_at)
-        return _json(CreatedKey(**_values(key), key=text), 201)
+        return json_response(CreatedKey(**_values(key), key=text), 201)
 
     @router.post(
         "/keys/{key_id}/rotate",
         status_code=201,
         summary="Rotate an API key",
         response_model=CreatedKey,
-        responses=problem_responses(*_STATUSES, *_BODY_STATUSES, 404, 409),
+        responses=problem_responses(*_STATUSES, *BODY_STATUSES, 404, 409),
         openapi_extra={
             "requestBody": {"required": False, "content": {body.JSON: json_body("RotateRequest", {"grace_s": 3600})}}
         },
@@ -97,7 +97,7 @@ def routes(manager: KeyManager, access: Access) -> APIRouter:
             body.media_type(request, body.JSON)
             data = cast("RotateRequest", body.decode(raw, RotateRequest))
         text, key = await manager.rotate(caller, key_id, data.grace_s, force=data.force)
-        return _json(CreatedKey(**_values(key), key=text), 201)
+        return json_response(CreatedKey(**_values(key), key=text), 201)
 
     @router.delete(
         "/keys/{key_id}",
@@ -108,14 +108,10 @@ def routes(manager: KeyManager, access: Access) -> APIRouter:
     async def revoke(key_id: str, caller: Annotated[Caller, Depends(may_write)]) -> Response:
         """End a key within a second, on every replica, with its sessions and WebSockets. A second call changes
         nothing."""
-        return _json(KeyView(**_values(await manager.revoke(caller, key_id))))
+        return json_response(KeyView(**_values(await manager.revoke(caller, key_id))))
 
     return router
 
 
 def _values(key: ApiKey) -> dict[str, object]:
     return {name: getattr(key, name) for name in KeyView.model_fields} | {"scopes": sorted_scopes(key.scopes)}
-
-
-def _json(value: BaseModel, status: int = 200) -> Response:
-    return Response(value.model_dump_json(exclude_none=True), status, media_type=body.JSON)

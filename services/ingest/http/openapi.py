@@ -71,6 +71,12 @@ _TITLES = {
     504: "A service did not reply in time",
 }
 _VISIBLE_ASCII = r"^[\x21-\x7e]+$"
+READ_STATUSES = (401, 404, 422, 503)
+"""Statuses of the problems of a route that reads or changes one thing."""
+BODY_STATUSES = (400, 408, 413, 415)
+"""Statuses of the problems of a route with a body, beside its others."""
+QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
+"""Statuses of the problems of a route that asks another service."""
 _TRANSIENT_STATUSES = {429, 503, 504}
 _RETRY_AFTER = {
     "Retry-After": {"description": "seconds after which a retry may succeed", "schema": {"type": "integer"}}

@@ -16,10 +16,9 @@ from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
 from services.ingest.http.access import Access
 from services.ingest.http.models import RatesRequest
-from services.ingest.http.openapi import problem_responses, request_body
+from services.ingest.http.openapi import QUERY_STATUSES, problem_responses, request_body
 from services.ingest.persistence.audit_log import ALL_OWNERS
 
-_QUERY_STATUSES = (401, 404, 422, 502, 503, 504)
 _CHANGED_BY_OPERATORS = {"partition", "per_second", "burst", "adaptive", "concurrency", "set_by_operator", "circuit"}
 _MAX_AUDITED = 20
 """Largest number of rates whose state before a change is in the audit."""
@@ -36,7 +35,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
     reader = access.caller("batches:read")
 
     @router.get(
-        "/rates", summary="Show all rates", response_model=RatesReply, responses=problem_responses(*_QUERY_STATUSES)
+        "/rates", summary="Show all rates", response_model=RatesReply, responses=problem_responses(*QUERY_STATUSES)
     )
     async def list_all(caller: Annotated[Caller, Depends(reader)], history: _HistoryParam = 0) -> Response:
         """Rates of the destinations that your batches use now, the busiest first; for operators those of all owners."""
@@ -46,7 +45,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         "/rates/{workload}",
         summary="Show the rates of a workload",
         response_model=RatesReply,
-        responses=problem_responses(*_QUERY_STATUSES),
+        responses=problem_responses(*QUERY_STATUSES),
     )
     async def show(
         workload: WorkloadName,
@@ -72,7 +71,7 @@ def changes(service: IngestService, access: Access) -> APIRouter:
         "/rates/{workload}",
         summary="Override a rate",
         response_model=RatesReply,
-        responses=problem_responses(*_QUERY_STATUSES, 400, 403, 408, 413, 415),
+        responses=problem_responses(*QUERY_STATUSES, 400, 403, 408, 413, 415),
         openapi_extra=request_body(
             "RatesRequest", {"partition": "a.example", "rate": {"per_second": 5}, "concurrency": 2}
         ),
@@ -91,7 +90,7 @@ def changes(service: IngestService, access: Access) -> APIRouter:
         "/rates/{workload}",
         summary="Clear an override",
         response_model=RatesReply,
-        responses=problem_responses(*_QUERY_STATUSES, 403),
+        responses=problem_responses(*QUERY_STATUSES, 403),
     )
     async def clear(workload: WorkloadName, limit: _LimitParam = None, partition: _PartitionParam = None) -> Response:
         """Clear an override: the manifest applies again."""
@@ -101,7 +100,7 @@ def changes(service: IngestService, access: Access) -> APIRouter:
         "/rates/{workload}/close",
         summary="Close a circuit",
         response_model=RatesReply,
-        responses=problem_responses(*_QUERY_STATUSES, 403),
+        responses=problem_responses(*QUERY_STATUSES, 403),
     )
     async def close(
         workload: WorkloadName, partition: Annotated[Text, Query(max_length=255)] = "", limit: _LimitParam = None

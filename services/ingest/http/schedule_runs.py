@@ -14,16 +14,15 @@ from services.ingest.api.service import IngestService
 from services.ingest.domain.overlap import Origin
 from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.models import BackfillRequest
-from services.ingest.http.openapi import problem_responses, request_body
+from services.ingest.http.openapi import BODY_STATUSES, READ_STATUSES, problem_responses, request_body
 from services.ingest.persistence.follow_up_store import FollowUpStore
 from services.ingest.persistence.schedule_store import RunRecord
 from services.ingest.schedules.schedule_manager import ScheduleManager
 
 MAX_PAGE = 200
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
-_STATUSES = (401, 404, 422, 503)
-_BODY_STATUSES = (400, 408, 413, 415)
 
 
 class RunView(BaseModel):
@@ -92,7 +91,7 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
         "/schedules/{schedule}/runs",
         summary="List the runs of a schedule",
         response_model=RunList,
-        responses=problem_responses(*_STATUSES),
+        responses=problem_responses(*READ_STATUSES),
     )
     async def runs(
         schedule: ScheduleName,
@@ -103,25 +102,25 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
         """Runs, the latest first, each with its state and the batch that it started."""
         found = await manager.runs(owner, schedule, before or _LATEST, limit)
         next_before = found[-1].nominal_at if len(found) >= limit else None
-        return _json(RunList(runs=[_run(one) for one in found], next_before=next_before))
+        return json_response(RunList(runs=[_run(one) for one in found], next_before=next_before))
 
     @router.post(
         "/schedules/{schedule}/run",
         status_code=202,
         summary="Run a schedule now",
         response_model=StartedRun,
-        responses=problem_responses(*_STATUSES),
+        responses=problem_responses(*READ_STATUSES),
     )
     async def run(schedule: ScheduleName, owner: Annotated[str, Depends(starter)]) -> Response:
         """Add a run for this moment, also while the schedule is paused. Its overlap rule applies."""
-        return _json(StartedRun(nominal_at=await manager.run_now(owner, schedule)), 202)
+        return json_response(StartedRun(nominal_at=await manager.run_now(owner, schedule)), 202)
 
     @router.post(
         "/schedules/{schedule}/backfill",
         status_code=202,
         summary="Run times of the past",
         response_model=BackfillResult,
-        responses=problem_responses(*_STATUSES, *_BODY_STATUSES),
+        responses=problem_responses(*READ_STATUSES, *BODY_STATUSES),
         openapi_extra=request_body(
             "BackfillRequest", {"first_at": "2026-11-01T00:00:00Z", "last_at": "2026-11-30T00:00:00Z"}
         ),
@@ -130,13 +129,13 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
         """Run each time of a span now, by default one after the other. A time is backfilled once."""
         data = cast("BackfillRequest", await body.read_message(request, BackfillRequest))
         added = await manager.backfill(owner, schedule, data.first_at, data.last_at, data.overlap)
-        return _json(BackfillResult(runs=added), 202)
+        return json_response(BackfillResult(runs=added), 202)
 
     @router.get(
         "/batches/{batch_id}/lineage",
         summary="Show where a batch comes from",
         response_model=Lineage,
-        responses=problem_responses(*_STATUSES),
+        responses=problem_responses(*READ_STATUSES),
     )
     async def lineage(batch_id: UUID, owner: Annotated[str, Depends(reader)]) -> Response:
         """The run of a schedule that started a batch, or the batch that it follows, and the batches that follow it."""
@@ -149,7 +148,7 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
             FollowUpView(template=one.template, state=one.state, batch_id=one.next_batch, reason=one.reason)
             for one in await follow_ups.follow_ups_of(owner, batch_id)
         ]
-        return _json(Lineage(**found, followed_by=following))
+        return json_response(Lineage(**found, followed_by=following))
 
     return router
 
@@ -157,7 +156,3 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
 def _run(run: RunRecord) -> RunView:
     named = {name: getattr(run, name) for name in RunView.model_fields if name != "count"}
     return RunView(**named, count=run.times)
-
-
-def _json(value: BaseModel, status: int = 200) -> Response:
-    return Response(value.model_dump_json(exclude_none=True), status, media_type=body.JSON)

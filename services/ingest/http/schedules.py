@@ -1,6 +1,6 @@
 """Routes of schedules."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -11,15 +11,13 @@ from batchyard_contracts.v1.schedules import Overlap, ScheduleForm, ScheduleName
 from services.ingest.domain.schedule import Mark, Schedule, ScheduledTime
 from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.models import PauseRequest
-from services.ingest.http.openapi import problem_responses, request_body
+from services.ingest.http.openapi import BODY_STATUSES, READ_STATUSES, problem_responses, request_body
 from services.ingest.schedules.schedule_manager import ScheduleManager
 
 MAX_PAGE = 200
 MAX_TIMES = 50
-_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
-_STATUSES = (401, 404, 422, 503)
-_BODY_STATUSES = (400, 408, 413, 415)
 _EXAMPLE: dict[str, Any] = {
     "cron": "0 6 * * MON",
     "zone": "Europe/Berlin",
@@ -94,13 +92,13 @@ def routes(manager: ScheduleManager, access: Access) -> APIRouter:
         """Your schedules by name."""
         found = await manager.page(owner, after.replace("\x00", ""), limit)
         next_after = found[-1].name if len(found) == limit else None
-        return _json(ScheduleList(schedules=[_view(one) for one in found], next_after=next_after))
+        return json_response(ScheduleList(schedules=[_view(one) for one in found], next_after=next_after))
 
     @router.put(
         "/schedules/{schedule}",
         summary="Save a schedule",
         response_model=ScheduleView,
-        responses=problem_responses(*_STATUSES, *_BODY_STATUSES, 409),
+        responses=problem_responses(*READ_STATUSES, *BODY_STATUSES, 409),
         openapi_extra=request_body("ScheduleForm", _EXAMPLE),
     )
     async def save(schedule: ScheduleName, request: Request, owner: Annotated[str, Depends(starter)]) -> Response:
@@ -108,13 +106,13 @@ def routes(manager: ScheduleManager, access: Access) -> APIRouter:
         nothing of the past. The batches are submitted by the rights of the API key, and the schedule pauses when that
         is revoked."""
         form = cast("ScheduleForm", await body.read_message(request, ScheduleForm))
-        return _json(_view(await manager.save(owner, schedule, form)))
+        return json_response(_view(await manager.save(owner, schedule, form)))
 
     @router.post(
-        "/schedules/preview",
+        "/schedule-preview",
         summary="Preview a schedule",
         response_model=TimeList,
-        responses=problem_responses(401, 422, 503, *_BODY_STATUSES),
+        responses=problem_responses(401, 422, 503, *BODY_STATUSES),
         openapi_extra=request_body("ScheduleForm", _EXAMPLE),
     )
     async def preview(
@@ -124,23 +122,23 @@ def routes(manager: ScheduleManager, access: Access) -> APIRouter:
     ) -> Response:
         """The next times of a schedule that is not saved, with marks where clocks change."""
         form = cast("ScheduleForm", await body.read_message(request, ScheduleForm))
-        return _json(TimeList(times=[_time(one) for one in await manager.preview(form, count)]))
+        return json_response(TimeList(times=[_time(one) for one in await manager.preview(form, count)]))
 
     @router.get(
         "/schedules/{schedule}",
         summary="Show a schedule",
         response_model=ScheduleView,
-        responses=problem_responses(*_STATUSES),
+        responses=problem_responses(*READ_STATUSES),
     )
     async def show(schedule: ScheduleName, owner: Annotated[str, Depends(reader)]) -> Response:
         """A schedule and its next time."""
-        return _json(_view(await manager.get(owner, schedule)))
+        return json_response(_view(await manager.get(owner, schedule)))
 
     @router.delete(
         "/schedules/{schedule}",
         status_code=204,
         summary="Delete a schedule",
-        responses={204: {"description": "It is deleted"}, **problem_responses(*_STATUSES)},
+        responses={204: {"description": "It is deleted"}, **problem_responses(*READ_STATUSES)},
     )
     async def delete(schedule: ScheduleName, owner: Annotated[str, Depends(writer)]) -> Response:
         """Delete a schedule with its history. Batches that it has started go on."""
@@ -151,7 +149,7 @@ def routes(manager: ScheduleManager, access: Access) -> APIRouter:
         "/schedules/{schedule}/times",
         summary="List the next times of a schedule",
         response_model=TimeList,
-        responses=problem_responses(*_STATUSES),
+        responses=problem_responses(*READ_STATUSES),
     )
     async def times(
         schedule: ScheduleName,
@@ -159,29 +157,29 @@ def routes(manager: ScheduleManager, access: Access) -> APIRouter:
         count: Annotated[int, Query(ge=1, le=MAX_TIMES)] = 10,
     ) -> Response:
         """The next times, with marks where clocks change; none while the schedule is paused."""
-        return _json(TimeList(times=[_time(one) for one in await manager.next_times(owner, schedule, count)]))
+        return json_response(TimeList(times=[_time(one) for one in await manager.next_times(owner, schedule, count)]))
 
     @router.post(
         "/schedules/{schedule}/pause",
         summary="Pause a schedule",
         response_model=ScheduleView,
-        responses=problem_responses(*_STATUSES, *_BODY_STATUSES),
+        responses=problem_responses(*READ_STATUSES, *BODY_STATUSES),
         openapi_extra=request_body("PauseRequest", {"note": "until the audit is over"}),
     )
     async def pause(schedule: ScheduleName, request: Request, owner: Annotated[str, Depends(writer)]) -> Response:
         """Let no further time become due. Runs that wait already, and those that a client asks for, start."""
         data = cast("PauseRequest", await body.read_message(request, PauseRequest))
-        return _json(_view(await manager.pause(owner, schedule, data.note)))
+        return json_response(_view(await manager.pause(owner, schedule, data.note)))
 
     @router.post(
         "/schedules/{schedule}/resume",
         summary="Resume a schedule",
         response_model=ScheduleView,
-        responses=problem_responses(*_STATUSES),
+        responses=problem_responses(*READ_STATUSES),
     )
     async def resume(schedule: ScheduleName, owner: Annotated[str, Depends(writer)]) -> Response:
         """Continue with the next time after now. Times during the pause are not made up for."""
-        return _json(_view(await manager.resume(owner, schedule)))
+        return json_response(_view(await manager.resume(owner, schedule)))
 
     return router
 
@@ -193,7 +191,3 @@ def _view(schedule: Schedule) -> ScheduleView:
 
 def _time(time: ScheduledTime) -> TimeView:
     return TimeView(at=time.at, local=time.local, mark=time.mark)
-
-
-def _json(value: BaseModel, status: int = 200) -> Response:
-    return Response(value.model_dump_json(exclude_none=True), status, media_type=body.JSON)

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from services.ingest.domain.caller import Caller
 from services.ingest.domain.scope import Scope, sorted_scopes
-from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.openapi import problem_responses
 from services.ingest.identity.session_manager import LIFETIME, SessionManager
 
@@ -43,7 +43,7 @@ def routes(manager: SessionManager, access: Access) -> APIRouter:
         something by it needs the header `X-Batchyard`, with any value, and has to come from a page of the same
         origin."""
         session_id, expires_at = await manager.start(caller)
-        response = _json(_view(caller).model_copy(update={"expires_at": expires_at}), 201)
+        response = json_response(_view(caller).model_copy(update={"expires_at": expires_at}), 201)
         _set_cookie(response, access, session_id, int(LIFETIME.total_seconds()))
         return response
 
@@ -52,7 +52,7 @@ def routes(manager: SessionManager, access: Access) -> APIRouter:
     )
     async def show(caller: Annotated[Caller, Depends(anybody)]) -> Response:
         """Your owner, and the scopes of your key."""
-        return _json(_view(caller))
+        return json_response(_view(caller))
 
     @router.delete("/session", status_code=204, summary="Sign out", responses=problem_responses(401, 403, 503))
     async def end(request: Request, caller: Annotated[Caller, Depends(anybody)]) -> Response:
@@ -82,7 +82,3 @@ def _set_cookie(response: Response, access: Access, value: str, age_s: int) -> N
     response.set_cookie(
         address.cookie_name, value, age_s, path="/", secure=address.is_encrypted, httponly=True, samesite="strict"
     )
-
-
-def _json(value: BaseModel, status: int = 200) -> Response:
-    return Response(value.model_dump_json(exclude_none=True), status, media_type=body.JSON)

@@ -15,14 +15,19 @@ from services.ingest.domain.json_difference import Difference
 from services.ingest.domain.template import Template
 from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.models import RestoreRequest
-from services.ingest.http.openapi import idempotency_key_header, problem_responses, request_body
+from services.ingest.http.openapi import (
+    BODY_STATUSES,
+    READ_STATUSES,
+    idempotency_key_header,
+    problem_responses,
+    request_body,
+)
 from services.ingest.http.submit import with_idempotency_key
 from services.ingest.templates.template_manager import TemplateManager
 
 MAX_PAGE = 200
-_STATUSES = (401, 404, 422, 503)
-_BODY_STATUSES = (400, 408, 413, 415)
 _EXAMPLE: dict[str, Any] = {
     "name": "my-portfolio",
     "parameters": {"properties": {"projects": {"type": "array", "minItems": 1}}, "required": ["projects"]},
@@ -96,48 +101,48 @@ def routes(manager: TemplateManager, access: Access) -> APIRouter:
         """The latest versions of your templates and of shared ones, by name."""
         found = await manager.page(owner, after.replace("\x00", ""), limit)
         next_after = found[-1].name if len(found) == limit else None
-        return _json(TemplateList(templates=[_view(one) for one in found], next_after=next_after))
+        return json_response(TemplateList(templates=[_view(one) for one in found], next_after=next_after))
 
     @router.post(
         "/templates",
         status_code=201,
         summary="Save a template",
         response_model=TemplateDetail,
-        responses=problem_responses(401, 409, 422, 503, *_BODY_STATUSES),
+        responses=problem_responses(401, 409, 422, 503, *BODY_STATUSES),
         openapi_extra=request_body("TemplateSave", _EXAMPLE),
     )
     async def save(request: Request, caller: Annotated[Caller, Depends(writer)]) -> Response:
         """Create a template, or its next version. Versions never change. A template with the content of the latest
         version creates none."""
         command = cast("TemplateSave", await body.read_message(request, TemplateSave))
-        return _json(_detail(await manager.save(caller.owner, command, is_operator=caller.is_operator)), 201)
+        return json_response(_detail(await manager.save(caller.owner, command, is_operator=caller.is_operator)), 201)
 
     @router.get(
         "/templates/{template}",
         summary="Show a template",
         response_model=TemplateDetail,
-        responses=problem_responses(*_STATUSES),
+        responses=problem_responses(*READ_STATUSES),
     )
     async def show(template: TemplateName, owner: Annotated[str, Depends(reader)], version: Version = None) -> Response:
         """A version of a template: its parameters, and the batch that they fill."""
-        return _json(_detail(await manager.get(owner, template, version)))
+        return json_response(_detail(await manager.get(owner, template, version)))
 
     @router.get(
         "/templates/{template}/versions",
         summary="List the versions of a template",
         response_model=TemplateVersions,
-        responses=problem_responses(*_STATUSES),
+        responses=problem_responses(*READ_STATUSES),
     )
     async def versions(template: TemplateName, owner: Annotated[str, Depends(reader)]) -> Response:
         """All versions of a template, the latest first."""
         found = await manager.versions(owner, template)
-        return _json(TemplateVersions(versions=[_view(one) for one in found]))
+        return json_response(TemplateVersions(versions=[_view(one) for one in found]))
 
     @router.get(
         "/templates/{template}/difference",
         summary="Compare versions of a template",
         response_model=TemplateDifference,
-        responses=problem_responses(*_STATUSES),
+        responses=problem_responses(*READ_STATUSES),
     )
     async def difference(
         template: TemplateName,
@@ -155,21 +160,21 @@ def routes(manager: TemplateManager, access: Access) -> APIRouter:
         status_code=201,
         summary="Restore a version of a template",
         response_model=TemplateDetail,
-        responses=problem_responses(*_STATUSES, *_BODY_STATUSES, 409),
+        responses=problem_responses(*READ_STATUSES, *BODY_STATUSES, 409),
         openapi_extra=request_body("RestoreRequest", {"version": 1}),
     )
     async def restore(template: TemplateName, request: Request, caller: Annotated[Caller, Depends(writer)]) -> Response:
         """Create a version with the content of an earlier one."""
         data = cast("RestoreRequest", await body.read_message(request, RestoreRequest))
         found = await manager.restore(caller.owner, template, data.version, is_operator=caller.is_operator)
-        return _json(_detail(found), 201)
+        return json_response(_detail(found), 201)
 
     @router.post(
         "/templates/{template}/submit",
         status_code=202,
         summary="Submit a batch by a template",
         response_model=CommandAccepted,
-        responses=problem_responses(*_STATUSES, *_BODY_STATUSES, 409, 429),
+        responses=problem_responses(*READ_STATUSES, *BODY_STATUSES, 409, 429),
         openapi_extra={
             **request_body("TemplateRun", {"parameters": {"projects": [{"payload": {"project": "Bridge 1"}}]}}),
             "parameters": [idempotency_key_header()],
@@ -188,7 +193,7 @@ def routes(manager: TemplateManager, access: Access) -> APIRouter:
         "/templates/{template}",
         status_code=204,
         summary="Delete a template",
-        responses={204: {"description": "It is deleted"}, **problem_responses(*_STATUSES, 409)},
+        responses={204: {"description": "It is deleted"}, **problem_responses(*READ_STATUSES, 409)},
     )
     async def delete(template: TemplateName, caller: Annotated[Caller, Depends(writer)]) -> Response:
         """Delete a template with all its versions, unless a schedule uses it."""
@@ -217,7 +222,3 @@ def _changed(difference: Difference) -> ChangedValue:
     return ChangedValue(
         pointer=difference.pointer, **{name: value for name, value in sides.items() if value is not MISSING}
     )
-
-
-def _json(value: BaseModel, status: int = 200) -> Response:
-    return Response(value.model_dump_json(), status, media_type=body.JSON)
