@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 
-from shared.postgres.outbox import OutboxMessage, columns, with_ids
+from services.ingest.persistence.message_insert import insert_messages
+from shared.postgres.outbox import OutboxMessage
 from shared.postgres.pool import Pool, PooledConnection
 from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.ingest.persistence", "limits.sql")
-_INSERT_MESSAGES = load_queries("services.ingest.persistence")["insert_messages"]
 Changes = dict[str, Any]
 """Limits that were set for an owner, by name."""
 
@@ -66,5 +66,4 @@ class LimitChange:
 
     async def add_messages(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
         """Commit messages with the change."""
-        rows = await self.connection.fetch(_INSERT_MESSAGES, *columns(messages))
-        return with_ids(messages, [row["id"] for row in rows])
+        return await insert_messages(self.connection, messages)

@@ -15,14 +15,13 @@ from batchyard_contracts.v1.schedules import Overlap
 from services.ingest.domain.overlap import MAX_QUEUED, Origin
 from services.ingest.domain.schedule import Schedule
 from services.ingest.persistence.audit_log import record_in
+from services.ingest.persistence.message_insert import insert_messages
 from services.ingest.persistence.schedule_store import NewRun, RunRecord, schedule_of
-from shared.postgres.outbox import OutboxMessage, with_ids
-from shared.postgres.outbox import columns as outbox_columns
+from shared.postgres.outbox import OutboxMessage
 from shared.postgres.pool import Pool, PooledConnection
 from shared.postgres.queries import columns, load_queries
 
 _SQL = load_queries("services.ingest.persistence", "schedules.sql")
-_MESSAGES_SQL = load_queries("services.ingest.persistence")
 LEASE = timedelta(seconds=30)
 """Time after which a run whose process has not started it is taken over by another one."""
 
@@ -170,11 +169,7 @@ class RunStore:
 
 
 async def _post(connection: PooledConnection, events: Sequence[Event]) -> list[OutboxMessage]:
-    if not events:
-        return []
-    messages = [OutboxMessage.of(EVENTS, event) for event in events]
-    rows = await connection.fetch(_MESSAGES_SQL["insert_messages"], *outbox_columns(messages))
-    return with_ids(messages, sorted(row["id"] for row in rows))
+    return await insert_messages(connection, [OutboxMessage.of(EVENTS, event) for event in events])
 
 
 def _due(row: asyncpg.Record) -> DueSchedule:

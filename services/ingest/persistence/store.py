@@ -19,6 +19,7 @@ from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import UploadPosition
 from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.keyed_lock import KeyedLock
+from services.ingest.persistence.message_insert import insert_messages
 from shared.postgres.outbox import OutboxMessage, columns, with_ids
 from shared.postgres.pool import Pool, PooledConnection
 from shared.postgres.queries import columns as rows_as_columns
@@ -227,9 +228,7 @@ class LockedBatch:
 
     async def add_messages(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> list[OutboxMessage]:
         """Add messages about the batch to the outbox; returns them as they stand there."""
-        inserted = outbox_messages(messages, header.traceparent)
-        rows = await self.connection.fetch(_SQL["insert_messages"], *columns(inserted))
-        return with_ids(inserted, sorted(row["id"] for row in rows))
+        return await insert_messages(self.connection, outbox_messages(messages, header.traceparent))
 
 
 def outbox_messages(messages: Sequence[EncodedMessage], traceparent: str | None) -> list[OutboxMessage]:
