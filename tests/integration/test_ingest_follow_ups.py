@@ -132,6 +132,17 @@ async def test_the_end_of_a_round_counts_although_the_next_one_has_begun(clean: 
         assert (await follow_up_of(harness, batch_id, "started"))["batch_id"]
 
 
+async def test_an_end_that_a_retry_relies_on_counts_although_its_event_was_missed(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        answer(harness)
+        await harness.post("/templates", json=REPORT)
+        body = LEADS | {"follow_ups": [{"template": "report"}]}
+        batch_id = (await harness.post("/batches", json=body))[1]["batch_id"]
+        assert (await harness.post(f"/batches/{batch_id}/retry", json={}))[0] == 202
+        harness.answers[BatchesQuery] = lambda _: BatchesReply(batches=[])  # the next round has begun
+        assert (await follow_up_of(harness, batch_id, "started"))["batch_id"]
+
+
 async def test_a_follow_up_that_cannot_be_read_fails_alone(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         answer(harness)

@@ -15,6 +15,7 @@ from services.ingest.domain.command_validation import terms_of, validate_control
 from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
 from services.ingest.domain.pager import EncodedMessage
 from services.ingest.domain.precondition import NO_PRECONDITION, Precondition
+from services.ingest.domain.progress_snapshot import ProgressSnapshot
 from services.ingest.domain.rejection import Rejection
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.queries.aggregator_client import AggregatorClient
@@ -155,6 +156,8 @@ class BatchControlHandler:
             raise IngestError(NOT_FINISHED)
         if header.source_mode and header.items == 1:
             raise IngestError(SOURCE_ONLY)
+        if not header.finished:  # its event was missed, or comes yet: follow-ups count this end whatever comes after
+            self._backpressure.record_progress(header.batch_id, ProgressSnapshot.from_state(state))
         return header, state
 
 
