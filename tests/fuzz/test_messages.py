@@ -1,16 +1,21 @@
 """Odd messages of clients and foreign workers: each is answered or becomes a dead letter, and nothing else happens."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from yarl import URL
 
+from batchyard_contracts.definitions import password_hash
 from batchyard_contracts.topology import QUEUES
 from batchyard_contracts.v1.queries import WorkloadReply
 from devstack import Servers
@@ -20,6 +25,7 @@ from tests.support.message_storm import TYPES, MessageStorm, message_storm, odd_
 from tests.support.mutations import bodies
 from tests.support.odd_properties import readable, undecodable
 from tests.support.patience import PATIENCE_S
+from tests.support.servers import IsolatedServers
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.fuzz]
 GROUPS, ANSWERS = 25, 200
@@ -39,11 +45,26 @@ async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
         yield running
 
 
+@pytest.fixture
+def sender_url(servers: Servers, shared_servers: IsolatedServers, tmp_path: Path) -> str:
+    """Address of RabbitMQ with a user who has all rights, and quotas of invalid messages that nobody has used."""
+    url, user = URL(servers.amqp_url), f"storm-{uuid4().hex[:8]}"
+    rights = {"user": user, "vhost": url.path.removeprefix("/"), "configure": ".*", "write": ".*", "read": ".*"}
+    login = {"password_hash": password_hash(user, b"salt"), "hashing_algorithm": "rabbit_password_hashing_sha256"}
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps({"users": [{"name": user, "tags": "", **login}], "permissions": [rights]}))
+    shared_servers.import_definitions(file)
+    return str(url.with_user(user).with_password(user))
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def storm(cluster: Cluster) -> AsyncIterator[MessageStorm]:
+async def storm(cluster: Cluster, sender_url: str) -> AsyncIterator[MessageStorm]:
     """A sender, and the workload of a foreign worker."""
     manifest: dict[str, Any] = {"source_schema": {}, "summary_schema": {}, "questions": {}}
-    async with hand_worker(cluster.servers.amqp_url, **manifest) as worker, message_storm(cluster, worker) as sender:
+    async with (
+        hand_worker(cluster.servers.amqp_url, **manifest) as worker,
+        message_storm(cluster, worker, sender_url) as sender,
+    ):
         yield sender
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import aio_pika
 import aiormq
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from yarl import URL
 
 from batchyard_contracts import topology
+from batchyard_contracts.client import Client
 from batchyard_contracts.schema.asyncapi import EXCHANGE_OF
 from batchyard_contracts.v1 import COMMANDS, QUERIES, commands
 from batchyard_contracts.v1.commands import BatchSubmit
@@ -57,10 +59,12 @@ class MessageStorm:
         odd_channel: aiormq.abc.AbstractChannel,
         reply_queue: str,
         known: Mapping[str, str],
+        user: str,
     ) -> None:
         self._cluster, self._channel, self._odd_channel = cluster, channel, odd_channel
         self._reply_queue = reply_queue
         self._known = known
+        self._user = user
         self._pids = cluster.pids()
         self._awaited: set[str] = set()
         self._changed = asyncio.Condition()
@@ -69,7 +73,7 @@ class MessageStorm:
         """Publish a message, with its ids filled in."""
         correlation_id = uuid.uuid4().hex
         expects_reply = message_type in ANSWERED
-        given = {"type": message_type} | dict(properties) | {"correlation_id": correlation_id}
+        given = {"type": message_type, "user_id": self._user} | dict(properties) | {"correlation_id": correlation_id}
         if expects_reply:
             given["reply_to"] = self._reply_queue
             self._awaited.add(correlation_id)
@@ -78,7 +82,8 @@ class MessageStorm:
 
     async def send_odd(self, message_type: str, body: bytes, properties: dict[str, bytes]) -> None:
         """Publish a message with encoded properties; nobody waits for its answer."""
-        filled = fill(body, self._known)
+        filled, user = fill(body, self._known), self._user.encode()
+        properties = {"user_id": bytes([len(user)]) + user} | properties
         key = message_type.encode()
         async with asyncio.timeout(PATIENCE_S):  # nobody sends what waits on a connection that was closed
             await publish_odd(self._odd_channel, _EXCHANGES[message_type], key, message_type, filled, properties)
@@ -117,15 +122,17 @@ class MessageStorm:
 
 
 @asynccontextmanager
-async def message_storm(cluster: Cluster, worker: HandWorker) -> AsyncIterator[MessageStorm]:
-    """Submit a batch to a worker that never reports it, and connect."""
-    connection = await aio_pika.connect(cluster.servers.amqp_url)
-    async with connection, odd_channel(cluster.servers.amqp_url) as odd:
+async def message_storm(cluster: Cluster, worker: HandWorker, url: str) -> AsyncIterator[MessageStorm]:
+    """Submit a batch to a worker that never reports it, and connect. `url`: address with a user of its own, so that the
+    quotas of nobody else are used up."""
+    user = URL(url).user or ""
+    connection = await aio_pika.connect(url)
+    async with connection, odd_channel(url) as odd, Client.connect(url, owner=user) as client:
         channel = await connection.channel()
         replies = await channel.declare_queue(f"batchyard.reply.{uuid.uuid4().hex}", exclusive=True)
         await until_announced(cluster.http, worker.manifest.name)
         command = BatchSubmit(workload=worker.manifest.name, items=[NewItem(payload={"n": n}) for n in range(4)])
-        receipt = await cluster.client.submit(command.workload, command.items)
+        receipt = await client.submit(command.workload, command.items)
         chunk = await worker.take()
         known = {
             BATCH: str(receipt.batch_id),
@@ -133,7 +140,7 @@ async def message_storm(cluster: Cluster, worker: HandWorker) -> AsyncIterator[M
             WORKLOAD: worker.manifest.name,
             WORKER: worker.worker_id,
         }
-        storm = MessageStorm(cluster, channel, odd, replies.name, known)
+        storm = MessageStorm(cluster, channel, odd, replies.name, known, user)
         await replies.consume(storm.on_reply, no_ack=True)
         yield storm
 
