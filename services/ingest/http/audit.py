@@ -13,6 +13,7 @@ from batchyard_contracts.v1.values import Owner, Time
 from services.ingest.domain.caller import Caller
 from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.openapi import problem_responses
 from services.ingest.persistence.audit_log import NEWEST, AuditLog, AuditSelection
 
@@ -81,7 +82,7 @@ def routes(audit: AuditLog, access: Access) -> APIRouter:
             return StreamingResponse(_lines(audit, selection, before), headers=headers, media_type=body.NDJSON)
         entries = [AuditEntry(**entry) for entry in await audit.page(selection, before, limit)]
         page = AuditPage(entries=entries, next_before=entries[-1].id if len(entries) == limit else None)
-        return Response(page.model_dump_json(exclude_none=True), media_type=body.JSON)
+        return json_response(page)
 
     return router
 

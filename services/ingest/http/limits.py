@@ -11,6 +11,7 @@ from services.ingest.domain.caller import Caller
 from services.ingest.domain.owner_limits import OwnerLimits
 from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.models import LimitsRequest
 from services.ingest.http.openapi import problem_responses, request_body
 from services.ingest.limits.limit_manager import LimitManager
@@ -51,7 +52,7 @@ def routes(manager: LimitManager, access: Access) -> APIRouter:
     async def list_all() -> Response:
         """The limits of all owners for whom an operator has set some."""
         found = LimitsList(owners=[_limits(owner) for owner in manager.owners()])
-        return Response(found.model_dump_json(exclude_none=True), media_type=body.JSON)
+        return json_response(found)
 
     @router.get(
         "/owners/{name}/limits",
@@ -96,6 +97,6 @@ def routes(manager: LimitManager, access: Access) -> APIRouter:
         return LimitsView(owner=owner, limits=limits, set=changes, in_use=use)
 
     def _view(owner: str) -> Response:
-        return Response(_limits(owner).model_dump_json(exclude_none=True), media_type=body.JSON)
+        return json_response(_limits(owner))
 
     return router

@@ -15,6 +15,7 @@ from services.ingest.domain.scope import missing_scopes
 from services.ingest.http import body
 from services.ingest.http.access import READ, Access, lacks_scopes
 from services.ingest.http.conditions import Condition
+from services.ingest.http.json_response import json_response
 from services.ingest.http.models import RetryRequest
 from services.ingest.http.openapi import idempotency_key_header, json_body, problem_responses
 
@@ -77,6 +78,6 @@ def routes(service: IngestService, access: Access) -> APIRouter:
             return Response(preview.model_dump_json(), media_type=body.JSON)
         key = body.idempotency_key(request)
         accepted = await service.control_handler.control(owner, command, key, condition)
-        return Response(accepted.model_dump_json(exclude_none=True), 202, media_type=body.JSON)
+        return json_response(accepted, 202)
 
     return router
