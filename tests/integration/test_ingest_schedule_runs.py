@@ -187,6 +187,18 @@ async def test_a_run_applies_the_recorded_version_to_its_template_alone(clean: S
         assert (lineage["template"], lineage["template_version"]) == ("two", 1)
 
 
+async def test_fields_of_a_newer_version_stop_no_run(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        await harness.post("/templates", json={"name": "one", "body": BATCH})
+        await save_schedule(harness, batch=None, template="one")
+        for table in ("templates", "schedules"):
+            await harness.rows(f"UPDATE {table} SET form = (form::jsonb || $1::jsonb)::json", '{"newer": {"a": 1}}')
+        assert (await harness.get("/templates/one"))[0] == 200
+        await make_due(harness)
+        (run,) = await runs_of(harness, states={"started", "failed"})
+        assert run["state"] == "started", run
+
+
 async def test_runs_that_queue_are_claimed_one_at_a_time_and_bounded(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         await save_schedule(harness, overlap="queue")
