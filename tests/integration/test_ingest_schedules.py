@@ -161,3 +161,14 @@ async def test_twenty_thousand_schedules_cost_no_scan(clean: Servers) -> None:
             plan = "\n".join(row["QUERY PLAN"] for row in await harness.rows(f"EXPLAIN {sql}"))
             assert index in plan, plan
             assert "Seq Scan on schedule" not in plan
+
+
+async def test_the_next_time_follows_newer_data_of_time_zones(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        saved = await save_schedule(harness, cron="0 6 * * MON", zone="Europe/Berlin")
+        await harness.rows("UPDATE schedules SET next_at = next_at + interval '1 hour', zone_data = '1999a'")
+    async with running_ingest(clean) as harness:
+        async with asyncio.timeout(PATIENCE_S):
+            while (found := (await harness.get("/schedules/tick"))[1])["next_at"] != saved["next_at"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # the API has no signal for it
+        assert found["paused"] is False

@@ -4,6 +4,11 @@ from functools import lru_cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
+import tzdata  # type: ignore[import-untyped]
+
+ZONE_DATA: str = tzdata.IANA_VERSION
+"""Version of the data, such as 2026a; a later one sorts after it."""
+
 
 @lru_cache(maxsize=1)
 def zone_names() -> frozenset[str]:

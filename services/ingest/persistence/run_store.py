@@ -14,6 +14,7 @@ from batchyard_contracts.v1.events import Event
 from batchyard_contracts.v1.schedules import Overlap
 from services.ingest.domain.overlap import MAX_QUEUED, Origin
 from services.ingest.domain.schedule import Schedule
+from services.ingest.domain.time_zone import ZONE_DATA
 from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.message_insert import insert_messages
 from services.ingest.persistence.schedule_store import NewRun, RunRecord, schedule_of
@@ -79,7 +80,7 @@ class ClaimedSchedules:
 
     async def pause(self, due: DueSchedule, note: str) -> None:
         """Pause a schedule that must not run, with a note."""
-        await self.connection.execute(_SQL["set_paused"], due.schedule_id, True, note, None)
+        await self.connection.execute(_SQL["set_paused"], due.schedule_id, True, note, None, ZONE_DATA)
         await record_in(self.connection, "schedule.pause", due.owner, due.name, after={"note": note})
 
 
@@ -115,14 +116,27 @@ class RunStore:
     @asynccontextmanager
     async def claim_schedules(self, limit: int) -> AsyncIterator[ClaimedSchedules]:
         """Open a transaction that locks schedules that are due; at its end runs, times and events are saved."""
+        async with self._claim("claim_due", limit) as claimed:
+            yield claimed
+
+    @asynccontextmanager
+    async def claim_outdated(self, limit: int) -> AsyncIterator[ClaimedSchedules]:
+        """Open a transaction that locks schedules whose next time was computed by earlier data of time zones."""
+        async with self._claim("claim_outdated", limit, ZONE_DATA) as claimed:
+            yield claimed
+
+    @asynccontextmanager
+    async def _claim(self, statement: str, *arguments: object) -> AsyncIterator[ClaimedSchedules]:
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(_SQL["claim_due"], limit)
+            rows = await connection.fetch(_SQL[statement], *arguments)
             claimed = ClaimedSchedules(connection, [_due(row) for row in rows])
             yield claimed
             if claimed.runs:
                 await connection.execute(_SQL["insert_runs"], *columns(claimed.runs, len(NewRun._fields)))
             if claimed.next_at:
-                await connection.execute(_SQL["set_next"], list(claimed.next_at), list(claimed.next_at.values()))
+                await connection.execute(
+                    _SQL["set_next"], list(claimed.next_at), list(claimed.next_at.values()), ZONE_DATA
+                )
             claimed.posted = await _post(connection, claimed.events)
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.overlap import MAX_UNSTARTED, Origin
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.schedule import Schedule
+from services.ingest.domain.time_zone import ZONE_DATA
 from services.ingest.persistence.audit_log import record_in
 from shared.postgres.pool import Pool, PooledConnection
 from shared.postgres.queries import columns, load_queries
@@ -108,6 +109,7 @@ class ScheduleStore:
                 schedule.form.model_dump_json(),
                 key_id,
                 schedule.next_at,
+                ZONE_DATA,
             )
             await record_in(
                 connection,
@@ -151,7 +153,9 @@ class LockedSchedule:
 
     async def set_paused(self, *, paused: bool, note: str, next_at: datetime | None) -> Schedule:
         """Pause or resume it."""
-        (row,) = await self._connection.fetch(_SQL["set_paused"], self.schedule.schedule_id, paused, note, next_at)
+        (row,) = await self._connection.fetch(
+            _SQL["set_paused"], self.schedule.schedule_id, paused, note, next_at, ZONE_DATA
+        )
         await self._record(f"schedule.{'pause' if paused else 'resume'}", {"note": note} if note else None)
         return schedule_of(row)
 

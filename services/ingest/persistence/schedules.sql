@@ -31,14 +31,16 @@ SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name = $2 FOR UPDA
 SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name > $2 ORDER BY name LIMIT $3
 
 -- name: save_schedule
-INSERT INTO schedules (schedule_id, owner, name, workload, form, key_id, next_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO schedules (schedule_id, owner, name, workload, form, key_id, next_at, zone_data)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (owner, name) DO UPDATE
 SET workload = excluded.workload, form = excluded.form, key_id = excluded.key_id,
-    next_at = CASE WHEN NOT schedules.paused THEN excluded.next_at END
+    next_at = CASE WHEN NOT schedules.paused THEN excluded.next_at END, zone_data = excluded.zone_data
 RETURNING {schedule_columns}
 
 -- name: set_paused
-UPDATE schedules SET paused = $2, note = $3, next_at = $4 WHERE schedule_id = $1 RETURNING {schedule_columns}
+UPDATE schedules SET paused = $2, note = $3, next_at = $4, zone_data = $5 WHERE schedule_id = $1
+RETURNING {schedule_columns}
 
 -- name: delete_schedule
 DELETE FROM schedules WHERE schedule_id = $1
@@ -54,8 +56,15 @@ WHERE NOT paused AND next_at IS NOT NULL AND next_at <= statement_timestamp()
 ORDER BY next_at LIMIT $1
 FOR UPDATE SKIP LOCKED
 
+-- name: claim_outdated
+-- Schedules whose next time was computed by earlier data of time zones, each locked by one process.
+SELECT {schedule_columns}, statement_timestamp() AS now, true AS key_works FROM schedules
+WHERE NOT paused AND next_at IS NOT NULL AND next_at > statement_timestamp() AND zone_data < $2
+ORDER BY zone_data LIMIT $1
+FOR UPDATE SKIP LOCKED
+
 -- name: set_next
-UPDATE schedules SET next_at = new.next_at
+UPDATE schedules SET next_at = new.next_at, zone_data = $3
 FROM unnest($1::uuid[], $2::timestamptz[]) AS new (schedule_id, next_at)
 WHERE schedules.schedule_id = new.schedule_id
 

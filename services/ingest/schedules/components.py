@@ -15,6 +15,7 @@ from services.ingest.schedules.due_schedules import DueSchedules
 from services.ingest.schedules.follow_up_starter import FollowUpStarter
 from services.ingest.schedules.run_starter import RunStarter
 from services.ingest.schedules.schedule_manager import ScheduleManager
+from services.ingest.schedules.zone_data_update import ZoneDataUpdate
 from services.ingest.submission.submit import BatchSubmitter
 from services.ingest.templates.built_in import enter_built_in
 from services.ingest.templates.template_manager import TemplateManager
@@ -54,11 +55,13 @@ async def open_scheduling(
     templates = TemplateManager(template_store, submitter, clock)
     follow_ups = FollowUpStore(pool)
     follow_up_starter = FollowUpStarter(follow_ups, templates, submitter, aggregator, new_id)
+    zone_data = ZoneDataUpdate(runs)
     starter = RunStarter(runs, templates, submitter, control_handler, outbox, new_id)
     tasks = (
         BackgroundTask(
             health.pulse("schedules"), DueSchedules(runs, outbox).update, interval_s=DueSchedules.INTERVAL_S
         ),
+        BackgroundTask(health.pulse("data of time zones"), zone_data.update, interval_s=ZoneDataUpdate.INTERVAL_S),
         BackgroundTask(health.pulse("runs of schedules"), starter.update, interval_s=RunStarter.INTERVAL_S),
         BackgroundTask(
             health.pulse("follow-up batches"),
