@@ -117,22 +117,17 @@ def decide_due(schedule_id: UUID, form: ScheduleForm, next_at: datetime, now: da
     """
     window = ON_TIME if form.missed == "none" else max(ON_TIME, timedelta(seconds=form.catch_up_s))
     opens_at = max(next_at, now - window)
-    before = timedelta(microseconds=1)
-    dropped = list(islice(times_between(form, next_at, opens_at - before), MAX_CAUGHT_UP))
-    within = list(times_between(form, opens_at, now))
-    kept = within[-1:] if form.missed != "all" else within[-MAX_CAUGHT_UP:]
-    missed_times = [*dropped, *within[: len(within) - len(kept)]]
+    kept = _last_times(form, opens_at, now, MAX_CAUGHT_UP if form.missed == "all" else 1)
     following = next_time(form, now)
     runs = [
         DueRun(at, at + jitter_of(schedule_id, form, at, after))
         for at, after in zip(kept, [*kept[1:], following], strict=False)
     ]
     missed = None
-    if missed_times:
-        last_at = missed_times[-1]
-        if dropped[MAX_CAUGHT_UP - 1 :] == [last_at]:  # more were dropped than are counted
-            last_at = _last_time(form, last_at, opens_at - before)
-        missed = MissedTimes(missed_times[0], last_at, min(len(missed_times), MAX_CAUGHT_UP))
+    dropped_until = kept[0] - timedelta(microseconds=1) if kept else now
+    if dropped := list(islice(times_between(form, next_at, dropped_until), MAX_CAUGHT_UP)):
+        (last_at,) = _last_times(form, next_at, dropped_until, 1)
+        missed = MissedTimes(dropped[0], last_at, len(dropped))
     return DueDecision(runs, missed, following)
 
 
@@ -156,11 +151,12 @@ def preview(form: ScheduleForm, moment: datetime, count: int) -> list[ScheduledT
     return found
 
 
-def _last_time(form: ScheduleForm, first: datetime, last: datetime) -> datetime:
-    """Return the last time of a schedule up to `last`; `first`, which is one of its times, if no other follows."""
-    span = timedelta(minutes=1)
+def _last_times(form: ScheduleForm, first: datetime, last: datetime, number: int) -> list[datetime]:
+    """Return the last times of a schedule from `first` to `last`, at most `number`."""
+    span = timedelta(minutes=number)
     while True:
-        found = list(times_between(form, max(first, last - span), last))
-        if found:
-            return found[-1]
+        begin = max(first, last - span)
+        found = list(times_between(form, begin, last))
+        if len(found) >= number or begin == first:
+            return found[-number:]
         span *= 2

@@ -176,3 +176,19 @@ def test_no_time_after_a_span_is_computed(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Cron, "times", times)
     assert len(list(times_between(form(), first, first + timedelta(hours=2)))) == 3
     assert max(computed) == 3
+
+
+@pytest.mark.parametrize("missed", ["none", "one", "all"])
+def test_a_month_of_minutes_is_decided_on_without_computing_each(missed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed, times = 0, Cron.times
+
+    def count(*arguments: Any) -> Any:
+        nonlocal computed
+        for at in times(*arguments):
+            computed += 1
+            yield at
+
+    monkeypatch.setattr(Cron, "times", count)
+    decision = decide(24 * 31, cron="* * * * *", missed=missed, catch_up_s=2_678_400)
+    assert len(decision.runs) == (MAX_CAUGHT_UP if missed == "all" else 1)
+    assert computed < 4 * MAX_CAUGHT_UP
