@@ -1,6 +1,5 @@
 """A batch that has ended is followed by others, each submitted once, with results as items or with the summary."""
 
-import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from devstack import Servers
 from services.ingest.persistence import follow_up_store
 from services.ingest.schedules import follow_up_starter
 from tests.support.finished_batches import finished
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest, start_ingest
 
 DISTANCES: dict[str, Any] = {
@@ -71,13 +70,12 @@ def answer(harness: IngestHarness) -> None:
 
 
 async def follow_up_of(harness: IngestHarness, batch_id: UUID | str, *states: str) -> dict[str, Any]:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            (one,) = (await harness.get(f"/batches/{batch_id}/lineage"))[1]["followed_by"]
-            if one["state"] in states:
-                found: dict[str, Any] = one
-                return found
-            await asyncio.sleep(0.05)  # the API has no signal for it
+    async def shown() -> dict[str, Any]:
+        (one,) = (await harness.get(f"/batches/{batch_id}/lineage"))[1]["followed_by"]
+        found: dict[str, Any] = one
+        return found
+
+    return await until(shown, lambda one: one["state"] in states)
 
 
 async def test_a_chain_of_three_is_submitted_step_by_step(clean: Servers) -> None:
@@ -154,11 +152,11 @@ async def test_a_follow_up_that_cannot_be_read_fails_alone(clean: Servers) -> No
         await harness.rows(change, 1, '{"template": "report", "on": ["completed"], "of_a_newer_version": 1}')
         await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed"))
         await harness.wait_for(BatchAccepted, 3)
-        async with asyncio.timeout(PATIENCE_S):
-            while await harness.rows("SELECT FROM follow_ups WHERE state IN ('waiting', 'starting')"):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # a table has no signal
-        states = await harness.rows("SELECT state FROM follow_ups ORDER BY place")
-        assert [row["state"] for row in states] == ["failed", "started", "started"]
+        rows = await until(
+            lambda: harness.rows("SELECT state FROM follow_ups ORDER BY place"),
+            lambda found: not {"waiting", "starting"} & {row["state"] for row in found},
+        )
+        assert [row["state"] for row in rows] == ["failed", "started", "started"]
 
 
 async def test_a_chain_without_an_end_stops_with_a_reason(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Runs of schedules start their batches, each time once, and say what became of every time."""
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +11,7 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled
 from devstack import Servers
 from services.ingest.persistence import run_store, schedule_store
 from tests.support.finished_batches import finished
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import connect_harness, running_ingest, start_ingest
 from tests.support.schedules import BATCH, make_due, runs_of, save_schedule
 
@@ -101,9 +100,9 @@ async def test_a_run_may_cancel_the_batch_before(clean: Servers) -> None:
         assert (str(control.batch_id), control.action) == (first["batch_id"], "cancel")
         looked = "SELECT due_at FROM schedule_runs WHERE state = 'waiting'"
         (before,) = await harness.rows(looked)
-        async with asyncio.timeout(PATIENCE_S):
-            while (await harness.rows(looked))[0]["due_at"] - before["due_at"] < timedelta(seconds=2):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # a table has no signal
+        await until(
+            lambda: harness.rows(looked), lambda rows: rows[0]["due_at"] - before["due_at"] >= timedelta(seconds=2)
+        )
         await harness.publish(topology.EVENTS, finished(UUID(first["batch_id"]), result="cancelled"))
         (second,) = await runs_of(harness, states={"started"}, origin="manual")
         assert second["batch_id"] != first["batch_id"]
@@ -146,9 +145,7 @@ async def test_several_replicas_start_each_time_once(clean: Servers) -> None:
         await harness.wait_for(ScheduleFired, 80)
         for number in range(8):
             await harness.post(f"/schedules/tick-{number}/pause", json={})
-        async with asyncio.timeout(PATIENCE_S):
-            while await harness.rows("SELECT FROM schedule_runs WHERE state <> 'started'"):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # a table has no signal
+        await until(lambda: harness.rows("SELECT FROM schedule_runs WHERE state <> 'started'"), lambda rows: not rows)
         runs = {row["batch_id"] for row in await harness.rows("SELECT batch_id FROM schedule_runs")}
         batches = [row["batch_id"] for row in await harness.rows("SELECT batch_id FROM batches")]
         assert (len(batches), set(batches)) == (len(runs), runs)

@@ -1,6 +1,5 @@
 """Schedules are saved, paused, resumed, filled in afterwards and deleted, by owners with the right to it."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +8,7 @@ from batchyard_contracts.v1.events import ScheduleFired
 from batchyard_contracts.v1.schedules import ScheduleAccepted, ScheduleControl, ScheduleSave
 from devstack import Servers
 from services.ingest.persistence import run_store
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import running_ingest
 from tests.support.schedules import BATCH, make_due, runs_of, save_schedule
 
@@ -130,15 +129,11 @@ async def test_a_schedule_pauses_when_its_key_is_revoked_and_outlives_a_rotation
             "INSERT INTO schedule_runs (schedule_id, nominal_at, origin, state, overlap, due_at) "
             "SELECT schedule_id, now(), 'manual', 'waiting', 'allow', now() FROM schedules WHERE name = 'tick'"
         )
-        async with asyncio.timeout(PATIENCE_S):
-            while not (rows := await harness.rows("SELECT reason FROM schedule_runs WHERE state = 'failed'")):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # a table has no signal
+        rows = await until(lambda: harness.rows("SELECT reason FROM schedule_runs WHERE state = 'failed'"))
         assert "revoked" in rows[0]["reason"]
         await harness.rows("DELETE FROM api_keys WHERE id = $1", rotated["id"])  # as happens a month later
         await make_due(harness)
-        async with asyncio.timeout(PATIENCE_S):
-            while not (rows := await harness.rows("SELECT note FROM schedules WHERE paused AND name = 'tick'")):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # a table has no signal
+        rows = await until(lambda: harness.rows("SELECT note FROM schedules WHERE paused AND name = 'tick'"))
         assert "revoked" in rows[0]["note"]
 
 
@@ -168,7 +163,7 @@ async def test_the_next_time_follows_newer_data_of_time_zones(clean: Servers) ->
         saved = await save_schedule(harness, cron="0 6 * * MON", zone="Europe/Berlin")
         await harness.rows("UPDATE schedules SET next_at = next_at + interval '1 hour', zone_data = '1999a'")
     async with running_ingest(clean) as harness:
-        async with asyncio.timeout(PATIENCE_S):
-            while (found := (await harness.get("/schedules/tick"))[1])["next_at"] != saved["next_at"]:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # the API has no signal for it
+        _, found = await until(
+            lambda: harness.get("/schedules/tick"), lambda answer: answer[1]["next_at"] == saved["next_at"]
+        )
         assert found["paused"] is False

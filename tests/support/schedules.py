@@ -1,10 +1,9 @@
 """Saves schedules over HTTP, makes them due, and waits for their runs."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness
 
 BATCH: dict[str, Any] = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
@@ -30,10 +29,9 @@ async def runs_of(
     harness: IngestHarness, *, name: str = "tick", states: set[str], number: int = 1, origin: str | None = None
 ) -> list[Any]:
     """Return the runs of a schedule once `number` of them have one of these states."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            runs = (await harness.get(f"/schedules/{name}/runs"))[1]["runs"]
-            found = [run for run in runs if run["state"] in states and origin in {None, run["origin"]}]
-            if len(found) >= number:
-                return found
-            await asyncio.sleep(0.05)  # the API has no signal for it
+
+    async def fitting() -> list[Any]:
+        runs = (await harness.get(f"/schedules/{name}/runs"))[1]["runs"]
+        return [run for run in runs if run["state"] in states and origin in {None, run["origin"]}]
+
+    return await until(fitting, lambda found: len(found) >= number)
