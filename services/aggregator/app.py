@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from batchyard_contracts import topology
+from batchyard_contracts.lease_token import LeaseTokens
 from batchyard_contracts.v1.flow import (
     BatchAccepted,
     BatchControlled,
@@ -19,6 +20,7 @@ from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQ
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import SummaryRetryPolicy
 from services.aggregator.handlers.batches import BatchHandler
+from services.aggregator.handlers.leased_reports import LeasedReportDecoder
 from services.aggregator.handlers.outcomes import OutcomeHandler
 from services.aggregator.handlers.queries import QueryHandler
 from services.aggregator.handlers.summaries import SummaryHandler
@@ -99,11 +101,12 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         stuck_detector = StuckDetector(
             store, outbox, publisher, rpc_client, depth, _now, idle_s=settings.aggregator_stuck_sweep_s
         )
+        tokens = LeaseTokens.parse(settings.lease_keys.get_secret_value())
         outcomes_consumer = BatchConsumer(
             consuming,
             publisher,
             topology.AGGREGATOR_OUTCOMES,
-            (Report, ItemsSettled),
+            (LeasedReportDecoder(tokens) if tokens else Report, ItemsSettled),
             outcome_handler.on_outcomes,
             health.pulse("outcomes"),
             max_messages=settings.aggregator_messages_per_transaction,

@@ -1,7 +1,8 @@
 """The aggregator's settings."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
+from batchyard_contracts.lease_token import LeaseTokens
 from shared.runtime.settings import Settings
 
 
@@ -36,3 +37,15 @@ class AggregatorSettings(Settings):
     aggregator_reconcile_idle_s: float = Field(
         30, ge=0, le=86_400, description="seconds without a change after which a batch is compared"
     )
+    lease_keys: SecretStr = Field(
+        SecretStr(""),
+        description="keys of at least 32 characters, separated by commas, the same for dispatcher and aggregator and "
+        "known to no worker: the first signs chunks, and a report needs a signature by any of them; empty: none",
+        examples=["a-long-random-text-that-no-worker-knows"],
+    )
+
+    @field_validator("lease_keys")
+    @classmethod
+    def _are_long(cls, keys: SecretStr) -> SecretStr:
+        LeaseTokens.parse(keys.get_secret_value())
+        return keys

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from batchyard_contracts.lease_token import LeaseTokens
 from batchyard_contracts.v1.values import Owner
 from shared.runtime.settings import Settings
 
@@ -41,6 +42,18 @@ class DispatcherSettings(Settings):
         description="shares of owners that compete for workers, as a JSON object; 1 for all others",
         examples=['{"ann": 2}'],
     )
+    lease_keys: SecretStr = Field(
+        SecretStr(""),
+        description="keys of at least 32 characters, separated by commas, the same for dispatcher and aggregator and "
+        "known to no worker: the first signs chunks, and a report needs a signature by any of them; empty: none",
+        examples=["a-long-random-text-that-no-worker-knows"],
+    )
+
+    @field_validator("lease_keys")
+    @classmethod
+    def _are_long(cls, keys: SecretStr) -> SecretStr:
+        LeaseTokens.parse(keys.get_secret_value())
+        return keys
 
     @model_validator(mode="after")
     def _outlasts_lost_heartbeats(self) -> Self:

@@ -34,7 +34,7 @@ class MessageDecoder(Protocol[T_co]):
         ...
 
     def decode(self, body: bytes) -> T_co:
-        """Decode a body; raises `pydantic.ValidationError`."""
+        """Decode a body; raises `pydantic.ValidationError`, or `MessageRejected` if it is not to be believed."""
         ...
 
 
@@ -122,6 +122,8 @@ def decode(delivery: Delivery, decoders: Mapping[str, MessageDecoder[T_co]]) -> 
         return decoder.decode(delivery.body)
     except ValidationError as error:
         raise MessageRejected(f"Not a valid {delivery.envelope.type}: {explain(error)}") from error
+    except MessageRejected:
+        raise
     except Exception as error:  # a defect, which no other message must pay for
         log.exception("decoder failed", type=delivery.envelope.type)
         reason = _cut(f"{type(error).__name__}: {error}", _MAX_REASON_LENGTH)

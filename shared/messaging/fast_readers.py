@@ -17,6 +17,7 @@ from batchyard_contracts.v1.values import (
     MAX_ITEM_ID,
     MAX_ITEM_UNITS,
     MAX_ITEMS_PER_COMMAND,
+    MAX_LEASE_TOKEN,
     MAX_MILLISECONDS,
     MAX_ORDINALS,
     MAX_PARTITION_NAME,
@@ -32,6 +33,7 @@ _ItemUnits = Annotated[int, msgspec.Meta(ge=0, le=MAX_ITEM_UNITS)]
 _Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_MILLISECONDS)]
 _Partition = Annotated[str, msgspec.Meta(max_length=MAX_PARTITION_NAME)]
 _WorkerId = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+_LeaseToken = Annotated[str, msgspec.Meta(max_length=MAX_LEASE_TOKEN)]
 _ItemId = Annotated[str, msgspec.Meta(max_length=MAX_ITEM_ID)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 
@@ -65,6 +67,7 @@ class RawReportHead(msgspec.Struct, frozen=True):
     round: _Positive
     attempt: _Positive
     worker_id: _WorkerId
+    lease: _LeaseToken | None = None
     final: bool = True
     busy_ms: _Milliseconds = 0.0
     ended: _Count | None = None

@@ -229,9 +229,14 @@ def once(operation: Callable[..., Awaitable[Any]], *, first: bool) -> Callable[.
 
 
 @asynccontextmanager
-async def dispatcher_parts(servers: Servers, epoch: int | None = None) -> AsyncIterator[Callable[[], Parts]]:
-    """Yield a function that makes dispatchers, one after the other, on the same tables; all of one epoch, if any."""
-    settings = DispatcherSettings(database_url=servers.database_url, redis_url=servers.redis_url)
+async def dispatcher_parts(
+    servers: Servers, epoch: int | None = None, **more: Any
+) -> AsyncIterator[Callable[[], Parts]]:
+    """Yield a function that makes dispatchers, one after the other, on the same tables; all of one epoch, if any.
+
+    `more`: further settings.
+    """
+    settings = DispatcherSettings(database_url=servers.database_url, redis_url=servers.redis_url, **more)
     session = None if epoch is None else {"batchyard.tenure": str(epoch)}
     pool = await open_pool(settings, "dispatcher", "services.dispatcher.persistence", session)
     memory = RedisClient(settings.redis_url, PATIENCE_S)

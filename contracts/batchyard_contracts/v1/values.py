@@ -22,6 +22,8 @@ MAX_PARTITION_NAME = 4096
 MAX_ORDINALS = 100_000_000
 """Number of ordinals: they are below it."""
 MAX_ITEM_UNITS = 10**9
+MAX_LEASE_TOKEN = 10_000
+"""Largest number of characters of a chunk's token, which names its ordinals: those of a page, at most a thousand."""
 MAX_SECONDS = 31_536_000
 """Longest time in seconds: a year."""
 MAX_MILLISECONDS = 1e12
@@ -79,6 +81,8 @@ Version = Annotated[str, StringConstraints(max_length=64)]
 LimitName = Annotated[str, StringConstraints(max_length=32)]
 PartitionName = Annotated[str, StringConstraints(max_length=MAX_PARTITION_NAME)]
 """Name of an item's partition, which joins its values of up to 255 characters for each limit."""
+LeaseToken = Annotated[str, StringConstraints(max_length=MAX_LEASE_TOKEN)]
+"""Proof that a worker has received a chunk, see `batchyard_contracts.lease_token`."""
 Detail = Annotated[str, StringConstraints(max_length=MAX_DETAIL), BeforeValidator(_shorten)]
 """Text for people. A longer one is shortened and not refused, because it may quote what somebody sent."""
 Networks = Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Field(max_length=1000)]

@@ -15,6 +15,7 @@ from batchyard_contracts.v1.values import (
     Counts,
     Fence,
     ItemId,
+    LeaseToken,
     Ordinal,
     Owner,
     PartitionName,
@@ -83,6 +84,8 @@ class ChunkHead(Message):
     Sent only for workloads whose manifest has `external_cancel`."""
     rates: ChunkRates | None = None
     """Rates at which the items start; None: no limit applies."""
+    lease: LeaseToken | None = None
+    """Token that each report on the chunk repeats; None: the installation asks for none."""
 
     def routing_key(self) -> str:
         """Queue of the workload and priority, or the quarantine of the workload."""

@@ -14,6 +14,7 @@ import structlog
 from aio_pika.exceptions import DeliveryError
 
 from batchyard_contracts import topology
+from batchyard_contracts.lease_token import LeaseTokens
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.events import BatchStarted
 from batchyard_contracts.v1.work import ChunkHead
@@ -56,8 +57,10 @@ class ChunkPublisher:
         chunk_settler: ChunkSettler,
         on_batch_failed: Callable[[UUID, Exception], None],
         on_wait: Callable[[], None] = lambda: None,
+        tokens: LeaseTokens | None = None,
     ) -> None:
         """`on_batch_failed` stops a batch of which a chunk cannot be made."""
+        self._tokens = tokens
         self._state, self._stores, self._publisher, self._pages = state, stores, publisher, pages
         self._chunk_settler = chunk_settler
         self._on_batch_failed, self._on_wait = on_batch_failed, on_wait
@@ -128,7 +131,7 @@ class ChunkPublisher:
             await self._fail_unreadable(items, some)
             for lease in some:
                 batch = self._state.batch_of(lease)
-                lines = [line for o, line in items[lease.chunk_id].items() if o not in lease.reported]
+                lines = {o: line for o, line in items[lease.chunk_id].items() if o not in lease.reported}
                 made[lease.chunk_id] = self._chunk(lease, batch, lines) if batch and lines else None
 
         possible = await self._each_possible(leases, make)
@@ -256,7 +259,7 @@ class ChunkPublisher:
             isinstance(source, RetryRange) and source.quarantined and self._state.workers.handles_quarantine(workload)
         )
 
-    def _chunk(self, lease: Lease, batch: Batch, items: Sequence[bytes]) -> OutgoingMessage:
+    def _chunk(self, lease: Lease, batch: Batch, items: Mapping[int, bytes]) -> OutgoingMessage:
         head = ChunkHead(
             chunk_id=lease.chunk_id,
             fence=lease.fence,
@@ -271,7 +274,9 @@ class ChunkPublisher:
             quarantined=lease.quarantined,
             rates=self._state.workload_queue(lease.workload).window.chunk_rates(lease.partition),
         )
-        body = head.with_items(items)
+        if self._tokens:
+            head = head.model_copy(update={"lease": self._tokens.issue(head, items)})
+        body = head.with_items(list(items.values()))
         return OutgoingMessage(topology.WORK, head.routing_key(), head.type, body, traceparent=batch.traceparent)
 
 

@@ -58,6 +58,8 @@ class Report:
     parsed: Outcomes | None = None
     feedback: DestinationFeedback | None = None
     ended: frozenset[int] = frozenset()
+    head: RawReportHead | ChunkProcessed | None = None
+    """Fields that the lease token of the chunk was made for, and the token."""
 
     @classmethod
     def decode(cls, body: bytes) -> "Report":
@@ -83,6 +85,7 @@ class Report:
             body,
             feedback=_feedback(head),
             ended=ended,
+            head=head,
         )
 
     def outcomes(self) -> Outcomes:
@@ -109,6 +112,7 @@ class Report:
             body,
             _first(outcomes),
             _feedback(report),
+            head=report,
         )
 
     @classmethod
@@ -123,6 +127,7 @@ class Report:
             body,
             _first(outcomes),
             message.feedback,
+            head=message,
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from batchyard_contracts import topology
+from batchyard_contracts.lease_token import LeaseTokens
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
@@ -100,6 +101,7 @@ def build(
         chunk_settler,
         batch_stopper.stop_failed,
         on_wait=pulse.beat,
+        tokens=LeaseTokens.parse(settings.lease_keys.get_secret_value()),
     )
     undeliverable = UndeliverableChunks(state, chunk_publisher, chunk_settler)
     dispatch_loop = DispatchLoop(state, stores, chunk_publisher, undeliverable, batch_stopper, pulse)

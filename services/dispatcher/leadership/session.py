@@ -14,6 +14,7 @@ from typing import Any
 from aio_pika.abc import AbstractRobustConnection
 
 from batchyard_contracts import topology
+from batchyard_contracts.lease_token import LeaseTokens
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.events import BatchFinished
@@ -41,9 +42,9 @@ from batchyard_contracts.v1.queries import (
 )
 from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.domain.page import Page
-from services.dispatcher.domain.report import Report
 from services.dispatcher.leadership.components import build
 from services.dispatcher.leadership.lease_keeper import LeaseKeeper
+from services.dispatcher.outcomes.leased_reports import LeasedReportDecoder
 from services.dispatcher.settings import DispatcherSettings
 from shared.messaging.batch_consumer import BatchConsumer, BatchHandler, DecodedMessage
 from shared.messaging.consumer import Consumer
@@ -96,10 +97,11 @@ class Session:
         self._components = build(
             resources.settings, health, pool, publisher, resources.memory, self._wait_for_aggregator
         )
+        tokens = LeaseTokens.parse(resources.settings.lease_keys.get_secret_value())
         hot: tuple[tuple[topology.Queue, list[MessageDecoder[object]], BatchHandler], ...] = (
             (topology.DISPATCHER_PAGES, [Page], self._components.intake.on_items_pages),
             (topology.DISPATCHER_BATCHES, [AcceptedBatch, BatchFinished], self._components.intake.on_batches),
-            (topology.DISPATCHER_OUTCOMES, [Report, ChunkReturned], self._on_reports),
+            (topology.DISPATCHER_OUTCOMES, [LeasedReportDecoder(tokens), ChunkReturned], self._on_reports),
         )
         self._consumers = [
             BatchConsumer(

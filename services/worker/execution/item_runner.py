@@ -274,6 +274,7 @@ class ItemRunner:
             round=chunk.round,
             attempt=chunk.attempt,
             worker_id=self._worker_id,
+            lease=chunk.lease,
             final=final,
             busy_ms=busy_s * 1000,
             feedback=feedback,

@@ -15,6 +15,7 @@ from batchyard_contracts.v1.values import (
     Fence,
     ItemError,
     ItemUnits,
+    LeaseToken,
     Milliseconds,
     Ordinal,
     Owner,
@@ -84,6 +85,8 @@ class ChunkProcessed(Message):
     round: Round
     attempt: Attempt
     worker_id: WorkerId
+    lease: LeaseToken | None = None
+    """Token of the chunk, repeated; None: the chunk had none."""
     final: bool = True
     busy_ms: Milliseconds = 0
     """Sum of the run times of these outcomes, from which the size of chunks adapts."""
