@@ -215,6 +215,7 @@ AGGREGATOR_CONTROL = Queue(
         Binding(FLOW, "summary.completed.*"),
     ),
 )
+AGGREGATOR_WORKERS = Queue("aggregator.workers", (Binding(FLOW, "worker.announced.*"),))
 AGGREGATOR_QUERIES = Queue(
     "aggregator.queries",
     tuple(
@@ -252,6 +253,7 @@ QUEUES: tuple[Queue, ...] = (
     AGGREGATOR_ASIDE,
     AGGREGATOR_BATCHES,
     AGGREGATOR_CONTROL,
+    AGGREGATOR_WORKERS,
     AGGREGATOR_QUERIES,
     NOTIFIER_INBOX,
     NOTIFIER_QUERIES,

@@ -15,6 +15,7 @@ from batchyard_contracts.v1.flow import (
     BatchWithdrawn,
     ItemsSettled,
     SummaryCompleted,
+    WorkerAnnounced,
 )
 from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery, SelectionQuery
 from services.aggregator.domain.report import Report
@@ -23,11 +24,13 @@ from services.aggregator.handlers.batches import BatchHandler
 from services.aggregator.handlers.leased_reports import LeasedReportDecoder
 from services.aggregator.handlers.outcomes import OutcomeHandler
 from services.aggregator.handlers.queries import QueryHandler
+from services.aggregator.handlers.result_check import ResultCheck
 from services.aggregator.handlers.summaries import SummaryHandler
 from services.aggregator.maintenance.reconciler import Reconciler
 from services.aggregator.maintenance.stuck_detector import StuckDetector
 from services.aggregator.maintenance.summary_requester import SummaryRequester
 from services.aggregator.maintenance.summary_workers import SummaryWorkers
+from services.aggregator.persistence.schema_store import SchemaStore
 from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.batch_changes import BatchChangePublisher
 from services.aggregator.publishing.failure_events import FailureEvents
@@ -79,7 +82,8 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         batch_changes = BatchChangePublisher(outbox, progress, summary_wake.set)
         retry_policy = SummaryRetryPolicy(settings.aggregator_summary_attempts, settings.aggregator_summary_timeout_s)
         summary_handler = SummaryHandler(store, batch_changes, _now)
-        outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now)
+        result_check = ResultCheck(SchemaStore(pool))
+        outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now, result_check)
         batch_handler = BatchHandler(store, batch_changes, _now)
         query_handler = QueryHandler(store, progress)
         reconciler = Reconciler(store, batch_changes, _now, idle_s=settings.aggregator_reconcile_idle_s)
@@ -143,6 +147,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             ),
             concurrency=_CONTROL_CONCURRENCY,
         )
+        consumer.subscribe(topology.AGGREGATOR_WORKERS, (Route(WorkerAnnounced, result_check.on_worker_announced),))
         consumer.subscribe(
             topology.AGGREGATOR_QUERIES,
             (

@@ -31,7 +31,12 @@ def test_a_workload_without_options_has_the_defaults_of_the_manifest() -> None:
     schema = Number.model_json_schema()
 
     assert workload().announcement() == Manifest(
-        name="squares", version="1", title="squares", item_schema=schema, result_schema=schema
+        name="squares",
+        version="1",
+        title="squares",
+        item_schema=schema,
+        result_schema=schema,
+        checks_results=True,
     )
 
 
@@ -72,6 +77,7 @@ def test_each_option_of_a_group_is_announced() -> None:
         description="Squares a number.",
         item_schema=schema,
         result_schema=schema,
+        checks_results=True,
         example={"n": 1},
         partition=partition,
         dedup="/n",

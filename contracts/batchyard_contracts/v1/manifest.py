@@ -155,6 +155,8 @@ class Manifest(Value):
     description: Description = ""
     item_schema: dict[str, JsonValue]
     result_schema: dict[str, JsonValue]
+    checks_results: bool | None = None
+    """True: the worker checks each result before it reports it; else the ledger does, by `result_schema`."""
     summary_schema: dict[str, JsonValue] | None = None
     """Schema of the summary that a worker makes when all items of a batch have ended; None: it makes none."""
     partition: Partition | None = None

@@ -145,6 +145,7 @@ class Workload(Generic[ItemT, ResultT]):
             description=description,
             item_schema=item.model_json_schema(),
             result_schema=result.model_json_schema(mode="serialization"),
+            checks_results=True,
             example=example or {},
             partition=partition,
             dedup=dedup,

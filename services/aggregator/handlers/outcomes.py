@@ -14,6 +14,7 @@ from services.aggregator.domain.failure import Failure, find_failures
 from services.aggregator.domain.outcome_rows import Row, count_rows, outcome_rows
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.units import units_by_item
+from services.aggregator.handlers.result_check import ResultCheck
 from services.aggregator.handlers.thresholds import check_threshold, source_ended_messages, stopped_messages
 from services.aggregator.persistence.store import AlreadyRecorded, FewOutcomes, LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
@@ -38,8 +39,10 @@ class OutcomeHandler:
         batch_changes: BatchChangePublisher,
         failure_events: FailureEvents,
         clock: Callable[[], datetime],
+        result_check: ResultCheck | None = None,
     ) -> None:
         self._store = store
+        self._result_check = result_check
         self._failure_events = failure_events
         self._batch_changes = batch_changes
         self._clock = clock
@@ -49,6 +52,8 @@ class OutcomeHandler:
         reports = [one.message for one in received if isinstance(one.message, Report | ItemsSettled)]
         may_be_recorded = any(one.envelope.redelivered for one in received)
         with span("record outcomes", received[0].envelope.traceparent, messages=len(received)):
+            if self._result_check is not None:
+                reports = await self._result_check.check(reports)
             if not may_be_recorded:
                 try:
                     if others := await self._record_few(reports):

@@ -288,3 +288,22 @@ CROSS JOIN LATERAL (
     ) AS few
 ) AS first
 ORDER BY number DESC, cause;
+
+-- name: save_result_schemas
+INSERT INTO workloads (name, version, result_schema, checked, has_source)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::boolean[])
+ON CONFLICT (name, version) DO UPDATE SET result_schema = excluded.result_schema, checked = excluded.checked,
+    has_source = excluded.has_source, announced_at = now();
+
+-- name: delete_old_result_schemas
+-- Leaves the four versions of each workload that were announced last.
+DELETE FROM workloads USING (
+    SELECT name, version, row_number() OVER (PARTITION BY name ORDER BY announced_at DESC, version) AS place
+    FROM workloads WHERE name = ANY ($1::text[])
+) AS ranked
+WHERE workloads.name = ranked.name AND workloads.version = ranked.version AND place > 4;
+
+-- name: result_schemas
+-- Those of the version of each workload that was announced last, and of others that were announced shortly before it.
+SELECT name, result_schema, checked, has_source FROM workloads AS one
+WHERE announced_at > (SELECT max(announced_at) FROM workloads AS other WHERE other.name = one.name) - interval '1 day';

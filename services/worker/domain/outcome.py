@@ -66,8 +66,17 @@ def is_final(outcome: Outcome) -> bool:
     return outcome.status not in _NOT_FINAL
 
 
-def from_result(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: int) -> Outcome:
-    """Return the outcome of a handler that returned. A value that cannot become JSON fails the item."""
+def from_result(
+    item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: int, model: type[BaseModel] = BaseModel
+) -> Outcome:
+    """Return the outcome of a handler that returned.
+
+    A value fails the item if it is not of the result's `model`, which has checked its fields, or cannot become JSON.
+    """
+    if not isinstance(value, model | Continuation):
+        expected = "its result model" if model is BaseModel else f"its result model {model.__name__}"
+        what = f"The handler returned {type(value).__name__}, not {expected}."
+        return _with_result(_failed(item, "invalid_result", what, elapsed_ms), value)
     try:
         if isinstance(value, Continuation):
             outcome = ItemOutcome(
@@ -83,9 +92,6 @@ def from_result(item: ChunkItem, value: BaseModel | Continuation, elapsed_ms: in
             return outcome
         return Success(item.ordinal, item.custom_id, value.__pydantic_serializer__.to_json(value), elapsed_ms)
     except Exception as error:  # noqa: BLE001  the value's own code runs here: fields, serializers, `__str__`
-        if not isinstance(value, BaseModel | Continuation):
-            what = type(value).__name__
-            return _failed(item, "invalid_result", f"The handler returned {what}, not its result model.", elapsed_ms)
         return _failed(
             item,
             "invalid_result",
@@ -129,11 +135,18 @@ def needs_review(item: ChunkItem, how: str, elapsed_ms: int = 0) -> ItemOutcome:
     return from_error(item, Ambiguous(f"{how} {NOT_REPEATED}"), elapsed_ms)
 
 
-def from_handler(item: ChunkItem, answer: Any, elapsed_ms: int, *, at_most_once: bool = False) -> Outcome:
+def from_handler(
+    item: ChunkItem,
+    answer: Any,
+    elapsed_ms: int,
+    model: type[BaseModel] = BaseModel,
+    *,
+    at_most_once: bool = False,
+) -> Outcome:
     """Return the outcome of a value or an error. With `at_most_once`, an unforeseen error needs review instead of a
     retry."""
     if not isinstance(answer, BaseException):
-        return from_result(item, answer, elapsed_ms)
+        return from_result(item, answer, elapsed_ms, model)
     try:
         if at_most_once and not isinstance(answer, WorkloadError):
             return needs_review(item, f"The handler did not end well ({_describe(answer)}).", elapsed_ms)
@@ -143,7 +156,12 @@ def from_handler(item: ChunkItem, answer: Any, elapsed_ms: int, *, at_most_once:
 
 
 def from_chunk_handler(
-    items: Sequence[ChunkItem], answers: Any, elapsed_ms: int, *, at_most_once: bool = False
+    items: Sequence[ChunkItem],
+    answers: Any,
+    elapsed_ms: int,
+    model: type[BaseModel] = BaseModel,
+    *,
+    at_most_once: bool = False,
 ) -> list[Outcome]:
     """Return the outcomes of a chunk handler's results. If their number is wrong, all items fail without a retry."""
     if not isinstance(answers, list | tuple):
@@ -152,7 +170,7 @@ def from_chunk_handler(
         message = f"The chunk handler returned {len(answers)} answers for {len(items)} items."
     else:
         return [
-            from_handler(item, answer, elapsed_ms, at_most_once=at_most_once)
+            from_handler(item, answer, elapsed_ms, model, at_most_once=at_most_once)
             for item, answer in zip(items, answers, strict=True)
         ]
     return [_failed(item, "wrong_answers", message, elapsed_ms) for item in items]
@@ -225,6 +243,14 @@ def _failed(item: ChunkItem, code: str, message: str, elapsed_ms: int) -> ItemOu
     return ItemOutcome(
         ordinal=item.ordinal, custom_id=item.custom_id, status="failed", error=cause, elapsed_ms=elapsed_ms
     )
+
+
+def _with_result(outcome: ItemOutcome, value: Any) -> ItemOutcome:
+    """Return the outcome with a refused result beside its error, as far as it can be written: it may be paid for."""
+    try:
+        return outcome.model_copy(update={"result": from_json(to_json(value, inf_nan_mode="null"))})
+    except Exception:  # noqa: BLE001  the value's own code runs here
+        return outcome
 
 
 def _describe(error: BaseException) -> str:

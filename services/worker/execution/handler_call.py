@@ -25,10 +25,11 @@ class HandlerCall:
         resources: object = None,
         on_remaining: OnRemaining | None = None,
         *,
+        result_model: type[BaseModel] = BaseModel,
         at_most_once: bool = False,
     ) -> None:
         """`on_remaining` is called with reported limits. `at_most_once`: unforeseen errors must not be retried."""
-        self._at_most_once = at_most_once
+        self._result_model, self._at_most_once = result_model, at_most_once
         self.items: list[ChunkItem] = []
         self.payloads: list[Any] = []
         self.contexts: list[Context] = []
@@ -48,7 +49,7 @@ class HandlerCall:
     def outcomes(self, results: Sequence[Any], elapsed_s: float) -> list[Outcome]:
         """Return the outcomes of a handler that returned these results."""
         outcomes = domain.from_chunk_handler(
-            self.items, results, self._item_ms(elapsed_s), at_most_once=self._at_most_once
+            self.items, results, self._item_ms(elapsed_s), self._result_model, at_most_once=self._at_most_once
         )
         return [*self._invalid, *outcomes]
 

@@ -176,7 +176,7 @@ class ItemRunner:
         try:
             waits_for = work.send(None)
         except StopIteration as done:
-            return domain.from_result(item, done.value, _elapsed_ms(started))
+            return domain.from_result(item, done.value, _elapsed_ms(started), self.workload.result)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
             return _error_outcome(item, error, started, at_most_once=at_most_once)
         return self._resume_item(item, started, work, waits_for, at_most_once=at_most_once)
@@ -211,7 +211,15 @@ class ItemRunner:
         if items[0].source:
             return [await self.run_source(chunk, items[0], on_remaining)]
         started = time.monotonic()
-        call = HandlerCall(self.workload.item, chunk, items, self.resources, on_remaining, at_most_once=at_most_once)
+        call = HandlerCall(
+            self.workload.item,
+            chunk,
+            items,
+            self.resources,
+            on_remaining,
+            result_model=self.workload.result,
+            at_most_once=at_most_once,
+        )
         try:
             if self._process_pool:
                 return await self._process_pool.run(chunk, items, self._deadlines.run, at_most_once=at_most_once)
@@ -231,7 +239,7 @@ class ItemRunner:
             value = await self._deadlines.resume(work, waits_for)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  user code never ends the worker
             return _error_outcome(item, error, started, at_most_once=at_most_once)
-        return domain.from_result(item, value, _elapsed_ms(started))
+        return domain.from_result(item, value, _elapsed_ms(started), self.workload.result)
 
     def _handler_caller(self) -> Callable[..., Coroutine[Any, Any, Any]]:
         """Return the function that calls the handler, on the event loop or in a thread."""

@@ -34,7 +34,7 @@ def main() -> None:
         incoming: SimpleQueue[bytes] = SimpleQueue()
         Thread(target=_read, args=(stream, incoming), daemon=True).start()
         try:
-            function, model, whole_chunk = _load(from_json(incoming.get()))
+            function, model, result_model, whole_chunk = _load(from_json(incoming.get()))
         except Exception as error:  # noqa: BLE001  imports run user code
             _write(stream, f"{type(error).__name__}: {error}".encode())
             os._exit(1)  # the reading thread would block another exit
@@ -42,9 +42,8 @@ def main() -> None:
         while True:
             request = incoming.get()
             chunk, at_most_once = ChunkReady.decode(request[1:]), request[:1] == AT_MOST_ONCE
-            outcomes = _run(
-                function, HandlerCall(model, chunk, chunk.items, at_most_once=at_most_once), whole_chunk=whole_chunk
-            )
+            call = HandlerCall(model, chunk, chunk.items, result_model=result_model, at_most_once=at_most_once)
+            outcomes = _run(function, call, whole_chunk=whole_chunk)
             _write(stream, b"[" + b",".join(map(encode_outcome, outcomes)) + b"]")
 
 
@@ -61,9 +60,13 @@ def _run(function: Callable[..., Any], call: HandlerCall, *, whole_chunk: bool) 
     return call.outcomes(answers, time.monotonic() - started)
 
 
-def _load(request: dict[str, Any]) -> tuple[Callable[..., Any], type[BaseModel], bool]:
+def _load(request: dict[str, Any]) -> tuple[Callable[..., Any], type[BaseModel], type[BaseModel], bool]:
     sys.path[:] = request["path"]
-    return _import(request["function"]), _import(request["item"]), request["whole_chunk"]
+    try:
+        result_model: type[BaseModel] = _import(request["result"])
+    except AttributeError:  # a model that has no name in its module, as a generic one
+        result_model = BaseModel
+    return _import(request["function"]), _import(request["item"]), result_model, request["whole_chunk"]
 
 
 def _import(name: str) -> Any:

@@ -45,6 +45,7 @@ class ProcessPool:
             "path": sys.path,
             "function": f"{handling.function.__module__}:{handling.function.__qualname__}",
             "item": f"{workload.item.__module__}:{workload.item.__qualname__}",
+            "result": f"{workload.result.__module__}:{workload.result.__qualname__}",
             "whole_chunk": handling.whole_chunk,
         }
         self._idle: list[_Process] = []

@@ -134,14 +134,16 @@ async def test_an_example_that_does_not_run_fails_the_check() -> None:
     assert found["redelivery"].mark == "skipped"
 
 
-async def test_a_result_outside_its_schema_fails_the_check() -> None:
+async def test_a_result_of_another_model_fails_the_check() -> None:
     work = workload()
 
     @work.handler
     async def run(item: Any, _: Context) -> Any:
         return Text(text="nine")
 
-    assert "result" in failed(await results(work))
+    found = await results(work)
+    assert "example" in failed(found)
+    assert "its result model Answer" in found["example"].detail
 
 
 async def test_a_handler_that_blocks_the_event_loop_fails_the_check() -> None:

@@ -197,3 +197,12 @@ def test_an_item_that_was_spared_its_call_runs_again_with_the_refusal_of_the_oth
     assert skipped(ITEM, CAPTCHA) == ItemOutcome(
         ordinal=5, custom_id="five", status="retry", error=CAPTCHA, delay_s=None, elapsed_ms=0
     )
+
+
+def test_a_result_of_another_model_fails_and_is_kept() -> None:
+    outcome = from_result(ITEM, Anything(value=1), 0, Result)
+    assert isinstance(outcome, ItemOutcome)
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.result) == ("invalid_result", {"value": 1})
+    assert outcome.error.message == "The handler returned Anything, not its result model Result."
+    assert from_result(ITEM, Result(title="x"), 0, Result).status == "succeeded"
