@@ -71,13 +71,14 @@ def from_result(
 ) -> Outcome:
     """Return the outcome of a handler that returned.
 
-    A value fails the item if it is not of the result's `model`, which has checked its fields, or cannot become JSON.
+    A value fails the item if it is not of the result's `model`, which has checked its fields, if a field has been given
+    a value of another type since, or if it cannot become JSON.
     """
-    if not isinstance(value, model | Continuation):
-        expected = "its result model" if model is BaseModel else f"its result model {model.__name__}"
-        what = f"The handler returned {type(value).__name__}, not {expected}."
-        return _with_result(_failed(item, "invalid_result", what, elapsed_ms), value)
     try:
+        if not isinstance(value, model | Continuation):
+            expected = "its result model" if model is BaseModel else f"its result model {model.__name__}"
+            what = f"The handler returned {type(value).__name__}, not {expected}."
+            return _with_result(_failed(item, "invalid_result", what, elapsed_ms), value)
         if isinstance(value, Continuation):
             outcome = ItemOutcome(
                 ordinal=item.ordinal,
@@ -90,14 +91,12 @@ def from_result(
             )
             to_json(outcome.state)
             return outcome
-        return Success(item.ordinal, item.custom_id, value.__pydantic_serializer__.to_json(value), elapsed_ms)
+        body = value.__pydantic_serializer__.to_json(value, warnings="error")
+        return Success(item.ordinal, item.custom_id, body, elapsed_ms)
     except Exception as error:  # noqa: BLE001  the value's own code runs here: fields, serializers, `__str__`
-        return _failed(
-            item,
-            "invalid_result",
-            f"{_INVALID_RESULT[isinstance(value, Continuation)]}: {_describe(error)}",
-            elapsed_ms,
-        )
+        what = f"{_INVALID_RESULT[isinstance(value, Continuation)]}: {_describe(error)}"
+        failed = _failed(item, "invalid_result", what, elapsed_ms)
+        return failed if isinstance(value, Continuation) else _with_result(failed, value)
 
 
 def from_error(item: ChunkItem, error: BaseException, elapsed_ms: int) -> ItemOutcome:
@@ -248,7 +247,11 @@ def _failed(item: ChunkItem, code: str, message: str, elapsed_ms: int) -> ItemOu
 def _with_result(outcome: ItemOutcome, value: Any) -> ItemOutcome:
     """Return the outcome with a refused result beside its error, as far as it can be written: it may be paid for."""
     try:
-        return outcome.model_copy(update={"result": from_json(to_json(value, inf_nan_mode="null"))})
+        if isinstance(value, BaseModel):
+            body = value.__pydantic_serializer__.to_json(value, warnings=False)
+        else:
+            body = to_json(value, inf_nan_mode="null")
+        return outcome.model_copy(update={"result": from_json(body)})
     except Exception:  # noqa: BLE001  the value's own code runs here
         return outcome
 

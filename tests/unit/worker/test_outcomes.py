@@ -206,3 +206,11 @@ def test_a_result_of_another_model_fails_and_is_kept() -> None:
     assert (outcome.error.code, outcome.result) == ("invalid_result", {"value": 1})
     assert outcome.error.message == "The handler returned Anything, not its result model Result."
     assert from_result(ITEM, Result(title="x"), 0, Result).status == "succeeded"
+
+
+def test_a_result_with_a_value_of_another_type_fails_and_is_kept() -> None:
+    for value in (Result.model_construct(title=cast("Any", 5)), Result(title="x").model_copy(update={"title": 5})):
+        outcome = from_result(ITEM, value, 0, Result)
+        assert isinstance(outcome, ItemOutcome)
+        assert outcome.error is not None
+        assert (outcome.error.code, outcome.result) == ("invalid_result", {"title": 5, "label": None})
