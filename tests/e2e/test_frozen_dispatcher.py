@@ -17,6 +17,7 @@ from tests.support.patience import until_true
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]
 
+SETTINGS = {"BATCHYARD_LEASE_S": "15", "BATCHYARD_LEASE_KEYS": "a-key-that-both-dispatchers-have"}
 RECORD_WRITES = """
 CREATE TABLE public.writes (epoch bigint, at timestamptz NOT NULL);
 CREATE FUNCTION public.record_write() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -42,9 +43,9 @@ WRITES = "SELECT epoch, min(at) AS first, max(at) AS last FROM public.writes GRO
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
     """The five services with a second dispatcher, in a database that records each committed write of a dispatcher."""
-    async with running_cluster(servers, {"BATCHYARD_LEASE_S": "15", "BATCHYARD_HEARTBEAT_S": "2"}) as running:
+    async with running_cluster(servers, {**SETTINGS, "BATCHYARD_HEARTBEAT_S": "2"}) as running:
         (port,) = free_ports(1)
-        settings = {"BATCHYARD_HEALTH_PORT": str(port), "BATCHYARD_LEASE_S": "15"}
+        settings = {**SETTINGS, "BATCHYARD_HEALTH_PORT": str(port)}
         command = (sys.executable, "-m", "services.dispatcher")
         second = Program(
             "dispatcher-2", command, {**servers.environment(), **settings}, f"http://127.0.0.1:{port}/readyz"
