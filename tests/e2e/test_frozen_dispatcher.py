@@ -11,13 +11,13 @@ import pytest
 import pytest_asyncio
 
 from devstack import Program, Servers, free_ports
-from tests.support.cluster import Cluster, running_cluster
+from tests.support.cluster import LEASE_KEYS, Cluster, running_cluster
 from tests.support.interrupted_batch import ends_once, in_the_middle
 from tests.support.patience import until_true
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]
 
-SETTINGS = {"BATCHYARD_LEASE_S": "15", "BATCHYARD_LEASE_KEYS": "a-key-that-both-dispatchers-have"}
+SETTINGS = {"BATCHYARD_LEASE_S": "15", "BATCHYARD_LEASE_KEYS": LEASE_KEYS}
 RECORD_WRITES = """
 CREATE TABLE public.writes (epoch bigint, at timestamptz NOT NULL);
 CREATE FUNCTION public.record_write() RETURNS trigger LANGUAGE plpgsql AS $$

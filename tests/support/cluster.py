@@ -23,6 +23,7 @@ from tests.support.patience import until
 from tests.support.webhook_receiver import WebhookReceiver
 
 SECRET = "whsec_" + b64encode(b"a secret of the tests, 32 bytes.").decode()
+LEASE_KEYS = "a-key-of-the-tests-that-no-worker-uses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ async def running_cluster(
                 "BATCHYARD_LEASE_S": "4",
                 "BATCHYARD_HEARTBEAT_S": "1",
                 "BATCHYARD_TRACE_FILE": str(folder / "spans.jsonl"),
+                "BATCHYARD_LEASE_KEYS": "" if older else LEASE_KEYS,  # older workers repeat no token
             }
             plan = Plan(folder, workers=workers, environment=settings | (environment or {}))
             replacing = [_as_user(each, brokers or {}) for each in _programs(plan, servers, ports[:replicas])]
