@@ -135,6 +135,14 @@ async def test_a_schedule_pauses_when_its_key_is_revoked_and_outlives_a_rotation
         await make_due(harness)
         rows = await until(lambda: harness.rows("SELECT note FROM schedules WHERE paused AND name = 'tick'"))
         assert "revoked" in rows[0]["note"]
+        other = (await harness.post("/keys", json=body, headers=operator))[1]
+        ann = {"Authorization": f"Bearer {other['key']}"}
+        for asked in ("resume", "run"):
+            status, problem = await harness.post(f"/schedules/tick/{asked}", headers=ann)
+            assert (status, problem["code"]) == (409, "schedule_key_ended")
+        async with harness.http.put(f"{harness.url}/schedules/tick", json=EVERY_MINUTE, headers=ann) as response:
+            assert response.status == 200
+        assert (await harness.post("/schedules/tick/resume", headers=ann))[0] == 200
 
 
 async def test_twenty_thousand_schedules_cost_no_scan(clean: Servers) -> None:

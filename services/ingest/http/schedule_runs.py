@@ -109,7 +109,7 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
         status_code=202,
         summary="Run a schedule now",
         response_model=StartedRun,
-        responses=problem_responses(*READ_STATUSES),
+        responses=problem_responses(*READ_STATUSES, 409),
     )
     async def run(schedule: ScheduleName, owner: Annotated[str, Depends(starter)]) -> Response:
         """Add a run for this moment, also while the schedule is paused. Its overlap rule applies."""
@@ -120,7 +120,7 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
         status_code=202,
         summary="Run times of the past",
         response_model=BackfillResult,
-        responses=problem_responses(*READ_STATUSES, *BODY_STATUSES),
+        responses=problem_responses(*READ_STATUSES, *BODY_STATUSES, 409),
         openapi_extra=request_body(
             "BackfillRequest", {"first_at": "2026-11-01T00:00:00Z", "last_at": "2026-11-30T00:00:00Z"}
         ),

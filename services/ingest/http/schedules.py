@@ -175,7 +175,7 @@ def routes(manager: ScheduleManager, access: Access) -> APIRouter:
         "/schedules/{schedule}/resume",
         summary="Resume a schedule",
         response_model=ScheduleView,
-        responses=problem_responses(*READ_STATUSES),
+        responses=problem_responses(*READ_STATUSES, 409),
     )
     async def resume(schedule: ScheduleName, owner: Annotated[str, Depends(writer)]) -> Response:
         """Continue with the next time after now. Times during the pause are not made up for."""

@@ -12,7 +12,7 @@ from batchyard_contracts.v1.schedules import Overlap, ScheduleForm
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.overlap import MAX_UNSTARTED, Origin
 from services.ingest.domain.rejection import Rejection
-from services.ingest.domain.schedule import Schedule
+from services.ingest.domain.schedule import KEY_ENDED, Schedule
 from services.ingest.domain.time_zone import ZONE_DATA
 from services.ingest.persistence.audit_log import record_in
 from shared.postgres.pool import Pool, PooledConnection
@@ -21,6 +21,7 @@ from shared.postgres.queries import columns, load_queries
 _SQL = load_queries("services.ingest.persistence", "schedules.sql")
 NOT_FOUND = Rejection("schedule_not_found", "There is no such schedule. Check its name, and that it is yours.", 404)
 
+_KEY_ENDED = Rejection("schedule_key_ended", KEY_ENDED, 409)
 TOO_MANY_RUNS = Rejection(
     "too_many_runs",
     f"More than {MAX_UNSTARTED} runs of the schedule would wait. Let those start first, or backfill in parts.",
@@ -128,7 +129,7 @@ class ScheduleStore:
             row = await connection.fetchrow(_SQL["lock_schedule"], owner, name)
             if row is None:
                 raise IngestError(NOT_FOUND)
-            yield LockedSchedule(connection, schedule_of(row))
+            yield LockedSchedule(connection, schedule_of(row), key_works=row["key_works"])
 
     async def runs(self, schedule_id: UUID, before: datetime, limit: int) -> list[RunRecord]:
         """Return runs of a schedule with a nominal time before another, the latest first."""
@@ -147,9 +148,15 @@ class ScheduleStore:
 class LockedSchedule:
     """A schedule whose row is locked until the transaction ends."""
 
-    def __init__(self, connection: PooledConnection, schedule: Schedule) -> None:
+    def __init__(self, connection: PooledConnection, schedule: Schedule, *, key_works: bool) -> None:
         self._connection = connection
         self.schedule = schedule
+        self._key_works = key_works
+
+    def check_key(self) -> None:
+        """Raise `IngestError` (409) when the API key of the schedule has ended, so that nothing would start."""
+        if not self._key_works:
+            raise IngestError(_KEY_ENDED)
 
     async def set_paused(self, *, paused: bool, note: str, next_at: datetime | None) -> Schedule:
         """Pause or resume it."""

@@ -25,7 +25,7 @@ SELECT count(*) FROM schedules WHERE owner = $1
 SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name = $2
 
 -- name: lock_schedule
-SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name = $2 FOR UPDATE
+SELECT {schedule_columns}, {key_works} AS key_works FROM schedules AS s WHERE owner = $1 AND name = $2 FOR UPDATE
 
 -- name: list_schedules
 SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name > $2 ORDER BY name LIMIT $3

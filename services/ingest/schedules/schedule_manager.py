@@ -74,6 +74,7 @@ class ScheduleManager:
     async def resume(self, owner: str, name: str) -> Schedule:
         """Continue with the next time after now. Times during the pause are not missed."""
         async with self._store.lock(owner, name) as locked:
+            locked.check_key()
             if not locked.schedule.paused:
                 return locked.schedule
             next_at = next_time(locked.schedule.form, await locked.now())
@@ -87,6 +88,7 @@ class ScheduleManager:
     async def run_now(self, owner: str, name: str) -> datetime:
         """Add a run for this moment; returns its nominal time."""
         async with self._store.lock(owner, name) as locked:
+            locked.check_key()
             schedule, now = locked.schedule, await locked.now()
             run = NewRun(schedule.schedule_id, now, "manual", "waiting", schedule.form.overlap, now)
             await locked.add_runs([run], "run")
@@ -95,6 +97,7 @@ class ScheduleManager:
     async def backfill(self, owner: str, name: str, first: datetime, last: datetime, overlap: Overlap) -> int:
         """Add a run for each time of a span that has none from a backfill; returns the number of times."""
         async with self._store.lock(owner, name) as locked:
+            locked.check_key()
             schedule, now = locked.schedule, await locked.now()
             last = min(last, now)
             times = list(islice(times_between(schedule.form, first, last), MAX_CAUGHT_UP + 1))
