@@ -135,6 +135,11 @@ async def test_a_schedule_pauses_when_its_key_is_revoked_and_outlives_a_rotation
         await make_due(harness)
         rows = await until(lambda: harness.rows("SELECT note FROM schedules WHERE paused AND name = 'tick'"))
         assert "revoked" in rows[0]["note"]
+        former = {"Authorization": f"Bearer {key['key']}"}  # it works for an hour after its rotation
+        async with harness.http.put(f"{harness.url}/schedules/late", json=EVERY_MINUTE, headers=former) as response:
+            assert response.status == 200
+        (row,) = await harness.rows("SELECT key_id FROM schedules WHERE name = 'late'")
+        assert row["key_id"] == key["id"]
         other = (await harness.post("/keys", json=body, headers=operator))[1]
         ann = {"Authorization": f"Bearer {other['key']}"}
         for asked in ("resume", "run"):

@@ -196,10 +196,12 @@ class LockedSchedule:
 
 
 async def _last_successor(connection: PooledConnection, key_id: str | None) -> str | None:
-    """Return the key that a key was rotated to, or the key itself, and keep others from rotating it."""
-    while key_id and (successor := await connection.fetchval(_SQL["lock_successor"], key_id)):
-        key_id = successor
-    return key_id
+    """Return the last one that works of a key and those that it was rotated to, and keep others from rotating them."""
+    found = key_id
+    while key_id and (row := await connection.fetchrow(_SQL["lock_key"], key_id)):
+        found = key_id if row["works"] else found
+        key_id = row["replaced_by"]
+    return found
 
 
 def schedule_of(row: asyncpg.Record) -> Schedule:

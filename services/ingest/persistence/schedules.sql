@@ -6,17 +6,17 @@ schedule_id, nominal_at, origin, state, overlap, due_at, batch_id, template, tem
 started_at
 
 -- fragment: key_works
-(s.key_id IS NULL OR EXISTS (
-    SELECT FROM api_keys AS k
-    WHERE k.id = s.key_id AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
-))
+(s.key_id IS NULL OR EXISTS (SELECT FROM api_keys WHERE id = s.key_id AND {works}))
+
+-- fragment: works
+revoked_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())
 
 -- name: lock_schedules
 SELECT pg_advisory_xact_lock(hashtextextended('batchyard.schedules.' || $1, 0))
 
--- name: lock_successor
--- The key that replaces a key, which cannot be rotated until the transaction ends.
-SELECT replaced_by FROM api_keys WHERE id = $1 FOR SHARE
+-- name: lock_key
+-- A key, which cannot be rotated until the transaction ends.
+SELECT replaced_by, {works} AS works FROM api_keys WHERE id = $1 FOR SHARE
 
 -- name: count_schedules
 SELECT count(*) FROM schedules WHERE owner = $1
