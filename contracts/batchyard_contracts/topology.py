@@ -197,8 +197,21 @@ DISPATCHER_HEARTBEATS = Queue(
 DISPATCHER_QUERIES = Queue(
     "dispatcher.queries",
     (
-        *_asked(QUERIES, "items", "waiting", "reasons"),
-        *_asked(INQUIRIES, "workers", "items", "rates", "permit", "waiting", "reasons", "held", "limits"),
+        *_asked(QUERIES, "items", "waiting", "reasons", "states", "history"),
+        *_asked(
+            INQUIRIES,
+            "workers",
+            "items",
+            "rates",
+            "permit",
+            "waiting",
+            "reasons",
+            "held",
+            "limits",
+            "states",
+            "load",
+            "history",
+        ),
     ),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
@@ -218,10 +231,13 @@ AGGREGATOR_CONTROL = Queue(
 AGGREGATOR_WORKERS = Queue("aggregator.workers", (Binding(FLOW, "worker.announced.*"),))
 AGGREGATOR_QUERIES = Queue(
     "aggregator.queries",
-    tuple(
-        binding
-        for exchange in (QUERIES, INQUIRIES)
-        for binding in _asked(exchange, "batches", "results", "failures", "selection")
+    (
+        *(
+            binding
+            for exchange in (QUERIES, INQUIRIES)
+            for binding in _asked(exchange, "batches", "results", "outcomes", "failures", "selection")
+        ),
+        *_asked(INQUIRIES, "ends"),
     ),
     lossy_ttl_ms=QUERY_TTL_MS,
 )

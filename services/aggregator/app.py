@@ -17,7 +17,14 @@ from batchyard_contracts.v1.flow import (
     SummaryCompleted,
     WorkerAnnounced,
 )
-from batchyard_contracts.v1.queries import BatchesQuery, FailuresQuery, ResultsQuery, SelectionQuery
+from batchyard_contracts.v1.queries import (
+    BatchesQuery,
+    EndsQuery,
+    FailuresQuery,
+    OutcomesQuery,
+    ResultsQuery,
+    SelectionQuery,
+)
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import SummaryRetryPolicy
 from services.aggregator.handlers.batches import BatchHandler
@@ -152,7 +159,9 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
             topology.AGGREGATOR_QUERIES,
             (
                 Route(BatchesQuery, query_handler.on_batches_query),
+                Route(EndsQuery, query_handler.on_ends_query),
                 Route(ResultsQuery, query_handler.on_results_query),
+                Route(OutcomesQuery, query_handler.on_outcomes_query),
                 Route(FailuresQuery, query_handler.on_failures_query),
                 Route(SelectionQuery, query_handler.on_selection_query),
             ),

@@ -31,6 +31,8 @@ from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.progress.event_subscriber import EventSubscriber
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.queries.overview_reader import OverviewReader
+from services.ingest.queries.system_state import SystemState
 from services.ingest.queries.waiting_reasons import WaitingReasons
 from services.ingest.schedules.components import open_scheduling
 from services.ingest.settings import IngestSettings
@@ -221,6 +223,13 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 scheduling.schedules,
                 scheduling.follow_ups,
                 LimitManager(LimitStore(pool), identity.limits, outbox),
+                OverviewReader(
+                    aggregator,
+                    backpressure,
+                    scheduling.store,
+                    SystemState(publisher.connection, redis, registry),
+                    _now,
+                ),
                 max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,
                 clock=_now,

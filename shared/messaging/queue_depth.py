@@ -1,5 +1,6 @@
 """Tells how many messages wait in a queue, and how many consumers it has."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from aio_pika.abc import AbstractRobustConnection
@@ -36,3 +37,21 @@ async def queue_depth(connection: AbstractRobustConnection, queue: str) -> int |
     """Return the number of messages that wait in a queue; None if there is no such queue. Raises like `queue_state`."""
     state = await queue_state(connection, queue)
     return None if state is None else state.messages
+
+
+async def queue_states(connection: AbstractRobustConnection, names: Iterable[str]) -> dict[str, QueueState]:
+    """Return the states of those of the queues that exist, by their names. Raises like `queue_state`."""
+    if not connection.connected.is_set():
+        raise ConnectionError("RabbitMQ is unreachable.")
+    found: dict[str, QueueState] = {}
+    left = list(names)
+    while left:
+        async with await open_channel(connection) as channel:
+            try:
+                while left:
+                    name = left.pop(0)
+                    declared = (await channel.declare_queue(name, passive=True)).declaration_result
+                    found[name] = QueueState(declared.message_count or 0, declared.consumer_count or 0)
+            except ChannelNotFoundEntity:  # there is no such queue, and the broker has closed the channel
+                continue
+    return found

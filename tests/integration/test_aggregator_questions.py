@@ -14,8 +14,12 @@ from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
     BatchesReply,
+    EndsQuery,
+    EndsReply,
     FailuresQuery,
     FailuresReply,
+    OutcomesQuery,
+    OutcomesReply,
     ResultsPage,
     ResultsQuery,
     ResultsReply,
@@ -409,3 +413,54 @@ async def test_pages_of_batches_with_long_labels_are_short(clean: Servers) -> No
             query = query.model_copy(update={"before": found[-1]})
         assert [*found, *(batch.batch_id for batch in reply.batches)] == list(reversed(known))
         assert found
+
+
+async def test_outcomes_come_without_results_by_ordinal_and_by_filter(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", custom_id=f"c{n}", result={"n": n}) for n in range(6)}
+        outcomes |= {n: failure(n, "bad" if n % 2 else "worse") for n in range(6, 10)}
+        await around.send(accepted(10), processed(outcomes))
+        await around.finished()
+
+        async def ask(**fields: Any) -> OutcomesReply:
+            query = OutcomesQuery.model_validate({"owner": "ann", "batch_id": BATCH, **fields})
+            return await around.query(query, OutcomesReply)
+
+        named = await ask(ordinals=[9, 1, 77])
+        assert [item.ordinal for item in named.items] == [1, 9]
+        first, last = named.items
+        assert (first.custom_id, first.result, first.cause) == ("c1", None, None)
+        assert abs(first.recorded_at - datetime.now(UTC)) < timedelta(minutes=5)
+        assert (last.error, last.cause is not None) == (ItemError(code="bad"), True)
+        assert [item.ordinal for item in (await ask(cause=last.cause)).items] == [7, 9]
+        page = await ask(status="failed", limit=3)
+        assert ([item.ordinal for item in page.items], page.next_after) == ([6, 7, 8], 8)
+        rest = await ask(status="failed", limit=3, after=8)
+        assert ([item.ordinal for item in rest.items], rest.next_after) == ([9], None)
+        assert len((await ask(limit=100)).items) == 10
+        assert not (await around.query(OutcomesQuery(owner="eve", batch_id=BATCH), OutcomesReply)).found
+
+
+async def test_the_last_ends_are_told_by_owner_and_for_all(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        since = datetime.now(UTC) - timedelta(hours=1)
+        for n in range(7):
+            batch_id = uuid4()
+            outcomes = {0: failure(0, "bad") if n % 3 == 1 else ItemOutcome(ordinal=0, status="succeeded", result={})}
+            header = accepted(1).model_copy(update={"batch_id": batch_id, "owner": "bob" if n == 4 else "ann"})
+            await around.send(header, processed(outcomes).model_copy(update={"batch_id": batch_id}))
+            await around.finished(n + 1)
+
+        async def ask(**fields: Any) -> EndsReply:
+            return await around.query(EndsQuery.model_validate({"since": since, **fields}), EndsReply)
+
+        ann, everybody = await ask(owner="ann"), await ask()
+        assert (ann.results, everybody.results) == ({"completed": 5, "failed": 1}, {"completed": 5, "failed": 2})
+        assert len(ann.last) == len(everybody.last) == 5
+        ends = [batch.finished_at for batch in everybody.last]
+        assert ends == sorted(ends, reverse=True)  # type: ignore[type-var]
+        assert {batch.owner for batch in ann.last} == {"ann"}
+        assert [batch.owner for batch in everybody.failed] == ["bob", "ann"]
+        assert [batch.result for batch in ann.failed] == ["failed"]
+        assert (await ask(owner="ann", since=datetime.now(UTC))).results == {}
+        assert (await ask(owner="eve")).last == []

@@ -35,7 +35,8 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
         assert paths == {
             "/api/v1/batches": {"get", "post"},
             "/api/v1/batches/{batch_id}": {"get", "patch"},
-            "/api/v1/batches/{batch_id}/items": {"post"},
+            "/api/v1/batches/{batch_id}/items": {"get", "post"},
+            "/api/v1/batches/{batch_id}/items/{ordinal}": {"get"},
             "/api/v1/batches/{batch_id}/seal": {"post"},
             "/api/v1/batches/{batch_id}/pause": {"post"},
             "/api/v1/batches/{batch_id}/resume": {"post"},
@@ -69,6 +70,8 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/batches/{batch_id}/failures": {"get"},
             "/api/v1/batches/{batch_id}/deliveries": {"get"},
             "/api/v1/batches/{batch_id}/reasons": {"get"},
+            "/api/v1/batches/{batch_id}/timeline": {"get"},
+            "/api/v1/overview": {"get"},
             "/api/v1/workloads": {"get"},
             "/api/v1/workloads/{name}": {"get"},
             "/api/v1/workers": {"get"},

@@ -14,12 +14,16 @@ from batchyard_contracts.v1.queries import (
     BatchesReply,
     FailuresQuery,
     FailuresReply,
+    OutcomesQuery,
+    OutcomesReply,
     RatesQuery,
     RatesReply,
     ReasonsQuery,
     ReasonsReply,
     ResultsQuery,
     ResultsReply,
+    StatesQuery,
+    StatesReply,
     WorkersQuery,
     WorkersReply,
     WorkerState,
@@ -33,9 +37,9 @@ OPERATOR_KEY = new_api_key("test")
 ABSENT = "019a2b3c-0000-7000-8000-000000000001"
 PLACES = {"batch_id": ABSENT, "name": "squares", "workload": "squares", "question": "absent", "key_id": "absent00"}
 PLACES |= {"template": "absent", "schedule": "absent"}
-PLACES |= {"queue": "absent.queue", "dead_letter_id": "absent"}
+PLACES |= {"ordinal": "0", "queue": "absent.queue", "dead_letter_id": "absent"}
 NOTHING: set[Scope] = set()
-FILTERED = {"GET /keys", "GET /audit"}
+FILTERED = {"GET /keys", "GET /audit", "GET /overview"}
 """Operations whose parameter `owner` narrows what they show; without the scope `operate` it has no effect."""
 
 WITHOUT_DISPATCHER = {"DELETE /rates/{workload}", "POST /rates/{workload}/close"}
@@ -49,6 +53,9 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "GET /batches/{batch_id}/failures": ({"batches:read"}, {"operate", "payloads:read"}),
     "GET /batches/{batch_id}/deliveries": ({"batches:read"}, {"operate"}),
     "GET /batches/{batch_id}/reasons": ({"batches:read"}, {"operate"}),
+    "GET /batches/{batch_id}/timeline": ({"batches:read"}, {"operate"}),
+    "GET /batches/{batch_id}/items": ({"batches:read"}, {"operate", "payloads:read"}),
+    "GET /batches/{batch_id}/items/{ordinal}": ({"results:read"}, {"operate", "payloads:read"}),
     "POST /batches/{batch_id}/items": ({"batches:write"}, None),
     "POST /batches/{batch_id}/seal": ({"batches:write"}, {"operate"}),
     "POST /batches/{batch_id}/pause": ({"batches:write"}, {"operate"}),
@@ -56,6 +63,7 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches/{batch_id}/cancel": ({"batches:write"}, {"operate"}),
     "POST /batches/{batch_id}/retry": ({"batches:write"}, {"operate"}),
     "GET /batches/{batch_id}/results": ({"results:read"}, {"operate", "payloads:read"}),
+    "GET /overview": ({"batches:read"}, None),
     "GET /workloads": (NOTHING, None),
     "GET /workloads/{name}": (NOTHING, None),
     "POST /workloads/{name}/invalidate-cache": ({"batches:write"}, None),
@@ -143,6 +151,8 @@ async def ingest(servers: Servers) -> AsyncIterator[IngestHarness]:
             ResultsQuery: lambda _: ResultsReply(items=[]),
             RatesQuery: lambda _: RatesReply(rates=[]),
             ReasonsQuery: lambda _: ReasonsReply(),
+            StatesQuery: lambda _: StatesReply(),
+            OutcomesQuery: lambda _: OutcomesReply(),
             WorkersQuery: lambda _: WorkersReply(workers=[worker]),
         }
         await harness.announce(headers=bearer(OPERATOR_KEY))
@@ -212,7 +222,7 @@ async def test_a_batch_of_another_owner_is_not_found(clean: Servers) -> None:
         operator = await key_of(harness, "operator", "batches:read", "operate")
         for name in [name for name in RIGHTS if "{batch_id}" in name]:
             method, _, path = name.partition(" ")
-            url = harness.url + path.replace("{batch_id}", accepted["batch_id"])
+            url = harness.url + path.replace("{batch_id}", accepted["batch_id"]).replace("{ordinal}", "0")
             async with harness.http.request(method, url, json=bodies.get(name), headers=ann) as response:
                 assert (response.status, (await response.json(content_type=None))["code"]) == (404, "batch_not_found")
         for headers, wanted in ((ann, 404), (operator, 404)):

@@ -8,12 +8,20 @@ import orjson
 
 from batchyard_contracts.message import Envelope, Message
 from batchyard_contracts.v1.queries import (
+    MAX_ATTENTION,
+    MAX_ENDS_COUNTED,
+    MAX_LAST_ENDS,
     BatchesQuery,
     BatchesReply,
     BatchState,
+    EndsQuery,
+    EndsReply,
     FailureGroup,
     FailuresQuery,
     FailuresReply,
+    OutcomesQuery,
+    OutcomesReply,
+    RecordedOutcome,
     ResultsPage,
     ResultsQuery,
     ResultsReply,
@@ -29,6 +37,8 @@ from services.aggregator.publishing.progress_events import ProgressEvents
 MAX_REPLY_BYTES = 1_500_000
 """Size at which a page is cut: even if escapes double the text, a reply stays below the limit of a message."""
 _MAX_GROUPS = 500
+_MAX_OWNERS = 1000
+"""Owners whose ends are looked at for an operator."""
 _MAX_ROWS_HERE = 200
 """Number of rows up to which encoding a page delays the event loop less than a thread would take."""
 
@@ -73,6 +83,17 @@ class QueryHandler:
             states.append(one)
         return BatchesReply(batches=states)
 
+    async def on_ends_query(self, query: EndsQuery, _: Envelope) -> EndsReply:
+        """Return the batches that ended lately."""
+        owners = [query.owner] if query.owner else await self._store.owners_with_ends(_MAX_OWNERS)
+        last = await self._store.last_ends(owners, MAX_LAST_ENDS)
+        failed = await self._store.failed_ends(owners, query.since, MAX_ENDS_COUNTED, MAX_ATTENTION)
+        return EndsReply(
+            results=await self._store.end_counts(owners, query.since, MAX_ENDS_COUNTED),
+            last=[batch_state(batch, None) for batch in last],
+            failed=[batch_state(batch, None) for batch in failed],
+        )
+
     async def on_results_query(self, query: ResultsQuery, _: Envelope) -> Message:
         """Return a page of outcomes that fits into a message."""
         key = await self._store.batch_key(query.batch_id, query.owner)
@@ -87,6 +108,19 @@ class QueryHandler:
         rows = await self._store.results(key, query, limit, MAX_REPLY_BYTES)
         body = await asyncio.to_thread(_encode, rows) if len(rows) > _MAX_ROWS_HERE else _encode(rows)
         return SplicedReply(body=body) if query.max_items is None else SplicedPage(body=body)
+
+    async def on_outcomes_query(self, query: OutcomesQuery, _: Envelope) -> OutcomesReply:
+        """Return outcomes without their results."""
+        key = await self._store.batch_key(query.batch_id, query.owner)
+        if key is None:
+            return OutcomesReply(found=False)
+        rows = await self._store.outcomes(key, query, MAX_REPLY_BYTES)
+        page = rows[:-1] if rows and rows[-1]["is_beyond"] else rows
+        found = [
+            RecordedOutcome.model_validate(_item(row) | {"recorded_at": row["recorded_at"], "cause": row["cause"]})
+            for row in page
+        ]
+        return OutcomesReply(items=found, next_after=page[-1]["ordinal"] if len(page) < len(rows) else None)
 
     async def on_failures_query(self, query: FailuresQuery, _: Envelope) -> Message:
         """Return the failures by cause, the most frequent first."""
@@ -152,6 +186,6 @@ def _item(row: Any) -> dict[str, Any]:
         item["duplicate_of_batch"] = str(row["duplicate_of_batch"])  # a type of the driver's own
     if row["error_code"] is not None:
         item["error"] = {"code": row["error_code"], "message": row["error_message"], "scope": row["error_scope"]}
-    if row["result"] is not None:
+    if row.get("result") is not None:
         item["result"] = orjson.Fragment(row["result"])
     return item

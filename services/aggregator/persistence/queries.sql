@@ -234,6 +234,43 @@ WHERE owner = $1
 ORDER BY accepted_at DESC, batch_id DESC
 LIMIT $6;
 
+-- name: owners_with_ends
+-- Owners of batches that have ended, at most $1 of them, each by one look into the index.
+WITH RECURSIVE owners (owner) AS (
+    (SELECT owner FROM batches WHERE finished_at IS NOT NULL AND owner IS NOT NULL ORDER BY owner LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT batches.owner FROM batches
+        WHERE finished_at IS NOT NULL AND batches.owner > owners.owner ORDER BY batches.owner LIMIT 1
+    ) FROM owners WHERE owners.owner IS NOT NULL
+)
+SELECT owner FROM owners WHERE owner IS NOT NULL LIMIT $1;
+
+-- name: last_ends
+SELECT {batch_columns} FROM (
+    SELECT recent.id FROM unnest($1::text[]) AS asked (owner) CROSS JOIN LATERAL (
+        SELECT id, finished_at FROM batches
+        WHERE batches.owner = asked.owner AND finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT $2
+    ) AS recent ORDER BY recent.finished_at DESC LIMIT $2
+) AS last JOIN batches USING (id) ORDER BY finished_at DESC;
+
+-- name: failed_ends
+-- Batches with failures among the newest $3 of each owner since $2: those that a service stopped first, then the newest.
+SELECT {batch_columns} FROM (
+    SELECT recent.id FROM unnest($1::text[]) AS asked (owner) CROSS JOIN LATERAL (
+        SELECT id, finished_at, result, stopped, failed, expired FROM batches
+        WHERE batches.owner = asked.owner AND finished_at > $2 ORDER BY finished_at DESC LIMIT $3
+    ) AS recent
+    WHERE stopped IS NOT NULL OR (result IN ('failed', 'partial') AND failed + expired > 0)
+    ORDER BY (stopped IS NOT NULL) DESC, recent.finished_at DESC LIMIT $4
+) AS failing JOIN batches USING (id) ORDER BY (stopped IS NOT NULL) DESC, finished_at DESC;
+
+-- name: end_counts
+SELECT result, count(*) AS number FROM unnest($1::text[]) AS asked (owner) CROSS JOIN LATERAL (
+    SELECT result FROM batches
+    WHERE batches.owner = asked.owner AND finished_at > $2 ORDER BY finished_at DESC LIMIT $3
+) AS recent WHERE result IS NOT NULL GROUP BY result;
+
 -- name: batch_key
 SELECT id FROM batches WHERE batch_id = $1 AND owner = $2;
 
@@ -242,6 +279,21 @@ SELECT id FROM batches WHERE batch_id = $1 AND owner = $2;
 SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, custom_id,
     error_code, error_message, error_scope, result, batch IS NULL AS is_beyond
 FROM result_page($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: outcome_page
+-- As `results`, without the results themselves.
+SELECT page.ordinal, round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, custom_id,
+    error_code, error_message, error_scope, recorded_at, cause, page.batch IS NULL AS is_beyond
+FROM result_page($1, $2, $3, $4, $5, NULL, $6, $7) AS page
+    LEFT JOIN failures ON failures.batch = page.batch AND failures.ordinal = page.ordinal
+ORDER BY page.ordinal;
+
+-- name: outcomes_of
+SELECT outcomes.ordinal, round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, custom_id,
+    error_code, error_message, error_scope, recorded_at, cause, false AS is_beyond
+FROM outcomes LEFT JOIN failures USING (batch, ordinal)
+WHERE batch = $1 AND outcomes.ordinal = ANY ($2::int[])
+ORDER BY outcomes.ordinal;
 
 -- name: skip_results
 -- The first outcome behind $3 others that the same filters select.

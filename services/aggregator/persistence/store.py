@@ -11,8 +11,8 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from pydantic_core import to_json
 
-from batchyard_contracts.v1.queries import BatchesQuery, ResultsQuery
-from batchyard_contracts.v1.values import Selection
+from batchyard_contracts.v1.queries import BatchesQuery, OutcomesQuery, ResultsQuery
+from batchyard_contracts.v1.values import Result, Selection
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.events import MAX_REOPENED_ORDINALS
@@ -277,6 +277,24 @@ class LedgerStore:
         )
         return [batch_from_row(row) for row in rows]
 
+    async def owners_with_ends(self, most: int) -> list[str]:
+        """Return the owners of batches that have ended."""
+        return [row["owner"] for row in await self._pool.fetch(_SQL["owners_with_ends"], most)]
+
+    async def last_ends(self, owners: Sequence[str], limit: int) -> list[Batch]:
+        """Return the batches of some owners that ended last, the newest first."""
+        return [batch_from_row(row) for row in await self._pool.fetch(_SQL["last_ends"], owners, limit)]
+
+    async def failed_ends(self, owners: Sequence[str], since: datetime, counted: int, limit: int) -> list[Batch]:
+        """Return batches that ended with failures or were stopped, among the newest of each owner since a time."""
+        rows = await self._pool.fetch(_SQL["failed_ends"], owners, since, counted, limit)
+        return [batch_from_row(row) for row in rows]
+
+    async def end_counts(self, owners: Sequence[str], since: datetime, counted: int) -> dict[Result, int]:
+        """Return the number of batches by result, among the newest of each owner since a time."""
+        rows = await self._pool.fetch(_SQL["end_counts"], owners, since, counted)
+        return {row["result"]: row["number"] for row in rows}
+
     async def summaries(self, batches: Sequence[Batch]) -> dict[int, Summary]:
         """Return the summaries of the current rounds of batches, by their keys."""
         rows = await self._pool.fetch(_SQL["summaries"], [batch.key for batch in batches])
@@ -291,6 +309,15 @@ class LedgerStore:
         """Return the first outcomes of a query, `limit` and `max_bytes` at most but one at least, and the next one,
         whose `is_beyond` is true, if there are more."""
         return await self._pool.fetch(_SQL["results"], key, query.after, limit, max_bytes, *_result_filters(query))
+
+    async def outcomes(self, key: int, query: OutcomesQuery, max_bytes: int) -> list[asyncpg.Record]:
+        """Return the outcomes of a query without their results; if there are more, the next one follows, whose
+        `is_beyond` is true."""
+        if query.ordinals is not None:
+            return await self._pool.fetch(_SQL["outcomes_of"], key, query.ordinals)
+        only_unsuccessful = bool(query.cause or query.status not in {None, "succeeded"})
+        bounds = query.after, query.limit, max_bytes
+        return await self._pool.fetch(_SQL["outcome_page"], key, *bounds, query.status, query.cause, only_unsuccessful)
 
     async def skip_results(self, key: int, query: ResultsQuery) -> int | None:
         """Return the ordinal of the first outcome behind those that a query passes over; None if there is none."""

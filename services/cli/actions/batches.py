@@ -9,6 +9,7 @@ from services.cli.actions.session import connect, resolve
 from services.cli.client.api import Api, Query
 from services.cli.client.documents import Batch, Batches, Deliveries, Failures
 from services.cli.client.reason_documents import Reasons
+from services.cli.client.timeline_documents import Timeline
 from services.cli.errors import NotFound, NotReachable
 from services.cli.rendering.output import note, say, show, terminal_width, write_json
 
@@ -68,6 +69,21 @@ def show_failures(ctx: typer.Context, batch: str, *, json: bool) -> None:
         from services.cli.rendering.tables import failures_table  # noqa: PLC0415  # as above
 
         show(*failures_table(batch_id, msgspec.json.decode(body, type=Failures).groups))
+
+
+def show_timeline(ctx: typer.Context, batch: str, before: str | None, limit: int, *, json: bool) -> None:
+    """Print what happened to a batch."""
+    api = connect(ctx)
+    body = api.get(f"/batches/{resolve(api, batch)}/timeline", {"before": before, "limit": limit})
+    if json:
+        write_json(body)
+        return
+    from services.cli.rendering.timeline_table import timeline_table  # noqa: PLC0415  # as above
+
+    page = msgspec.json.decode(body, type=Timeline)
+    show(timeline_table(page.entries))
+    if page.next:
+        note(f"Earlier entries: --before {page.next.isoformat()}")
 
 
 def show_reasons(ctx: typer.Context, batch: str, *, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`batchyard list`, `show`, `why`, `watch` and `failures`: the state of batches."""
+"""`batchyard list`, `overview`, `show`, `why`, `watch` and `failures`: the state of batches."""
 
 from typing import Annotated
 
@@ -35,6 +35,20 @@ def list_(
     list_batches(ctx, {**query, "label": label or [], "limit": limit}, before, json=json)
 
 
+def overview(
+    ctx: typer.Context,
+    owner: Annotated[str | None, typer.Option(metavar="OWNER", help="For operators: only this owner.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Show what runs, what needs somebody, whether all services work, and the batches that ended last.
+
+    Each line on what needs somebody comes with the command that shows more.
+    """
+    from services.cli.actions.overview import show_overview
+
+    show_overview(ctx, owner, json=json)
+
+
 def show(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     """Show one batch: its state, counts, terms and duration, and the reason why it was stopped."""
     from services.cli.actions.batches import show_batch
@@ -51,6 +65,20 @@ def why(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     from services.cli.actions.batches import show_reasons
 
     show_reasons(ctx, batch, json=json)
+
+
+def log(
+    ctx: typer.Context,
+    batch: BatchId,
+    before: Annotated[str | None, typer.Option(metavar="TIME", help="Only what happened before this time.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Largest number of entries, the newest.")] = 50,
+    json: JsonFlag = False,
+) -> None:
+    """Show what happened to a batch: its acceptance, start and end, commands and who gave them, changes of the rates
+    and circuits of its destinations."""
+    from services.cli.actions.batches import show_timeline
+
+    show_timeline(ctx, batch, before, limit, json=json)
 
 
 def watch(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:

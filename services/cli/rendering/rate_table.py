@@ -63,6 +63,8 @@ def _history(state: RateState) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 2), show_header=False)
     for change in state.history:
         steps = f"{rate_text(change.before)} to {rate_text(change.after)}"
+        if change.circuit is not None:
+            steps = f"circuit {change.circuit.replace('_', ' ')}"
         table.add_row(Text(f"{change.at.astimezone():%m-%d %H:%M:%S}", "bright_black"), steps, Text(change.reason))
     return table
 

@@ -78,6 +78,11 @@ def is_unreadable(line: bytes) -> bool:
     return line.endswith(_UNREADABLE)
 
 
+def custom_id_of(line: bytes) -> str | None:
+    """Return the client's id of an item; None without one."""
+    return _decode(line).custom_id
+
+
 def settled_item(line: bytes, partition: str, attempts: int = 0, error: ItemError | None = None) -> SettledItem:
     """Return the item of a line as one that ends without a further run."""
     item = _decode(line)

@@ -248,6 +248,7 @@ class _Items:
                 following.delay_s,
                 next_line(line, outcome),
                 quarantined,
+                outcome.error,
             )
         )
 

@@ -29,6 +29,8 @@ class Retry:
     delay_s: float
     item: bytes
     quarantined: bool = False
+    error: ItemError | None = None
+    """Error of the last attempt, for people; None: there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ Pages have no index of ordinals, since every item would have to pay for it. Ordi
 page is found by binary search.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from services.dispatcher.domain.item_line import ordinal_of
+from services.dispatcher.persistence.page_store import StoredSegment
 from services.dispatcher.persistence.stores import Stores
 
 _MAX_ORDINALS = 1000
@@ -18,12 +19,14 @@ _PAGES_PER_READ = 4
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """A stored item; `round` is the round in which its payload was patched last, 0 if never."""
+    """A stored item; `round` is the round in which its payload was patched last, 0 if never. `is_untouched`: it was not
+    dispatched from its page yet."""
 
     ordinal: int
     partition: str
     line: bytes
     round: int = 0
+    is_untouched: bool = False
 
 
 async def find_items(stores: Stores, batch_id: UUID, ordinals: Sequence[int]) -> AsyncIterator[list[StoredItem]]:
@@ -40,28 +43,34 @@ async def find_items(stores: Stores, batch_id: UUID, ordinals: Sequence[int]) ->
             yield found
 
 
+def items_of(segments: Iterable[StoredSegment]) -> Iterator[StoredItem]:
+    """Yield the items of page segments whose ordinals can be read."""
+    for segment in segments:
+        for position, line in enumerate(segment.lines):
+            if line:
+                yield StoredItem(ordinal_of(line), segment.partition, line, 0, position >= segment.taken)
+
+
 async def _find_in_pages(stores: Stores, batch_id: UUID, wanted: list[int]) -> AsyncIterator[list[StoredItem]]:
     at, last = 0, await stores.pages.last_page(batch_id)
     while wanted and at <= last:
-        at = await _page_before(stores, batch_id, wanted[0], at, last)
+        at = await page_before(stores, batch_id, wanted[0], at, last)
         rows = await stores.pages.pages_from(batch_id, at, _PAGES_PER_READ)
         if not rows:
             return
         wanted_set = set(wanted)
         found, highest = [], -1
-        for _, partition, lines in rows:
-            for line in filter(None, lines):
-                ordinal = ordinal_of(line)
-                highest = max(highest, ordinal)
-                if ordinal in wanted_set:
-                    found.append(StoredItem(ordinal, partition, line))
+        for item in items_of(rows):
+            highest = max(highest, item.ordinal)
+            if item.ordinal in wanted_set:
+                found.append(item)
         if found:
             yield found
-        at = rows[-1][0] + 1
+        at = rows[-1].page + 1
         wanted = [ordinal for ordinal in wanted if ordinal > highest]
 
 
-async def _page_before(stores: Stores, batch_id: UUID, ordinal: int, first: int, last: int) -> int:
+async def page_before(stores: Stores, batch_id: UUID, ordinal: int, first: int, last: int) -> int:
     """Return a page at or shortly before the one that may contain the ordinal, between `first` and `last`."""
     low, step = first, _PAGES_PER_READ
     while low + step <= last:  # doubles the step first, since the page is near most often

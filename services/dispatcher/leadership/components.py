@@ -15,8 +15,11 @@ from services.dispatcher.outcomes.report_handler import ReportHandler
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.rate_store import RateStore
 from services.dispatcher.persistence.stores import Stores
+from services.dispatcher.queries.history_query import HistoryQueryHandler
+from services.dispatcher.queries.load_query import LoadQueryHandler
 from services.dispatcher.queries.payload_query import PayloadQuery
 from services.dispatcher.queries.reasons_query import ReasonsQueryHandler
+from services.dispatcher.queries.states_query import StatesQueryHandler
 from services.dispatcher.queries.waiting_query import WaitingQueryHandler
 from services.dispatcher.rate_limits.rate_api import RateApi
 from services.dispatcher.rate_limits.rate_events import RateEvents
@@ -53,6 +56,9 @@ class Components:
     payload_query: PayloadQuery
     waiting_query: WaitingQueryHandler
     reasons_query: ReasonsQueryHandler
+    states_query: StatesQueryHandler
+    load_query: LoadQueryHandler
+    history_query: HistoryQueryHandler
     start_permits: StartPermits
     recovery: LostChunkRecovery
     orphans: OrphanedChunkDetector
@@ -134,6 +140,9 @@ def build(
         payload_query=PayloadQuery(stores),
         waiting_query=WaitingQueryHandler(state, stores),
         reasons_query=ReasonsQueryHandler(state, stores),
+        states_query=StatesQueryHandler(state, stores, pages),
+        load_query=LoadQueryHandler(state),
+        history_query=HistoryQueryHandler(state, stores, rate_store),
         start_permits=start_permits,
         recovery=recovery,
         orphans=orphans,

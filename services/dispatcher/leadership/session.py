@@ -32,11 +32,14 @@ from batchyard_contracts.v1.flow import (
 )
 from batchyard_contracts.v1.queries import (
     HeldQuery,
+    HistoryQuery,
     ItemsQuery,
     LimitsQuery,
+    LoadQuery,
     RatesQuery,
     ReasonsQuery,
     StartPermitQuery,
+    StatesQuery,
     WaitingQuery,
     WorkersQuery,
 )
@@ -191,6 +194,9 @@ class Session:
                 self._route(RatesQuery, rates.on_rates_query),
                 self._route(WaitingQuery, components.waiting_query.on_waiting_query),
                 self._route(ReasonsQuery, components.reasons_query.on_reasons_query),
+                self._route(StatesQuery, components.states_query.on_states_query),
+                self._route(LoadQuery, components.load_query.on_load_query),
+                self._route(HistoryQuery, components.history_query.on_history_query),
                 self._route(HeldQuery, components.waiting_query.on_held_query),
                 self._route(LimitsQuery, rates.on_limits_query),
                 self._route(StartPermitQuery, components.start_permits.on_permit_query),

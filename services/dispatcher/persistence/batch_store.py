@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import get_args
+from typing import NamedTuple, get_args
 from uuid import UUID
 
 import asyncpg
@@ -23,6 +23,16 @@ from shared.postgres.queries import columns
 log = structlog.get_logger()
 _NO_TERMS = Terms()
 _STOP_REASONS = (None, *get_args(StopReason))
+
+
+class BatchHistory(NamedTuple):
+    """A batch in the table: the start of its latest round, and the partitions of its first page segments."""
+
+    owner: str
+    workload: str
+    round: int
+    started_at: datetime | None
+    partitions: list[str]
 
 
 class BatchStore:
@@ -120,6 +130,11 @@ class BatchStore:
     async def withdraw(self, batch_id: UUID) -> None:
         """Delete the pages of a failed submission, and refuse those still to come."""
         await self._pool.execute(SQL["withdraw"], batch_id)
+
+    async def history(self, batch_id: UUID, most: int) -> BatchHistory | None:
+        """Return what is recorded of a batch, with the partitions of its first page segments; None: unknown."""
+        row = await self._pool.fetchrow(SQL["batch_history"], batch_id, most)
+        return BatchHistory(**row) if row else None
 
     async def owner_of(self, batch_id: UUID) -> str | None:
         """Return the owner of a batch; None if the batch is not stored."""

@@ -81,7 +81,7 @@ class LeaseStore:
                 await connection.execute(SQL["drop_retries"], *columns(settled, 3))
             if retries:
                 rows = [retry_row(r) for r in retries]
-                await connection.execute(SQL["save_retries"], *columns(rows, 9))
+                await connection.execute(SQL["save_retries"], *columns(rows, 11))
             if reported:
                 await connection.execute(SQL["save_reported"], *columns(reported, 2))
             if ended:

@@ -63,6 +63,15 @@ class PageSegment(NamedTuple):
         return SavedSegment(self.batch_id, self.partition, slice_, self.lines, is_new)
 
 
+class StoredSegment(NamedTuple):
+    """A page segment with its items, of which the first `taken` are dispatched."""
+
+    page: int
+    partition: str
+    lines: list[bytes]
+    taken: int
+
+
 def segments_of(pages: Iterable[Page]) -> list[PageSegment]:
     """Return the segments of pages, each once."""
     found = {
@@ -157,7 +166,17 @@ class PageStore:
                 page = row["page"] + 1
         return None
 
-    async def pages_from(self, batch_id: UUID, page: int, most: int) -> list[tuple[int, str, list[bytes]]]:
-        """Return whole pages from a number on, by segments: (page, partition, items)."""
+    async def pages_from(self, batch_id: UUID, page: int, most: int) -> list[StoredSegment]:
+        """Return whole pages from a number on, by segments."""
         rows = await self._pool.fetch(SQL["pages_from"], batch_id, page, most)
-        return [(r["page"], r["partition"], readable_lines(r["items"])) for r in rows]
+        return [StoredSegment(r["page"], r["partition"], readable_lines(r["items"]), r["taken"]) for r in rows]
+
+    async def page_with(
+        self, batch_id: UUID, first: int, last: int, partition: str | None, text: bytes | None, *, is_waiting: bool
+    ) -> int | None:
+        """Return the first of some pages with items of a partition, with a text, or with items that wait; None if there
+        is none."""
+        found: int | None = await self._pool.fetchval(
+            SQL["page_with"], batch_id, first, last, partition, is_waiting, text
+        )
+        return found

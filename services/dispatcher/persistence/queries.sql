@@ -143,6 +143,15 @@ WHERE (batch_id, page, segment) IN (SELECT * FROM unnest($1::uuid[], $2::int[], 
 -- name: owner_of
 SELECT owner FROM batches WHERE batch_id = $1
 
+-- name: batch_history
+-- A batch with the start of its latest round, and the partitions of its first page segments.
+SELECT owner, workload, round, CASE WHEN started_round = round THEN started_at END AS started_at, array(
+    SELECT DISTINCT partition FROM (
+        SELECT partition FROM pages WHERE pages.batch_id = batches.batch_id ORDER BY page, segment LIMIT $2
+    ) AS first
+) AS partitions
+FROM batches WHERE batch_id = $1
+
 -- name: last_page
 SELECT coalesce(max(page), -1) FROM pages WHERE batch_id = $1
 
@@ -151,10 +160,16 @@ SELECT page, substring(items FROM 1 FOR 40) AS start FROM pages
 WHERE batch_id = $1 AND page >= $2 ORDER BY page, segment LIMIT 1
 
 -- name: pages_from
-SELECT pages.page, partition, items
+SELECT pages.page, partition, items, taken
 FROM pages JOIN (SELECT min(page) AS page FROM pages WHERE batch_id = $1 AND page >= $2) AS first
     ON pages.page BETWEEN first.page AND first.page + $3 - 1
 WHERE batch_id = $1 ORDER BY pages.page, segment
+
+-- name: page_with
+-- The first of the pages $2 to $3 with items of a partition, with items that wait, or with a text; null: any.
+SELECT min(page) FROM pages
+WHERE batch_id = $1 AND page BETWEEN $2 AND $3 AND ($4::text IS NULL OR partition = $4) AND (NOT $5 OR taken < size)
+    AND ($6::bytea IS NULL OR position($6 IN items) > 0)
 
 -- name: patched_items
 SELECT ordinal, partition, item, round FROM patched WHERE batch_id = $1 AND ordinal = ANY($2::int[])
@@ -180,7 +195,7 @@ WITH moved AS (
     FROM unnest($17::uuid[], $18::int[], $19::int[], $20::uuid[]) AS new (batch_id, ordinal, round, chunk_id)
     WHERE retries.batch_id = new.batch_id AND retries.ordinal = new.ordinal AND retries.round = new.round
 ), started AS (
-    UPDATE batches SET started_round = round WHERE batch_id = ANY($21)
+    UPDATE batches SET started_round = round, started_at = now() WHERE batch_id = ANY($21)
 )
 INSERT INTO leases (chunk_id, fence, batch_id, workload, priority, partition, round, attempt, page, segment, first, size,
     quarantined)
@@ -221,13 +236,17 @@ WITH ended AS (DELETE FROM leases WHERE chunk_id = ANY($1)) DELETE FROM retries 
 
 -- name: save_retries
 -- The row of a later round stays as it is.
-INSERT INTO retries (batch_id, ordinal, round, partition, attempt, waits, due_at, item, quarantined)
-SELECT batch_id, ordinal, round, partition, attempt, waits, now() + delay_s * interval '1 second', item, quarantined
-FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::float8[], $8::bytea[], $9::boolean[])
-    AS new (batch_id, ordinal, round, partition, attempt, waits, delay_s, item, quarantined)
+INSERT INTO retries (batch_id, ordinal, round, partition, attempt, waits, due_at, item, quarantined, error_code,
+    error_message)
+SELECT batch_id, ordinal, round, partition, attempt, waits, now() + delay_s * interval '1 second', item, quarantined,
+    error_code, error_message
+FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::float8[], $8::bytea[], $9::boolean[],
+        $10::text[], $11::text[])
+    AS new (batch_id, ordinal, round, partition, attempt, waits, delay_s, item, quarantined, error_code, error_message)
 ON CONFLICT (batch_id, ordinal) DO UPDATE SET round = excluded.round, partition = excluded.partition,
     attempt = excluded.attempt, waits = excluded.waits, due_at = excluded.due_at, item = excluded.item,
-    quarantined = excluded.quarantined, chunk_id = NULL
+    quarantined = excluded.quarantined, error_code = excluded.error_code, error_message = excluded.error_message,
+    chunk_id = NULL
 WHERE retries.round <= excluded.round
 
 -- name: drop_retries
@@ -285,6 +304,17 @@ FROM (
     WHERE batch_id = $1 AND round = $2 AND chunk_id IS NULL ORDER BY due_at LIMIT $3
 ) AS next
 GROUP BY partition ORDER BY retries DESC, partition LIMIT $4
+
+-- name: retry_states
+SELECT ordinal, attempt, due_at, error_code, error_message FROM retries
+WHERE batch_id = $1 AND round = $2 AND ordinal = ANY ($3::int[])
+
+-- name: retrying_ordinals
+-- `IS TRUE`: as in `waiting_retries`.
+SELECT ordinal FROM retries
+WHERE batch_id = $1 AND round = $2 AND (chunk_id IS NULL) IS TRUE AND ordinal > $3
+    AND ($4::text IS NULL OR partition = $4)
+ORDER BY ordinal LIMIT $5
 
 -- name: drop_waiting_retries
 DELETE FROM retries WHERE batch_id = $1 AND round <= $2 AND ordinal = ANY($3::int[]) AND chunk_id IS NULL

@@ -4,15 +4,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import asyncpg
 import orjson
 import structlog
 
 from batchyard_contracts.v1.manifest import Adaptive
-from batchyard_contracts.v1.queries import RateHistoryEntry
+from batchyard_contracts.v1.queries import DestinationChange, RateHistoryEntry
 from batchyard_contracts.v1.values import ItemError, Rate
-from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker
+from services.dispatcher.domain.rate_limiting.circuit_breaker import CircuitBreaker, CircuitState
 from services.dispatcher.domain.rate_limiting.limit_set import MAX_LEARNED
 from services.dispatcher.domain.rate_limiting.limiter import LearnedRate, Limiter, LimitTerms
 from shared.postgres.pool import Pool
@@ -27,13 +28,15 @@ RateKey = tuple[str, str, str]
 
 
 class HistoryRow(NamedTuple):
-    """A change of a rate."""
+    """A change of a rate or of a circuit."""
 
     key: RateKey
     at: datetime
     before: float | None
     after: float | None
     reason: str
+    circuit: CircuitState | None = None
+    """State that the circuit changed to; None: the rate changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,8 @@ class RateStore:
             if rows:
                 await connection.execute(SQL["save_rates"], *columns(rows, 8))
             if history:
-                history_rows = [(*line.key, line.at, line.before, line.after, line.reason) for line in history]
-                await connection.execute(SQL["add_rate_history"], *columns(history_rows, 7))
+                history_rows = [(*line.key, *line[1:]) for line in history]
+                await connection.execute(SQL["add_rate_history"], *columns(history_rows, 8))
                 keys = list({line.key for line in history})
                 await connection.execute(SQL["cut_rate_history"], *columns(keys, 3), MAX_HISTORY)
 
@@ -104,13 +107,26 @@ class RateStore:
         """Return the newest `limit` changes of each limiter, the newest first."""
         found: dict[RateKey, list[RateHistoryEntry]] = {}
         for row in await self._pool.fetch(SQL["rate_history"], *columns(keys, 3), limit):
-            change = RateHistoryEntry(at=row["at"], before=row["before"], after=row["after"], reason=row["cause"])
+            change = RateHistoryEntry(**_change(row))
             found.setdefault((row["workload"], row["limit_name"], row["value"]), []).append(change)
         return found
+
+    async def changes_between(
+        self, workload: str, keys: Sequence[tuple[str, str]], since: datetime, before: datetime, limit: int
+    ) -> list[DestinationChange]:
+        """Return the newest changes of some limits and values in a span of time, the newest first."""
+        rows = await self._pool.fetch(SQL["changes_between"], workload, *columns(keys, 2), since, before, limit)
+        return [DestinationChange(limit=row["limit_name"], partition=row["value"], **_change(row)) for row in rows]
 
     async def delete_unused(self, days: float) -> None:
         """Delete what was not updated for so many days."""
         await self._pool.execute(SQL["delete_unused_rates"], days)
+
+
+def _change(row: asyncpg.Record) -> dict[str, Any]:
+    """Return the fields of a `RateHistoryEntry`."""
+    names = ("at", "before", "after", "circuit")
+    return {"reason": row["cause"], **{name: row[name] for name in names}}
 
 
 def _learned(limiter: Limiter) -> tuple[float | None, float | None]:

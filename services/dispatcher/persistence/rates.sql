@@ -30,8 +30,10 @@ ON CONFLICT (workload, limit_name, value) DO UPDATE SET per_second = excluded.pe
     backoff_reason = excluded.backoff_reason, changed_at = now()
 
 -- name: add_rate_history
-INSERT INTO pace_history (workload, limit_name, value, at, before, after, cause)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::float8[], $6::float8[], $7::text[])
+INSERT INTO pace_history (workload, limit_name, value, at, before, after, cause, circuit)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::float8[], $6::float8[], $7::text[], $8::text[]
+)
 
 -- name: cut_rate_history
 -- The newest rows of each limiter stay.
@@ -44,12 +46,22 @@ WHERE pace_history.workload = touched.workload AND pace_history.limit_name = tou
     )
 
 -- name: rate_history
-SELECT h.workload, h.limit_name, h.value, at, before, after, cause
+SELECT h.workload, h.limit_name, h.value, at, before, after, cause, circuit
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (workload, limit_name, value) CROSS JOIN LATERAL (
     SELECT * FROM pace_history WHERE pace_history.workload = asked.workload
         AND pace_history.limit_name = asked.limit_name AND pace_history.value = asked.value
     ORDER BY id DESC LIMIT $4
 ) AS h ORDER BY h.id DESC
+
+-- name: changes_between
+-- The newest changes of some limiters of a workload in a span of time.
+SELECT h.limit_name, h.value, at, before, after, cause, circuit
+FROM unnest($2::text[], $3::text[]) AS asked (limit_name, value) CROSS JOIN LATERAL (
+    SELECT * FROM pace_history WHERE pace_history.workload = $1
+        AND pace_history.limit_name = asked.limit_name AND pace_history.value = asked.value
+        AND at >= $4 AND at < $5
+    ORDER BY id DESC LIMIT $6
+) AS h ORDER BY at DESC, h.id DESC LIMIT $6
 
 -- name: delete_unused_rates
 -- Rates that were not updated for a long time.

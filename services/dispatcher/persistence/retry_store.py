@@ -1,9 +1,11 @@
 """The table of retries: items that run again."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from batchyard_contracts.v1.values import ItemError
 from services.dispatcher.domain.item_line import readable_line
 from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.statements import SQL, retry_row
@@ -31,6 +33,14 @@ class WaitingRetries(NamedTuple):
     """Number of retries of all partitions."""
 
 
+class RetryState(NamedTuple):
+    """An item that runs again: its next or present attempt, when it is due, and the error of the last one."""
+
+    attempt: int
+    due_at: datetime
+    error: ItemError | None
+
+
 class PatchedItem(NamedTuple):
     """An item with its payload from a round on."""
 
@@ -52,7 +62,7 @@ class RetryStore:
         rows = [retry_row(r) for r in retries]
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(SQL["save_patched"], *columns(patched, 5))
-            await connection.execute(SQL["save_retries"], *columns(rows, 9))
+            await connection.execute(SQL["save_retries"], *columns(rows, 11))
 
     async def due_retries(
         self, rounds: Mapping[UUID, int], without: Iterable[tuple[UUID, str]], limit: int
@@ -76,6 +86,25 @@ class RetryStore:
         rows = await self._pool.fetch(SQL["retries_by_partition"], batch_id, round_, most, partitions)
         found = {row["partition"]: (row["retries"], row["seconds"]) for row in rows}
         return WaitingRetries(found, rows[0]["all_retries"] if rows else 0)
+
+    async def retry_states(self, batch_id: UUID, round_: int, ordinals: Sequence[int]) -> dict[int, RetryState]:
+        """Return those of the items that run again in a round, whether they wait or are in flight."""
+        rows = await self._pool.fetch(SQL["retry_states"], batch_id, round_, ordinals)
+        return {
+            r["ordinal"]: RetryState(
+                r["attempt"],
+                r["due_at"],
+                ItemError(code=r["error_code"], message=r["error_message"]) if r["error_code"] else None,
+            )
+            for r in rows
+        }
+
+    async def retrying_ordinals(
+        self, batch_id: UUID, round_: int, after: int, partition: str | None, limit: int
+    ) -> list[int]:
+        """Return the first ordinals after one of items that wait to run again; of one partition, or of all (None)."""
+        rows = await self._pool.fetch(SQL["retrying_ordinals"], batch_id, round_, after, partition, limit)
+        return [row["ordinal"] for row in rows]
 
     async def retry_items(self, keys: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], tuple[int, bytes]]:
         """Return the number of waits and the line of items that ran before."""

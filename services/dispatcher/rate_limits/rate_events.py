@@ -38,6 +38,8 @@ _MIN_SAVED_BACKOFF_S = 5.0
 """Shorter pauses of destinations are not saved: they are over when another dispatcher has taken over."""
 _MAX_ANNOUNCED = 10_000
 """Published rates that are remembered; of a forgotten one the next change begins at the rate in force."""
+_MAX_REASON = 500
+"""Characters of the reason of a circuit's change that are kept."""
 _IDLE_S = 1.0
 _RETENTION_DAYS = 30.0
 _CLEANUP_INTERVAL_S = 3600.0
@@ -108,6 +110,7 @@ class RateEvents(BackgroundTask):
         next_probe_at = (
             at + timedelta(seconds=max(0.0, breaker.next_probe_at - time.monotonic())) if state == "open" else None
         )
+        is_again = state == "open" and breaker.opened_on is not None
         if state == "open":
             breaker.opened_on = breaker.opened_on or at
         code = breaker.error.code if breaker.error else None
@@ -126,7 +129,11 @@ class RateEvents(BackgroundTask):
             at=at,
         )
         self._events.append(event)
-        self._dirty[workload, limiter.limit, limiter.value] = limiter
+        key = (workload, limiter.limit, limiter.value)
+        if not is_again:  # a probe that was refused changes nothing for those who read the history
+            reason = f"{breaker.error.code}: {breaker.error.message}".rstrip(": ") if breaker.error else ""
+            self._history.append(HistoryRow(key, at, None, None, _kept(reason), state))
+        self._dirty[key] = limiter
         self._wake.set()
 
     async def apply_control(self, command: RatesControl) -> None:
@@ -268,6 +275,11 @@ class RateEvents(BackgroundTask):
 
 def _log_dropped(what: str, error: Exception) -> None:
     log.error("change of a rate dropped", what=what, error=f"{type(error).__name__}: {error}"[:300])
+
+
+def _kept(reason: str) -> str:
+    """Return a reason as it is kept: PostgreSQL refuses NUL."""
+    return reason[:_MAX_REASON].replace("\0", "")
 
 
 def _per_second(limiter: Limiter) -> float | None:

@@ -75,6 +75,7 @@ class Access:
         if missing := missing_scopes(scopes, caller.scopes):
             raise IngestError(lacks_scopes(missing))
         act_as(Actor(caller.owner, "http", caller.key_id, address))
+        connection.state.caller = caller
         self._take_request(connection, caller)
         await self.turns.take(caller.owner)
         return caller
@@ -174,6 +175,12 @@ class AnyOwnerCheck(OwnerCheck):
         if missing := missing_scopes(self.others, caller.scopes):
             raise IngestError(lacks_scopes(missing))
         return owner, True
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """Return the client of a request that was authenticated."""
+    caller: Caller = connection.state.caller
+    return caller
 
 
 def lacks_scopes(missing: Sequence[str]) -> Rejection:

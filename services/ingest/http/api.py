@@ -12,10 +12,12 @@ from services.ingest.http import (
     batches,
     dead_letters,
     docs,
+    items,
     keys,
     limits,
     meta,
     openapi,
+    overview,
     problem_types,
     problems,
     progress,
@@ -29,6 +31,7 @@ from services.ingest.http import (
     sessions,
     submit,
     templates,
+    timeline,
     workloads,
 )
 from services.ingest.http.identity import Identity
@@ -36,6 +39,7 @@ from services.ingest.http.request_guard import RequestGuard
 from services.ingest.http.request_middleware import RequestMiddleware
 from services.ingest.limits.limit_manager import LimitManager
 from services.ingest.persistence.follow_up_store import FollowUpStore
+from services.ingest.queries.overview_reader import OverviewReader
 from services.ingest.schedules.schedule_manager import ScheduleManager
 from services.ingest.templates.template_manager import TemplateManager
 
@@ -48,7 +52,9 @@ The WebSocket `GET /api/v1/batches/{id}/progress` sends the current progress of 
 (`batch.progressed.v1`) and its end (`batch.finished.v1`), as JSON texts.
 """
 _TAGS = [
+    {"name": "overview", "description": "What runs, and what needs somebody."},
     {"name": "batches", "description": "Submit, list, show and control batches."},
+    {"name": "items", "description": "Items, also those that have not ended."},
     {"name": "results", "description": "Outcomes of items."},
     {"name": "templates", "description": "Batches with places that parameters fill."},
     {"name": "schedules", "description": "Batches that start at recurring times."},
@@ -69,6 +75,7 @@ def build_app(
     schedule_manager: ScheduleManager,
     follow_ups: FollowUpStore,
     limit_manager: LimitManager,
+    overviews: OverviewReader,
     *,
     max_websockets: int,
     amqp_url: str,
@@ -86,12 +93,13 @@ def build_app(
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
-    for module in (submit, retry, batches, reasons, results, workloads, questions, rates):
+    for module in (submit, retry, batches, reasons, items, timeline, results, workloads, questions, rates):
         app.include_router(module.routes(service, access), prefix=PREFIX)
     app.include_router(rates.changes(service, access), prefix=PREFIX)
     app.include_router(templates.routes(template_manager, access), prefix=PREFIX)
     app.include_router(schedules.routes(schedule_manager, access), prefix=PREFIX)
     app.include_router(schedule_runs.routes(schedule_manager, follow_ups, service, access), prefix=PREFIX)
+    app.include_router(overview.routes(overviews, access), prefix=PREFIX)
     app.include_router(keys.routes(identity.keys, access), prefix=PREFIX)
     app.include_router(limits.routes(limit_manager, access), prefix=PREFIX)
     app.include_router(sessions.routes(identity.sessions, access), prefix=PREFIX)

@@ -60,6 +60,66 @@ _RATES: dict[str, Any] = {
         }
     ]
 }
+_OVERVIEW: dict[str, Any] = {
+    "at": _TIME,
+    "batches": {
+        "open": 1,
+        "running": 11,
+        "paused": 1,
+        "completed": 340,
+        "partial": 2,
+        "failed": 1,
+        "cancelled": 0,
+    },
+    "items": {"remaining": 1_200_000, "running": 64},
+    "items_per_s": 1840.5,
+    "attention": [
+        {
+            "kind": "batch_failed",
+            "detail": "'friday calls' ended partial: 1 of 3 items failed or expired",
+            "at": "2026-11-30T06:00:09Z",
+            "owner": "ann",
+            "batch_id": _BATCH_ID,
+            "workload": "http",
+            "count": 1,
+        },
+        {
+            "kind": "circuit_open",
+            "detail": "http: example.org refuses every call: captcha",
+            "at": "2026-11-30T06:05:00Z",
+            "workload": "http",
+            "partition": "example.org",
+            "count": 2900,
+        },
+    ],
+    "system": [
+        {"name": "dispatcher", "kind": "service", "state": "up", "instances": 1, "messages": 0},
+        {"name": "worker", "kind": "service", "state": "up", "instances": 4},
+        {"name": "Redis", "kind": "server", "state": "away"},
+    ],
+    "ends": [_STATE],
+}
+_ITEM: dict[str, Any] = {
+    "ordinal": 2,
+    "custom_id": "row-3",
+    "state": "succeeded",
+    "partition": "example.org",
+    "round": 1,
+    "attempts": 1,
+    "elapsed_ms": 120,
+    "cached": False,
+    "ended_at": "2026-11-30T06:00:09Z",
+}
+_RETRYING: dict[str, Any] = {
+    "ordinal": 3,
+    "custom_id": "row-4",
+    "state": "retrying",
+    "partition": "example.org",
+    "attempts": 1,
+    "retry_at": "2026-11-30T06:00:42Z",
+    "error": {"code": "http_503", "message": "HTTP 503", "scope": "item"},
+    "cached": False,
+}
 _REASONS: dict[str, Any] = {
     "found": True,
     "reasons": [
@@ -209,6 +269,30 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "batches_show": {"200": _STATE},
     "batches_change": {"202": _ACCEPTED},
     "batches_failures": {"200": {"groups": [_FAILURE]}},
+    "batches_timeline": {
+        "200": {
+            "entries": [
+                {"at": "2026-11-30T06:00:09Z", "kind": "ended", "round": 1, "result": "partial"},
+                {
+                    "at": "2026-11-30T06:00:05Z",
+                    "kind": "changed",
+                    "actor": "ann",
+                    "door": "http",
+                    "before": {"priority": "normal", "terms": {}},
+                    "after": {"rate": {"per_second": 20, "burst": 1}},
+                },
+                {
+                    "at": "2026-11-30T06:00:04Z",
+                    "kind": "circuit_opened",
+                    "limit": "partition",
+                    "partition": "example.org",
+                    "reason": "captcha: HTTP 403",
+                },
+                {"at": "2026-11-30T06:00:01Z", "kind": "started", "round": 1},
+                {"at": _TIME, "kind": "accepted", "actor": "ann", "door": "http"},
+            ]
+        }
+    },
     "batches_reasons": {"200": _REASONS},
     "batches_deliveries": {
         "200": {
@@ -231,6 +315,9 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "batches_pause": {"202": _ACCEPTED},
     "batches_resume": {"202": _ACCEPTED},
     "batches_cancel": {"202": _ACCEPTED},
+    "overview_show": {"200": _OVERVIEW},
+    "items_list_all": {"200": {"items": [_ITEM, _RETRYING], "next": 3}},
+    "items_show": {"200": {**_ITEM, "payload": {"url": "https://example.org/"}, "result": {"status": 200}}},
     "results_results": {
         "200": [{"ordinal": 0, "custom_id": "row-1", "status": "succeeded", "round": 1, "attempts": 1, "result": {}}]
     },

@@ -31,6 +31,9 @@ FEATURES = (
     "progress",
     "audit",
     "reasons",
+    "items",
+    "overview",
+    "timeline",
 )
 
 

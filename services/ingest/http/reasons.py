@@ -1,5 +1,6 @@
 """GET /batches/{id}/reasons: what holds back the items of a batch."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from services.ingest.http.models import BatchCommand
 from services.ingest.http.openapi import problem_responses
 from services.ingest.persistence.audit_log import AuditLog
 
+_EVER = datetime(9000, 1, 1, tzinfo=UTC)
 _ARRIVING = HoldReason(
     code="arriving", detail="The dispatcher has no item of the batch yet. They are on their way; ask again in a moment."
 )
@@ -55,7 +57,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
 async def _explained(reply: ReasonsReply, header: BatchHeader, audit: AuditLog) -> BatchReasons:
     """Return the reply with what ingest knows: who paused the batch, and whether its items are still to arrive."""
     paused_by = None
-    if reply.paused and (paused := await audit.batch_commands(header.batch_id, action="batch.pause", limit=1)):
+    if reply.paused and (paused := await audit.batch_commands(header.batch_id, _EVER, action="batch.pause", limit=1)):
         paused_by = BatchCommand(**paused[0])
     reasons = reply.reasons if reply.found or header.finished else [_ARRIVING]
     return BatchReasons(**{**dict(reply), "reasons": reasons, "paused_by": paused_by})

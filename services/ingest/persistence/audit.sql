@@ -18,10 +18,17 @@ ORDER BY id DESC LIMIT $9
 -- name: batch_commands
 -- The condition on the action is that of the index.
 SELECT id, at, actor, door, action, before, after FROM audit
-WHERE object = $1 AND id < $2
+WHERE object = $1 AND at < $2
   AND action IN ('batch.pause', 'batch.resume', 'batch.cancel', 'batch.change', 'batch.retry', 'batch.seal')
   AND ($3::text IS NULL OR action = $3)
 ORDER BY id DESC LIMIT $4
+
+-- name: submission_of
+-- The entry of a submission is written within moments of the acceptance $2.
+SELECT actor, door FROM audit
+WHERE at BETWEEN $2::timestamptz - interval '5 seconds' AND $2::timestamptz + interval '1 minute'
+  AND action = 'batch.submit' AND object = $1
+LIMIT 1
 
 -- name: delete_old_audit
 -- At most $3 of the rows older than $1, and of those beyond the newest $2.

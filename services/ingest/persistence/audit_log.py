@@ -67,12 +67,17 @@ class AuditLog:
         return [{**row, "before": _loaded(row["before"]), "after": _loaded(row["after"])} for row in rows]
 
     async def batch_commands(
-        self, batch_id: UUID, *, action: str | None = None, before: int = NEWEST, limit: int
+        self, batch_id: UUID, before: datetime, *, action: str | None = None, limit: int
     ) -> list[dict[str, Any]]:
-        """Return the commands that changed a batch, or those of one action, with an id below `before`, the newest
-        first. Appended items are not among them."""
+        """Return the commands that changed a batch, or those of one action, before a time, the newest first. Appended
+        items are not among them."""
         rows = await self._pool.fetch(_SQL["batch_commands"], str(batch_id), before, action, limit)
         return [{**row, "before": _loaded(row["before"]), "after": _loaded(row["after"])} for row in rows]
+
+    async def submission_of(self, batch_id: UUID, accepted_at: datetime) -> dict[str, Any]:
+        """Return who submitted a batch, and by which way it came; empty if the entry is not there any more."""
+        row = await self._pool.fetchrow(_SQL["submission_of"], str(batch_id), accepted_at)
+        return dict(row) if row else {}
 
     async def delete_old(self, age: timedelta, newest: int) -> None:
         """Delete a part of the entries that are too old or too many."""

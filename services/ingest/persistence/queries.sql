@@ -200,7 +200,8 @@ WHERE NOT $6 OR workloads.announced_at <= excluded.announced_at
 SELECT name, version, manifest, announced_at FROM workloads
 
 -- name: waiting_items
-SELECT owner, sum(items - ended)::bigint AS waiting FROM batches
+SELECT owner, sum(items - ended)::bigint AS waiting, count(*)::int AS batches,
+    count(*) FILTER (WHERE state = 'open')::int AS open FROM batches
 WHERE NOT done AND state IN ('open', 'sealed') GROUP BY owner
 
 -- name: record_progress

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -139,6 +139,12 @@ class ScheduleStore:
         """Return the run that a batch comes from; None if no schedule started it."""
         row = await self._pool.fetchrow(_SQL["run_of_batch"], batch_id, owner)
         return ScheduledBatch(**row) if row else None
+
+    async def missed_runs(self, owner: str | None, since: datetime, limit: int) -> list[dict[str, Any]]:
+        """Return runs of an owner, or of all (None), that were missed or did not start since a time, the newest
+        first."""
+        rows = await self._pool.fetch(_SQL["missed_runs"], owner, since, limit)
+        return [dict(row) for row in rows]
 
     async def delete_old_runs(self, age: timedelta) -> None:
         """Delete a part of the runs that are too old."""

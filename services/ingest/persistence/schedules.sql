@@ -11,6 +11,13 @@ started_at
 -- fragment: works
 revoked_at IS NULL AND (expires_at IS NULL OR expires_at > statement_timestamp())
 
+-- name: missed_runs
+-- Runs since $2 that were missed or failed to start, the newest first.
+SELECT name AS schedule, schedules.owner, nominal_at, schedule_runs.state, reason, times
+FROM schedule_runs JOIN schedules USING (schedule_id)
+WHERE schedule_runs.created_at > $2 AND schedule_runs.state IN ('missed', 'failed') AND ($1::text IS NULL OR owner = $1)
+ORDER BY schedule_runs.created_at DESC LIMIT $3
+
 -- name: lock_schedules
 SELECT pg_advisory_xact_lock(hashtextextended('batchyard.schedules.' || $1, 0))
 

@@ -14,10 +14,18 @@ from batchyard_contracts.v1.queries import (
     BatchState,
     DeliveriesQuery,
     DeliveriesReply,
+    EndsQuery,
+    EndsReply,
     FailuresQuery,
     FailuresReply,
+    HistoryQuery,
+    HistoryReply,
     ItemsQuery,
     ItemsReply,
+    LoadQuery,
+    LoadReply,
+    OutcomesQuery,
+    OutcomesReply,
     RatesQuery,
     RatesReply,
     ReasonsQuery,
@@ -26,6 +34,8 @@ from batchyard_contracts.v1.queries import (
     ResultsReply,
     SelectionQuery,
     SelectionReply,
+    StatesQuery,
+    StatesReply,
     WaitingQuery,
     WaitingReply,
     WorkersQuery,
@@ -95,6 +105,26 @@ class AggregatorClient:
     async def items(self, query: ItemsQuery) -> ItemsReply:
         """Return payloads that the dispatcher stores."""
         return await self._query(query, ItemsReply)
+
+    async def states(self, query: StatesQuery) -> StatesReply:
+        """Return items that the dispatcher stores, and what it does with them."""
+        return await self._query(query, StatesReply)
+
+    async def outcomes(self, query: OutcomesQuery) -> OutcomesReply:
+        """Return outcomes without their results."""
+        return await self._query(query, OutcomesReply)
+
+    async def ends(self, query: EndsQuery, timeout_s: float) -> EndsReply:
+        """Return the batches that ended lately."""
+        return await self._query(query, EndsReply, timeout_s=timeout_s)
+
+    async def history(self, query: HistoryQuery) -> HistoryReply:
+        """Return the start of a batch, and the changes of its destinations."""
+        return await self._query(query, HistoryReply)
+
+    async def load(self, query: LoadQuery, timeout_s: float) -> LoadReply:
+        """Return what the dispatcher has in hand."""
+        return await self._query(query, LoadReply, timeout_s=timeout_s)
 
     async def waiting(self, query: WaitingQuery, timeout_s: float) -> WaitingReply:
         """Return the reasons why batches and workloads wait."""

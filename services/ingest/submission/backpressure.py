@@ -10,7 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from services.ingest.domain.ingest_error import IngestError
@@ -27,6 +27,15 @@ MAX_WAIT_S = 20.0
 """Longest time in seconds that an upload waits for room before it is interrupted."""
 
 
+class Unfinished(NamedTuple):
+    """Items and batches that have not ended, the open ones among the batches, and the items that end a second."""
+
+    items: int
+    batches: int
+    open: int
+    items_per_s: float
+
+
 class Backpressure:
     """Numbers of waiting items, and the limits on them. They are updated every `INTERVAL_S` seconds."""
 
@@ -37,6 +46,8 @@ class Backpressure:
         self._limits = limits
         self._max_total = total
         self._waiting: Counter[str] = Counter()
+        self._batches: dict[str, tuple[int, int]] = {}
+        """Unfinished batches of each owner, and how many of them are open."""
         self._reserved: Counter[str] = Counter()
         self._total = 0
         self._unsaved: dict[UUID, ProgressSnapshot] = {}
@@ -96,6 +107,17 @@ class Backpressure:
         if not final:
             self._ended_by_batch[batch_id] = (round_, ended)
 
+    def unfinished(self, owner: str | None) -> Unfinished:
+        """Return what an owner has that has not ended, or all owners (None), as of the last refresh."""
+        counted = [self._batches.get(owner, (0, 0))] if owner else list(self._batches.values())
+        throughput = self._throughputs.get(owner) if owner else self._total_throughput
+        return Unfinished(
+            items=max(0, self._waiting[owner] if owner else self._total),
+            batches=sum(batches for batches, _ in counted),
+            open=sum(open_ for _, open_ in counted),
+            items_per_s=throughput.per_s if throughput else 0.0,
+        )
+
     def has_finished(self, batch_id: UUID, round_: int) -> bool:
         """Tell whether an event that is not saved yet reported the end of this round, or of a later one."""
         snapshot = self._unsaved.get(batch_id)
@@ -110,6 +132,7 @@ class Backpressure:
         """Read the numbers from PostgreSQL, and wake the uploads that wait for room."""
         rows = await self._pool.fetch(_SQL["waiting_items"])
         self._waiting = Counter({row["owner"]: row["waiting"] for row in rows})
+        self._batches = {row["owner"]: (row["batches"], row["open"]) for row in rows}
         self._total = self._waiting.total()
         self._measure_throughput()
         async with self._refreshed:

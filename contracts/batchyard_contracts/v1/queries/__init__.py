@@ -14,16 +14,38 @@ from batchyard_contracts.v1.queries.batches import (
 )
 from batchyard_contracts.v1.queries.deliveries import DeliveriesQuery, DeliveriesReply, DeliveryState
 from batchyard_contracts.v1.queries.failed import QueryFailed
-from batchyard_contracts.v1.queries.items import ItemsQuery, ItemsReply, StoredItem
+from batchyard_contracts.v1.queries.history import MAX_CHANGES, DestinationChange, HistoryQuery, HistoryReply
+from batchyard_contracts.v1.queries.items import (
+    ItemsQuery,
+    ItemsReply,
+    ItemState,
+    StatesQuery,
+    StatesReply,
+    StoredItem,
+    UnendedStatus,
+)
 from batchyard_contracts.v1.queries.outcomes import (
     FailureGroup,
     FailuresQuery,
     FailuresReply,
+    OutcomesQuery,
+    OutcomesReply,
+    RecordedOutcome,
     ResultsPage,
     ResultsQuery,
     ResultsReply,
     SelectionQuery,
     SelectionReply,
+)
+from batchyard_contracts.v1.queries.overview import (
+    MAX_ATTENTION,
+    MAX_ENDS_COUNTED,
+    MAX_LAST_ENDS,
+    EndsQuery,
+    EndsReply,
+    LoadQuery,
+    LoadReply,
+    WorkloadLoad,
 )
 from batchyard_contracts.v1.queries.paging import MAX_ORDINALS, MAX_PAGE, MAX_RESULTS, Cursor
 from batchyard_contracts.v1.queries.questions import MAX_QUESTION_BYTES, QuestionError, WorkloadQuery, WorkloadReply
@@ -54,7 +76,11 @@ from batchyard_contracts.v1.queries.workers import (
 )
 
 __all__ = [
+    "MAX_ATTENTION",
+    "MAX_CHANGES",
     "MAX_DESTINATIONS",
+    "MAX_ENDS_COUNTED",
+    "MAX_LAST_ENDS",
     "MAX_ORDINALS",
     "MAX_PAGE",
     "MAX_QUESTION_BYTES",
@@ -69,17 +95,27 @@ __all__ = [
     "DeliveriesQuery",
     "DeliveriesReply",
     "DeliveryState",
+    "DestinationChange",
     "DestinationState",
+    "EndsQuery",
+    "EndsReply",
     "FailureGroup",
     "FailuresQuery",
     "FailuresReply",
     "HeldQuery",
     "HeldReply",
+    "HistoryQuery",
+    "HistoryReply",
     "HoldReason",
+    "ItemState",
     "ItemsQuery",
     "ItemsReply",
     "LimitsQuery",
     "LimitsReply",
+    "LoadQuery",
+    "LoadReply",
+    "OutcomesQuery",
+    "OutcomesReply",
     "QueryFailed",
     "QuestionError",
     "RateHistoryEntry",
@@ -88,6 +124,7 @@ __all__ = [
     "RatesReply",
     "ReasonsQuery",
     "ReasonsReply",
+    "RecordedOutcome",
     "ResultsPage",
     "ResultsQuery",
     "ResultsReply",
@@ -95,7 +132,10 @@ __all__ = [
     "SelectionReply",
     "StartPermitQuery",
     "StartPermitReply",
+    "StatesQuery",
+    "StatesReply",
     "StoredItem",
+    "UnendedStatus",
     "UnheldBatch",
     "WaitingBatch",
     "WaitingQuery",
@@ -104,6 +144,7 @@ __all__ = [
     "WorkersQuery",
     "WorkersReply",
     "WorkloadCapacity",
+    "WorkloadLoad",
     "WorkloadQuery",
     "WorkloadReply",
 ]

@@ -20,6 +20,7 @@ from batchyard_contracts.v1.values import (
     Round,
     Selection,
     TerminalStatus,
+    Time,
 )
 
 
@@ -58,6 +59,39 @@ class ResultsPage(ResultsReply):
 
     type: ClassVar[str] = "results.page.v1"
     items: Annotated[list[ItemResult], Field(max_length=MAX_RESULTS)] = []
+
+
+class OutcomesQuery(Message):
+    """Query for outcomes without their results: those of the items named, or else those after the ordinal `after` that
+    the filters select, in the order of their ordinals."""
+
+    type: ClassVar[str] = "outcomes.query.v1"
+    owner: Owner
+    batch_id: BatchId
+    ordinals: Annotated[list[Ordinal], Field(max_length=MAX_PAGE)] | None = None
+    after: Cursor = -1
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 100
+    status: TerminalStatus | None = None
+    cause: Cause | None = None
+
+
+class RecordedOutcome(ItemResult):
+    """Outcome as the ledger recorded it, without its result."""
+
+    recorded_at: Time
+    cause: Cause | None = None
+    """Cause of the failure; None: the item did not fail."""
+
+
+class OutcomesReply(Message):
+    """Reply with outcomes in the order of their ordinals. There may be fewer than the limit although more follow."""
+
+    type: ClassVar[str] = "outcomes.reply.v1"
+    found: bool = True
+    """False: the owner has no such batch."""
+    items: Annotated[list[RecordedOutcome], Field(max_length=MAX_PAGE)] = []
+    next_after: Cursor | None = None
+    """Ordinal after which the outcomes go on; None: there are no more so far."""
 
 
 class FailuresQuery(Message):

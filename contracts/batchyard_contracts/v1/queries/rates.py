@@ -40,12 +40,15 @@ class RatesQuery(Message):
 
 
 class RateHistoryEntry(Value):
-    """Entry of a rate's history: one change and its reason. Rates are in items a second; None: unlimited."""
+    """Entry of a rate's history: one change of the rate or of the circuit, and its reason. Rates are in items a second;
+    None: unlimited."""
 
     at: Time
     before: MeasuredPerSecond | None = None
     after: MeasuredPerSecond | None = None
     reason: Detail
+    circuit: CircuitState | None = None
+    """State that the circuit changed to; None: the rate changed."""
 
 
 class RateState(Value):

@@ -68,6 +68,11 @@ class LimitSet:
             )
         return found
 
+    def keys_of(self, partition: str) -> list[tuple[str, str]]:
+        """Return the limits of a partition with their values, without a limiter for each."""
+        values = split(partition, self._parts)
+        return [(limit.name, "" if part is None else values[part]) for limit, part in self._limits]
+
     def rule_of(self, partition: str) -> CircuitRule | None:
         """Return the circuit rule of a partition's provider; None if it has no circuit."""
         rule = self.rule

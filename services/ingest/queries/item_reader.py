@@ -1,0 +1,171 @@
+"""Joins what the dispatcher has of items with their outcomes in the ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+import msgspec
+
+from batchyard_contracts.v1.queries import (
+    MAX_PAGE,
+    ItemState,
+    OutcomesQuery,
+    RecordedOutcome,
+    ResultsQuery,
+    StatesQuery,
+    UnendedStatus,
+)
+from batchyard_contracts.v1.values import TERMINAL_STATUSES, Cause, TerminalStatus
+from services.ingest.queries.aggregator_client import AggregatorClient
+
+_MAX_ROUNDS = 5
+"""Pages of each service that are read for one page of items, of which the filters may leave few."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSelection:
+    """Filter on the items of a batch: at most `limit`, with ordinals greater than `after`."""
+
+    owner: str
+    batch_id: UUID
+    state: str | None = None
+    cause: Cause | None = None
+    partition: str | None = None
+    custom_id: str | None = None
+    after: int = -1
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FoundItem:
+    """An item as the dispatcher and the ledger have it; None: that service does not have it at present."""
+
+    ordinal: int
+    stored: ItemState | None
+    outcome: RecordedOutcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """A page of items; `next_after` is the ordinal after which they go on, None at the end."""
+
+    items: list[FoundItem]
+    next_after: int | None = None
+
+
+async def read_items(aggregator: AggregatorClient, selection: ItemSelection) -> ItemPage:
+    """Return a page of items; raises `IngestError` when a service does not answer."""
+    if selection.cause is not None or selection.state in TERMINAL_STATUSES:
+        return await _ended_items(aggregator, selection)
+    return await _stored_items(aggregator, selection)
+
+
+async def read_item(aggregator: AggregatorClient, owner: str, batch_id: UUID, ordinal: int) -> FoundItem:
+    """Return one item, its payload included."""
+    query = StatesQuery(owner=owner, batch_id=batch_id, ordinals=[ordinal], payloads=True)
+    stored = (await aggregator.states(query)).items
+    outcomes = await _outcomes(aggregator, owner, batch_id, [ordinal])
+    return FoundItem(ordinal, stored[0] if stored else None, outcomes.get(ordinal))
+
+
+async def read_result(aggregator: AggregatorClient, owner: str, batch_id: UUID, ordinal: int) -> bytes | None:
+    """Return the result of an item as the JSON in which it arrived; None if there is none."""
+    query = ResultsQuery(owner=owner, batch_id=batch_id, after=ordinal - 1, limit=1, max_items=1)
+    for outcome in (await aggregator.results(query)).outcomes():
+        if outcome.ordinal == ordinal and outcome.result != msgspec.Raw(b"null"):
+            return bytes(outcome.result)
+    return None
+
+
+async def holders_of(aggregator: AggregatorClient, items: Sequence[FoundItem]) -> dict[int, str]:
+    """Return the workers that hold running items, by ordinal; those that are still in a queue have none."""
+    chunks = {item.ordinal: item.stored.chunk_id for item in items if item.stored and item.stored.chunk_id}
+    if not chunks:
+        return {}
+    workers = (await aggregator.workers()).workers
+    holders = {chunk: worker.worker_id for worker in workers for chunk in worker.chunks}
+    return {ordinal: holders[chunk] for ordinal, chunk in chunks.items() if chunk in holders}
+
+
+async def _ended_items(aggregator: AggregatorClient, selection: ItemSelection) -> ItemPage:
+    """Return items that the ledger selects."""
+    found: list[FoundItem] = []
+    after = selection.after
+    status = cast("TerminalStatus | None", selection.state)
+    is_narrow = selection.partition is not None or selection.custom_id is not None
+    for _ in range(_MAX_ROUNDS):
+        reply = await aggregator.outcomes(
+            OutcomesQuery(
+                owner=selection.owner,
+                batch_id=selection.batch_id,
+                after=after,
+                limit=MAX_PAGE if is_narrow else selection.limit,
+                status=status,
+                cause=selection.cause,
+            )
+        )
+        stored = await _states(aggregator, selection, [outcome.ordinal for outcome in reply.items])
+        for outcome in reply.items:
+            item = FoundItem(outcome.ordinal, stored.get(outcome.ordinal), outcome)
+            if _is_selected(item, selection):
+                found.append(item)
+            if len(found) == selection.limit:
+                is_last = reply.next_after is None and outcome is reply.items[-1]
+                return ItemPage(found, None if is_last else outcome.ordinal)
+        if reply.next_after is None:
+            return ItemPage(found)
+        after = reply.next_after
+    return ItemPage(found, after)
+
+
+async def _stored_items(aggregator: AggregatorClient, selection: ItemSelection) -> ItemPage:
+    """Return items that the dispatcher selects."""
+    found: list[FoundItem] = []
+    after = selection.after
+    status = cast("UnendedStatus | None", selection.state)
+    for _ in range(_MAX_ROUNDS):
+        reply = await aggregator.states(
+            StatesQuery(
+                owner=selection.owner,
+                batch_id=selection.batch_id,
+                after=after,
+                limit=selection.limit - len(found),
+                status=status,
+                partition=selection.partition,
+                custom_id=selection.custom_id,
+            )
+        )
+        if not reply.found and status is None:  # an old batch, whose items the dispatcher has deleted
+            return await _ended_items(aggregator, selection)
+        ordinals = [item.ordinal for item in reply.items]
+        outcomes = await _outcomes(aggregator, selection.owner, selection.batch_id, ordinals) if status is None else {}
+        found += [FoundItem(item.ordinal, item, outcomes.get(item.ordinal)) for item in reply.items]
+        if reply.next_after is None or len(found) >= selection.limit:
+            return ItemPage(found, reply.next_after)
+        after = reply.next_after
+    return ItemPage(found, after)
+
+
+async def _states(
+    aggregator: AggregatorClient, selection: ItemSelection, ordinals: Sequence[int]
+) -> dict[int, ItemState]:
+    if not ordinals:
+        return {}
+    query = StatesQuery(owner=selection.owner, batch_id=selection.batch_id, ordinals=list(ordinals))
+    return {item.ordinal: item for item in (await aggregator.states(query)).items}
+
+
+async def _outcomes(
+    aggregator: AggregatorClient, owner: str, batch_id: UUID, ordinals: Sequence[int]
+) -> dict[int, RecordedOutcome]:
+    if not ordinals:
+        return {}
+    query = OutcomesQuery(owner=owner, batch_id=batch_id, ordinals=list(ordinals))
+    return {outcome.ordinal: outcome for outcome in (await aggregator.outcomes(query)).items}
+
+
+def _is_selected(item: FoundItem, selection: ItemSelection) -> bool:
+    partition = item.stored.partition if item.stored else None
+    custom_id = item.outcome.custom_id if item.outcome else None
+    return selection.partition in {None, partition} and selection.custom_id in {None, custom_id}
