@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -15,10 +16,14 @@ import psutil
 from devstack.component import Name
 from devstack.errors import StackError
 from devstack.launch import Launch, run
+from devstack.passwords import administrator_password
 from devstack.processes import is_running
 from devstack.recipe import Ports, bare_environment
+from shared.postgres.roles import scram_verifier
 
 _ACCOUNT = "batchyard"
+_ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"
+"""Content of `hba_file`: nobody logs in without a password."""
 
 
 class PostgreSQL:
@@ -47,7 +52,11 @@ class PostgreSQL:
         if not folder.exists():
             await self._initialise(folder, env)
         _remove_stale_lock(folder / "postmaster.pid")
+        await self._set_password(folder, env)
+        access = folder / "access.conf"
+        access.write_text(_ACCESS, encoding="ascii")
         settings = {
+            "hba_file": str(access),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",  # a project folder may exceed the 107 characters of a socket path
             "max_connections": "400",
@@ -67,7 +76,7 @@ class PostgreSQL:
 
     def url(self, ports: Ports, database: str = _ACCOUNT) -> str:
         """Return the address of a database."""
-        return f"postgresql://{_ACCOUNT}@127.0.0.1:{ports['postgres']}/{database}"
+        return f"postgresql://{_ACCOUNT}:{administrator_password(self._home)}@127.0.0.1:{ports['postgres']}/{database}"
 
     async def initialize(self, ports: Ports) -> None:
         """Create the database that services use, if it is missing."""
@@ -91,6 +100,17 @@ class PostgreSQL:
         options = ("-A", "trust", "-U", _ACCOUNT, "-E", "UTF8", "--locale=C", "--no-sync")
         await run(Launch((tool, "-D", str(new_folder), *options), env, Path("/"), self.log, self._user), within=120)
         new_folder.rename(folder)
+
+    async def _set_password(self, folder: Path, env: dict[str, str]) -> None:
+        """Give the administrator its password, unless the data folder has it, while no server runs on the folder."""
+        password = administrator_password(self._home)
+        digest, mark = hashlib.sha256(password.encode()).hexdigest(), folder / "password.sha256"
+        if mark.exists() and mark.read_text("ascii") == digest:
+            return
+        statement = f"ALTER ROLE {_ACCOUNT} PASSWORD '{scram_verifier(password, secrets.token_bytes(16))}'\n"
+        alone = (str(self._program), "--single", "-D", str(folder), "postgres")
+        await run(Launch(alone, env, Path("/"), self.log, self._user), within=120, stdin=statement)
+        mark.write_text(digest, encoding="ascii")
 
     async def _base(self, env: dict[str, str]) -> Path:
         """Return a folder that the server's user can enter: the home, or else one in the temporary folder."""

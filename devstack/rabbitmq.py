@@ -1,6 +1,7 @@
 """RabbitMQ as a private server: own node name, cookie, port mapper, configuration and data."""
 
 import hashlib
+import json
 import secrets
 import shutil
 from pathlib import Path
@@ -8,9 +9,11 @@ from signal import SIGTERM, Signals
 
 import psutil
 
+from batchyard_contracts.definitions import password_hash
 from devstack.component import Name
 from devstack.errors import StackError
 from devstack.launch import Launch, run
+from devstack.passwords import administrator_password
 from devstack.recipe import Ports, bare_environment
 
 _CONFIGURATION = """\
@@ -20,6 +23,7 @@ disk_free_limit.absolute = 200MB
 max_message_size = 4194304
 raft.wal_max_size_bytes = 33554432
 log.console = false
+load_definitions = {definitions}
 """
 """Server configuration. Limits are absolute because relative ones depend on the machine; a small write-ahead log speeds
 up the start after a crash."""
@@ -54,6 +58,12 @@ lists:foreach(
   end,
   rabbit_amqqueue:list(<<"{vhost}">>))"""
 
+_IMPORT = """\
+{{ok, Definitions}} = file:read_file(<<{file}>>),
+rabbit_definitions:import_raw(Definitions)"""
+
+_ADMINISTRATOR = "guest"
+"""RabbitMQ accepts this account from loopback only."""
 _LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
 
 
@@ -66,6 +76,7 @@ class RabbitMQ:
     stop_signal: Signals = SIGTERM
 
     def __init__(self, home: Path, program: Path, mark: str) -> None:
+        self._home = home
         self._folder = home / "rabbitmq"
         self._program = program
         self._mark = mark
@@ -74,9 +85,12 @@ class RabbitMQ:
         self.log = home / "log" / "rabbitmq.log"
 
     async def prepare(self, ports: Ports) -> Launch:
-        """Write the configuration, the list of plugins (none) and the cookie."""
+        """Write the configuration, the list of plugins (none), the cookie and the account of the administrator."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        (self._folder / "rabbitmq.conf").write_text(_CONFIGURATION.format(amqp=ports["amqp"]), encoding="utf-8")
+        definitions = self._folder / "administrator.json"
+        definitions.write_text(json.dumps(_administrator(administrator_password(self._home))), encoding="utf-8")
+        configuration = _CONFIGURATION.format(amqp=ports["amqp"], definitions=definitions)
+        (self._folder / "rabbitmq.conf").write_text(configuration, encoding="utf-8")
         (self._folder / "enabled_plugins").write_text("[].\n", encoding="utf-8")
         cookie = self._folder / ".erlang.cookie"
         if not cookie.exists():
@@ -94,8 +108,9 @@ class RabbitMQ:
         return self.url(ports)
 
     def url(self, ports: Ports, vhost: str = "") -> str:
-        """Return the address of a virtual host, with the account that RabbitMQ accepts from loopback only."""
-        return f"amqp://guest:guest@127.0.0.1:{ports['amqp']}/{vhost}"
+        """Return the address of a virtual host, with the account of the administrator."""
+        password = administrator_password(self._home)
+        return f"amqp://{_ADMINISTRATOR}:{password}@127.0.0.1:{ports['amqp']}/{vhost}"
 
     async def initialize(self, ports: Ports) -> None:
         """Do nothing: clients need no further objects."""
@@ -115,7 +130,7 @@ class RabbitMQ:
 
     async def import_definitions(self, ports: Ports, file: Path) -> None:
         """Import exchanges, queues, users and rights of a file. Passwords of users that exist are replaced."""
-        await self._control(ports, "import_definitions", str(file))
+        await self._evaluate(ports, _IMPORT.format(file=",".join(map(str, bytes(file)))))
 
     async def _evaluate(self, ports: Ports, expression: str) -> None:
         """Let the node evaluate an expression whose value is `ok`. Raises StackError with any other value.
@@ -162,3 +177,19 @@ class RabbitMQ:
             "RABBITMQ_CTL_DIST_PORT_MIN": str(ports["tools"]),
             "RABBITMQ_CTL_DIST_PORT_MAX": str(ports["tools"] + 20),
         }
+
+
+def _administrator(password: str) -> dict[str, object]:
+    """Return the definitions that the node loads at each start. One that has data replaces the password."""
+    user = {
+        "name": _ADMINISTRATOR,
+        "password_hash": password_hash(password, secrets.token_bytes(4)),
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+        "tags": "administrator",
+    }
+    everything = dict.fromkeys(("configure", "write", "read"), ".*")
+    return {
+        "users": [user],
+        "vhosts": [{"name": "/"}],
+        "permissions": [{"user": _ADMINISTRATOR, "vhost": "/", **everything}],
+    }

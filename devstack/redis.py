@@ -7,7 +7,9 @@ import psutil
 
 from devstack.component import Name
 from devstack.launch import Launch
+from devstack.passwords import administrator_password, passwords_of
 from devstack.recipe import Ports, bare_environment
+from shared.redis.acl import KEYS, user_lines
 
 DATABASES = 128
 
@@ -15,6 +17,7 @@ _CONFIGURATION = """\
 bind 127.0.0.1
 port {redis}
 protected-mode yes
+requirepass {password}
 databases {databases}
 save ""
 appendonly no
@@ -30,6 +33,7 @@ class Redis:
     stop_signal: Signals = SIGTERM
 
     def __init__(self, home: Path, program: Path, mark: str) -> None:
+        self._home = home
         self._folder = home / "redis"
         self._program = program
         self._mark = mark
@@ -37,10 +41,15 @@ class Redis:
         self.log = home / "log" / "redis.log"
 
     async def prepare(self, ports: Ports) -> Launch:
-        """Write the configuration."""
+        """Write the configuration, with the users of the services."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         configuration = self._folder / "redis.conf"
-        configuration.write_text(_CONFIGURATION.format(redis=ports["redis"], databases=DATABASES), encoding="utf-8")
+        configuration.touch(mode=0o600)
+        configuration.chmod(0o600)
+        password = administrator_password(self._home)
+        text = _CONFIGURATION.format(redis=ports["redis"], databases=DATABASES, password=password)
+        users = "\n".join(user_lines(passwords_of(self._home, KEYS)))  # here, since it keeps nothing on disk
+        configuration.write_text(f"{text}{users}\n", encoding="utf-8")
         env = bare_environment(self._mark, self._folder)
         return Launch((str(self._program), str(configuration)), env, self._folder, self.log)
 
@@ -53,8 +62,8 @@ class Redis:
         return self.url(ports)
 
     def url(self, ports: Ports, number: int = 0) -> str:
-        """Return the address of a numbered database."""
-        return f"redis://127.0.0.1:{ports['redis']}/{number}"
+        """Return the address of a numbered database, with the account of the administrator."""
+        return f"redis://:{administrator_password(self._home)}@127.0.0.1:{ports['redis']}/{number}"
 
     async def initialize(self, ports: Ports) -> None:
         """Do nothing: clients need no further objects."""

@@ -3,11 +3,12 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
+from devstack.accounts import create_accounts
 from devstack.choice import Choice, choose
 from devstack.component import COMPONENTS, Name
 from devstack.docker import ComposeServer
@@ -123,6 +124,15 @@ class Stack:
         """Delete the messages in the virtual host of this name; False where only AMQP can do that."""
         check_isolated_name(name)
         return await self._started("rabbitmq").purge_vhost(name)
+
+    async def create_accounts(self, servers: Servers, owners: Sequence[str] = ()) -> dict[str, dict[str, str]]:
+        """Create a user with the least rights for each service and each owner, and return their variables by name.
+
+        `servers`: all, or those of an isolated name. On a server that runs elsewhere or in a container nobody is
+        created, and all have its own address.
+        """
+        async with self._state.exclusive():
+            return await create_accounts(self._home, self._servers, servers, owners)
 
     async def import_definitions(self, file: Path) -> bool:
         """Import exchanges, queues, users and rights into RabbitMQ; False where only its own machine can do that."""

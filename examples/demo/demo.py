@@ -60,7 +60,7 @@ async def _batch(console: Console, running: LocalCluster, around: World, folder:
     console.print(Text("One batch", "bold"))
     console.print(f"   {len(batch)} tracklist pages on {len(HOSTS)} hosts of a stand-in site, sent as one AMQP command")
     notify = Notifications(webhooks=[around.receiver.url], emails=[MAIL])
-    outcome = await run_batch(running.servers.amqp_url, batch, notify, console)
+    outcome = await run_batch(running.amqp_url, batch, notify, console)
     calls, letters = await asyncio.gather(around.receiver.wait_for(1), around.mailbox.wait_for(1))
     console.print(Text("Failures by cause", "bold"))
     print_failures(console, outcome.failures)

@@ -36,6 +36,6 @@ async def finished_events(amqp_url: str, batch_id: UUID) -> AsyncIterator[Finish
         channel = await connection.channel()
         exchange = await channel.get_exchange(EVENTS)
         queue = await channel.declare_queue(exclusive=True)
-        await queue.bind(exchange, f"{BatchFinished.type}.#")
+        await queue.bind(exchange, f"{BatchFinished.type}.*.default")  # those of one owner, for whom the address is
         await queue.consume(found.take)
         yield found

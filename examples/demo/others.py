@@ -81,7 +81,7 @@ async def run_others(running: LocalCluster, wanted: Sequence[Sample]) -> list[Sa
     async with (
         asyncio.timeout(WITHIN_S),
         open_client(Address(running.url, running.token)) as http,
-        Client.connect(running.servers.amqp_url) as client,
+        Client.connect(running.amqp_url) as client,
     ):
         return list(await asyncio.gather(*(_run(http, client, sample) for sample in wanted)))
 

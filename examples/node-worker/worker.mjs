@@ -50,25 +50,30 @@ async function onChunk(message) {
   consuming.ack(message);
   held.delete(chunk.chunk_id);
 }
-// The same queues, with the same arguments, as in contracts/batchyard_contracts/topology.py.
 const queues = ['immediate', 'normal', 'low'].map((priority) => `work.${manifest.name}.${priority}`);
+const announce = () => tell('worker.announced.v1', {
+  worker_id: workerId, manifests: [manifest], started_at: new Date().toISOString(),
+});
+// Ingest declares the queues of a workload when it is announced. A question for one that is missing closes the channel.
+const exists = async (queue) => {
+  const asking = await connection.createChannel();
+  asking.on('error', () => {});
+  return asking.checkQueue(queue).then(() => asking.close()).then(() => true, () => false);
+};
+await announce();
 for (const queue of queues) {
-  await consuming.assertQueue(`${queue}.dead`, { arguments: { 'x-queue-type': 'quorum' } });
-  await consuming.bindQueue(`${queue}.dead`, 'batchyard.dead', queue);
-  const dead = { 'x-dead-letter-exchange': 'batchyard.dead', 'x-dead-letter-routing-key': queue };
-  const sure = { 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish', 'x-delivery-limit': 5 };
-  await consuming.assertQueue(queue, { arguments: { 'x-queue-type': 'quorum', ...dead, ...sure } });
-  await consuming.bindQueue(queue, 'batchyard.work', queue);
+  while (!await exists(queue)) await new Promise((resolve) => setTimeout(resolve, 200));
 }
-const { queue: control } = await consuming.assertQueue('', { exclusive: true, autoDelete: true });
-await consuming.bindQueue(control, 'batchyard.flow', 'batch.controlled.*');
+const control = `worker.control.${workerId}`;
+await consuming.assertQueue(control, { exclusive: true, autoDelete: true });
+await consuming.bindQueue(control, 'batchyard.flow', 'batch.controlled.v1');
 await consuming.consume(control, (message) => {
   const { action, batch_id, round } = JSON.parse(message.content.toString());
   if (action === 'cancel') cancelled.set(batch_id, Math.max(round, cancelled.get(batch_id) ?? 0));
 }, { noAck: true });
 await consuming.prefetch(12);
 const tags = await Promise.all(queues.map((queue) => consuming.consume(queue, onChunk)));
-await tell('worker.announced.v1', { worker_id: workerId, manifests: [manifest], started_at: new Date().toISOString() });
+await announce(); // anew, now that the queues are there
 await beat().then(() => setInterval(beat, 2000));
 console.log(`started: the workload ${manifest.name}, until Ctrl-C`);
 ['SIGINT', 'SIGTERM'].forEach((signal) => process.once(signal, async () => { // take nothing more, end what runs

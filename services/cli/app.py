@@ -17,6 +17,7 @@ from services.cli.commands import (
     platform,
     rates,
     results,
+    rights,
     schedules,
     submit,
     templates,
@@ -96,6 +97,7 @@ _PANELS = {
         platform.workers,
         platform.workloads,
         platform.invalidate_cache,
+        rights.rights,
         platform.version,
     ),
 }

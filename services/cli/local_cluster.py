@@ -18,7 +18,7 @@ from devstack.ports import is_free
 from services.cli.client.address import Address
 from services.cli.client.cluster_file import RunningCluster, published
 from services.cli.client.http_client import open_client
-from services.cli.client.local_keys import operator_key, owner_key, write_secret
+from services.cli.client.local_keys import LOCAL_OWNER, operator_key, owner_key, write_secret
 from services.cli.client.variables import HOME, LOCAL_SERVERS, OPERATOR_KEY, TOKEN, URL
 from services.cli.errors import BadInput
 from shared.runtime import exit_codes
@@ -26,6 +26,7 @@ from shared.runtime import exit_codes
 SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
 _USUAL_PORT = 8000
 _READY_WITHIN = 60.0
+_AMQP_VARIABLE = "BATCHYARD_AMQP_URL"
 _PUBLIC_URL_VARIABLE = "BATCHYARD_PUBLIC_URL"
 _SECRET_VARIABLE = "BATCHYARD_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable
 _KEY_ENVIRONMENT_VARIABLE = "BATCHYARD_KEY_ENVIRONMENT"
@@ -44,14 +45,18 @@ class Plan:
     """Port of the HTTP API; None: 8000, or a free one if that is taken."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Additional variables for every service."""
+    accounts: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """Variables of each service with the addresses of its accounts; one that is missing gets those of the servers."""
 
 
 @dataclass(frozen=True)
 class LocalCluster:
-    """Running local cluster: the address of its HTTP API, and those of its servers."""
+    """Running local cluster: the address of its HTTP API, those of its servers, and that of RabbitMQ for clients."""
 
     url: str
     servers: Servers
+    amqp_url: str = field(repr=False)
+    """With the account of the owner `default`."""
     token: str = field(repr=False)
     """API key of the owner `default`, whose batches those are that are submitted over AMQP."""
 
@@ -70,15 +75,17 @@ async def local_cluster(plan: Plan, echo: Callable[[str], None]) -> AsyncIterato
         if plan.http_port is not None and not is_free(plan.http_port):
             raise StackError(f"Port {plan.http_port} is taken. Give another --port, or leave it out.")
         servers = await stack.start()
+        accounts = await stack.create_accounts(servers, [LOCAL_OWNER])
         keys = {OPERATOR_KEY.name: operator_key(plan.home, echo)}
-        plan = replace(plan, environment={**keys, _KEY_ENVIRONMENT_VARIABLE: "local", **plan.environment})
+        variables = {**keys, _KEY_ENVIRONMENT_VARIABLE: "local", **plan.environment}
+        plan = replace(plan, environment=variables, accounts=accounts)
         url = f"http://127.0.0.1:{await _start_services(supervisor, plan, servers)}"
         operator = Address(url, keys[OPERATOR_KEY.name])
         keys[TOKEN.name] = await owner_key(plan.home, operator, echo)
         await _wait_for_workloads(operator)
-        clients = _client_environment(plan.home, url, servers, environment) | keys
-        with published(plan.home, RunningCluster(url, clients)):
-            yield LocalCluster(url, servers, keys[TOKEN.name])
+        clients = _client_environment(plan.home, url, accounts[LOCAL_OWNER], environment) | keys
+        with published(plan.home, RunningCluster(url, clients, accounts)):
+            yield LocalCluster(url, servers, accounts[LOCAL_OWNER][_AMQP_VARIABLE], keys[TOKEN.name])
     finally:
         try:
             await supervisor.stop()
@@ -107,13 +114,15 @@ def _environment_without_servers() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if value not in own}
 
 
-def _client_environment(home: Path, url: str, servers: Servers, environment: Mapping[str, str]) -> dict[str, str]:
+def _client_environment(
+    home: Path, url: str, account: Mapping[str, str], environment: Mapping[str, str]
+) -> dict[str, str]:
     """Return the variables by which clients of this machine reach the cluster."""
-    addresses = servers.environment()
-    own = [address for name, address in addresses.items() if name not in environment]
+    address = account[_AMQP_VARIABLE]
+    own = [] if _AMQP_VARIABLE in environment else [address]
     return {
         URL.name: url,
-        **addresses,
+        _AMQP_VARIABLE: address,
         _SECRET_VARIABLE: webhook_secret(home),
         LOCAL_SERVERS.name: shlex.join(own),
     }
@@ -125,10 +134,14 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
     names += [f"worker-{number}" if plan.workers > 1 else "worker" for number in range(1, plan.workers + 1)]
     files = {HOME.name: str(plan.home.absolute())}
     public_url = {_PUBLIC_URL_VARIABLE: os.environ.get(_PUBLIC_URL_VARIABLE) or f"http://127.0.0.1:{http_port}"}
-    own = {_SECRET_VARIABLE: webhook_secret(plan.home), "BATCHYARD_ANONYMOUS_OWNER": "default"}
-    common = {**servers.environment(), **own, **public_url, **files, **plan.environment}
+    own = {_SECRET_VARIABLE: webhook_secret(plan.home), "BATCHYARD_ANONYMOUS_OWNER": LOCAL_OWNER}
+    common = {**own, **public_url, **files, **plan.environment}
     ports = [port for port in free_ports(len(names) + 1) if port != http_port]  # that one is taken, if not yet bound
-    return [_program(name, port, common, http_port) for name, port in zip(names, ports, strict=False)]
+    addresses = {name: plan.accounts.get(name) or servers.environment() for name in SERVICES}
+    return [
+        _program(name, port, {**addresses[name.partition("-")[0]], **common}, http_port)
+        for name, port in zip(names, ports, strict=False)
+    ]
 
 
 def webhook_secret(home: Path) -> str:
@@ -153,9 +166,9 @@ async def _wait_for_workloads(address: Address) -> None:
         raise StackError(f"No worker announced a workload within {_READY_WITHIN:.0f} s. Look into its log.") from error
 
 
-def _program(name: str, health_port: int, common: Mapping[str, str], http_port: int) -> Program:
+def _program(name: str, health_port: int, environment: Mapping[str, str], http_port: int) -> Program:
     service = name.partition("-")[0]
-    env = {**common, "BATCHYARD_HEALTH_HOST": "127.0.0.1", "BATCHYARD_HEALTH_PORT": str(health_port)}
+    env = {**environment, "BATCHYARD_HEALTH_HOST": "127.0.0.1", "BATCHYARD_HEALTH_PORT": str(health_port)}
     if service == "ingest":
         env |= {"BATCHYARD_HTTP_HOST": "127.0.0.1", "BATCHYARD_HTTP_PORT": str(http_port)}
     ready = f"http://127.0.0.1:{health_port}/readyz"

@@ -37,7 +37,8 @@ async def apply_migrations(url: str, schema: str, folder: Traversable) -> None:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
             await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-            await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            if await connection.fetchval("SELECT to_regnamespace($1) IS NULL", schema):  # else no right to is needed
+                await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
             await connection.execute(f'SET LOCAL search_path TO "{schema}"')
             await connection.execute(
                 "CREATE TABLE IF NOT EXISTS migrations (step int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"

@@ -123,9 +123,9 @@ async def test_a_message_without_a_type_is_read_by_its_routing_key(cluster: Clus
     assert (await cluster.client.wait(batch_id, PATIENCE_S)).result == "completed"
 
 
-def _addresses(cluster: Cluster) -> dict[str, str]:
+def _addresses(cluster: Cluster, user: str = "default") -> dict[str, str]:
     url = str(cluster.http._base_url).removesuffix("/api/v1/")
-    return {"BATCHYARD_AMQP_URL": cluster.servers.amqp_url, "BATCHYARD_URL": url}
+    return {"BATCHYARD_AMQP_URL": cluster.amqp_url_of(user), "BATCHYARD_URL": url}
 
 
 def _program(name: str) -> str:
@@ -137,7 +137,8 @@ def _program(name: str) -> str:
 
 @asynccontextmanager
 async def _running(cluster: Cluster, *argv: str, cwd: Path) -> AsyncIterator[Process]:
-    environment = {**os.environ, **_addresses(cluster)}
+    """A worker, with the rights of one."""
+    environment = {**os.environ, **_addresses(cluster, "worker")}
     process = await asyncio.create_subprocess_exec(*argv, cwd=cwd, env=environment)
     try:
         yield process

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.faults]
 SETTINGS = {"BATCHYARD_LEASE_S": "15", "BATCHYARD_LEASE_KEYS": LEASE_KEYS}
 RECORD_WRITES = """
 CREATE TABLE public.writes (epoch bigint, at timestamptz NOT NULL);
-CREATE FUNCTION public.record_write() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION public.record_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO public.writes VALUES (nullif(current_setting('batchyard.tenure', true), '')::bigint, clock_timestamp());
     RETURN NULL;
@@ -47,9 +47,8 @@ async def cluster(servers: Servers) -> AsyncIterator[Cluster]:
         (port,) = free_ports(1)
         settings = {**SETTINGS, "BATCHYARD_HEALTH_PORT": str(port)}
         command = (sys.executable, "-m", "services.dispatcher")
-        second = Program(
-            "dispatcher-2", command, {**servers.environment(), **settings}, f"http://127.0.0.1:{port}/readyz"
-        )
+        account = running.accounts.get("dispatcher") or servers.environment()
+        second = Program("dispatcher-2", command, {**account, **settings}, f"http://127.0.0.1:{port}/readyz")
         await running.supervisor.start(second)
         connection = await asyncpg.connect(servers.database_url)
         await connection.execute(RECORD_WRITES)

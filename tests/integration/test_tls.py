@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from aiormq.exceptions import AMQPConnectionError
 from redis.exceptions import RedisError
+from yarl import URL
 
 from devstack import Servers
 from devstack.component import Name
@@ -81,7 +82,7 @@ async def test_rabbitmq(papers: Papers, tmp_path: Path) -> None:
     mark = process_mark("rabbitmq", tmp_path)
     recipe = TlsRabbitMQ(tmp_path, program("rabbitmq"), mark, papers.ca.file, papers.server)
     async for ports in started(recipe, tmp_path):
-        url = f"amqps://guest:guest@127.0.0.1:{ports['tls']}/"
+        url = str(URL(recipe.url(ports)).with_scheme("amqps").with_port(ports["tls"]))
         connection = await connect_once(papers.settings(amqp_url=url).amqp_url, "test")
         channel = await connection.channel()
         await channel.declare_queue(exclusive=True)
@@ -126,7 +127,7 @@ async def _is_reloaded(url: str) -> bool:
 async def test_redis(papers: Papers, tmp_path: Path) -> None:
     recipe = TlsRedis(tmp_path, program("redis"), process_mark("redis", tmp_path), papers.ca.file, papers.server)
     async for ports in started(recipe, tmp_path):
-        url = f"rediss://127.0.0.1:{ports['tls']}/0"
+        url = str(URL(recipe.url(ports)).with_scheme("rediss").with_port(ports["tls"]))
         for settings, is_right in (
             (papers.settings(redis_url=url), True),
             (papers.settings(redis_url=url, ca=papers.other_ca.file), False),

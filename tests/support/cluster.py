@@ -12,7 +12,6 @@ from uuid import UUID
 
 import aiohttp
 import asyncpg
-from yarl import URL
 
 from batchyard_contracts.client import Client
 from batchyard_contracts.v1.events import BatchFinished
@@ -20,6 +19,7 @@ from devstack import Program, Servers, Supervisor, free_ports
 from services.cli.local_cluster import Plan, programs
 from tests.support.mailbox import Mailbox
 from tests.support.patience import until
+from tests.support.servers import Accounts, accounts_on
 from tests.support.webhook_receiver import WebhookReceiver
 
 SECRET = "whsec_" + b64encode(b"a secret of the tests, 32 bytes.").decode()
@@ -42,6 +42,12 @@ class Cluster:
     """Names of the programs."""
     urls: tuple[str, ...]
     """Addresses of the HTTP API, one for each ingest, without a slash at their ends."""
+    accounts: Accounts
+    """Variables of each service and owner, with the addresses of its accounts; none on servers without accounts."""
+
+    def amqp_url_of(self, user: str) -> str:
+        """The address of RabbitMQ for a service or an owner."""
+        return self.accounts.get(user, {}).get("BATCHYARD_AMQP_URL", self.servers.amqp_url)
 
     def pids(self) -> dict[str, int | None]:
         """The process ids of all services, which change with each restart."""
@@ -86,18 +92,17 @@ async def running_cluster(
     replicas: int = 1,
     known: Sequence[str] = ("noop",),
     token: str | None = None,
-    brokers: Mapping[str, str] | None = None,
+    owner: str = "default",
     older: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Cluster]:
-    """Start the services and wait until a batch can be submitted; stop them at the end.
+    """Start the services with the least rights and wait until a batch can be submitted; stop them at the end.
 
     `replicas`: the number of processes of each service but the worker. `token`: that of the client over HTTP.
-    `brokers`: addresses of RabbitMQ by service, and that of the `client`, if they have users of their own.
-    `older`: the environment in which an older version runs, one process of each service, which start before the others.
+    `owner`: that of the client over AMQP. `older`: the environment in which an older version runs, one process of each
+    service. They start before the others, with the rights of an administrator, as all did before there were others.
     """
     ports = free_ports(replicas + (older is not None))
     urls = [f"http://127.0.0.1:{port}" for port in ports]
-    client_url = (brokers or {}).get("client", servers.amqp_url)
     headers = {"Authorization": f"Bearer {token}"} if token else None
     with tempfile.TemporaryDirectory(prefix="cluster-") as name:
         folder = Path(name)
@@ -105,7 +110,6 @@ async def running_cluster(
         async with (
             WebhookReceiver(SECRET) as webhooks,
             Mailbox() as mailbox,
-            Client.connect(client_url, owner=(brokers and URL(client_url).user) or "default") as client,
             aiohttp.ClientSession(f"{urls[0]}/api/v1/", headers=headers) as http,
         ):
             settings = {
@@ -122,16 +126,21 @@ async def running_cluster(
                 "BATCHYARD_LEASE_KEYS": "" if older else LEASE_KEYS,  # older workers repeat no token
             }
             plan = Plan(folder, workers=workers, environment=settings | (environment or {}))
-            replacing = [_as_user(each, brokers or {}) for each in _programs(plan, servers, ports[:replicas])]
             replaced = _older_programs(plan, servers, ports[-1], older) if older is not None else []
-            started = [*replaced, *replacing]
             try:
-                for group in filter(None, (replaced, replacing)):
-                    await supervisor.start(*group)
+                if replaced:
+                    await supervisor.start(*replaced)
+                accounts = await accounts_on(servers)
+                replacing = list(_programs(replace(plan, accounts=accounts), servers, ports[:replicas]))
+                await supervisor.start(*replacing)
                 for workload in known:
                     await until_announced(http, workload)
-                names = tuple(program.name for program in started)
-                yield Cluster(servers, supervisor, client, http, webhooks, mailbox, folder, names, tuple(urls))
+                names = tuple(program.name for program in (*replaced, *replacing))
+                client_url = accounts.get(owner, {}).get("BATCHYARD_AMQP_URL", servers.amqp_url)
+                async with Client.connect(client_url, owner=owner) as client:
+                    yield Cluster(
+                        servers, supervisor, client, http, webhooks, mailbox, folder, names, tuple(urls), accounts
+                    )
             finally:
                 await supervisor.stop()
 
@@ -144,11 +153,6 @@ def _programs(plan: Plan, servers: Servers, http_ports: Sequence[int]) -> Iterat
         for program in programs(replace(plan, workers=1), servers, port):
             if program.name != "worker":
                 yield replace(program, name=f"{program.name}-{number}")
-
-
-def _as_user(program: Program, brokers: Mapping[str, str]) -> Program:
-    url = brokers.get(program.name.partition("-")[0])
-    return replace(program, env={**program.env, "BATCHYARD_AMQP_URL": url}) if url else program
 
 
 def _older_programs(plan: Plan, servers: Servers, http_port: int, environment: Mapping[str, str]) -> list[Program]:

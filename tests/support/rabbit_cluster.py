@@ -1,6 +1,8 @@
 """Three real RabbitMQ nodes that form one cluster, each of which can be killed and started again."""
 
 import asyncio
+import json
+import secrets
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,6 +11,7 @@ from signal import SIGKILL
 
 from devstack import StackError, free_ports
 from devstack.launch import Launch
+from devstack.passwords import ADMINISTRATOR, PASSWORDS_FILE
 from devstack.private import PrivateServer, process_mark
 from devstack.programs import ProgramFinder
 from devstack.rabbitmq import RabbitMQ
@@ -87,9 +90,11 @@ async def rabbit_cluster(folder: Path) -> AsyncIterator[RabbitCluster]:
         nodes: list[PrivateServer] = []
         hosts: list[str] = []
         first: str | None = None
+        password = secrets.token_hex()  # the nodes have the same users
         for number in range(NODES):
             home = folder / f"node{number}"
             home.mkdir(parents=True)
+            (home / PASSWORDS_FILE).write_text(json.dumps({ADMINISTRATOR: password}), encoding="ascii")
             recipe = ClusterNode(home, program, process_mark("rabbitmq", home), epmd_port, "cookie-of-tests", first)
             node = PrivateServer(recipe, StackState(home))
             stack.push_async_callback(node.stop)
@@ -97,7 +102,7 @@ async def rabbit_cluster(folder: Path) -> AsyncIterator[RabbitCluster]:
             first = first or recipe.node
             nodes.append(node)
             hosts.append(url.rpartition("@")[2].rstrip("/"))
-        yield RabbitCluster(nodes, f"amqp://guest:guest@{','.join(hosts)}/")
+        yield RabbitCluster(nodes, f"amqp://guest:{password}@{','.join(hosts)}/")
 
 
 async def _is_redundant(node: PrivateServer) -> bool:

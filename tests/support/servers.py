@@ -5,7 +5,7 @@ import contextlib
 import fcntl
 import os
 import pkgutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -24,8 +24,13 @@ from tests.support.containers import start_containers
 
 WORKLOADS = Path(__file__).parents[2] / "services" / "worker" / "workloads"
 _PLACES = 32
+OWNERS = ("default", "ann", "bob")
+"""Owners that have a user of RabbitMQ of their own."""
+Accounts = Mapping[str, Mapping[str, str]]
 _purges: dict[str, Callable[[], Awaitable[bool]]] = {}
 """Functions by virtual host address that delete its messages in one call; AMQP needs a request for each queue."""
+_accounts: dict[str, Callable[[], Awaitable[Accounts]]] = {}
+"""Functions by virtual host address that create the accounts of services and owners."""
 
 
 def whole_cluster_home() -> Path:
@@ -51,6 +56,7 @@ class IsolatedServers:
         with _locked(self._given) if self._given else contextlib.nullcontext():
             servers = asyncio.run(self._stack.create_isolated(name))
             _purges[servers.amqp_url] = partial(self._stack.purge, name)
+            _accounts[servers.amqp_url] = partial(self._stack.create_accounts, servers, OWNERS)
             try:
                 if self._given:
                     asyncio.run(empty(servers))
@@ -58,7 +64,7 @@ class IsolatedServers:
                     asyncio.run(_commit_without_disk(servers.database_url))
                 yield servers
             finally:
-                del _purges[servers.amqp_url]
+                del _purges[servers.amqp_url], _accounts[servers.amqp_url]
                 asyncio.run(self._stack.drop_isolated(name))
 
     def import_definitions(self, file: Path) -> None:
@@ -94,6 +100,15 @@ def running_servers(home: Path, *, alone: bool = False) -> Iterator[IsolatedServ
             yield IsolatedServers(stack, place, home / "given.lock" if given else None, may_be_killed=alone)
         finally:
             asyncio.run(stack.release())
+
+
+async def accounts_on(servers: Servers) -> Accounts:
+    """Create a user with the least rights for each service and owner, and return its variables by name.
+
+    On servers that are no isolated ones there are no accounts.
+    """
+    create = _accounts.get(servers.amqp_url)
+    return await create() if create else {}
 
 
 async def empty(servers: Servers) -> None:

@@ -74,12 +74,16 @@ async def require_tls(server: PostgreSQL, url: str, ca: Path, own: Certificate) 
             await connection.execute(f"ALTER SYSTEM SET {name} = '{file.name}'")
         await connection.execute("ALTER SYSTEM SET ssl = on")
         await connection.execute(f"CREATE ROLE {USER} LOGIN")
-        rules = folder / "pg_hba.conf"
-        first = f"hostssl all {USER} 127.0.0.1/32 trust clientcert=verify-ca\nhostnossl all {USER} all reject\n"
-        rules.write_text(first + rules.read_text("utf-8"), "utf-8")
+        _add_rules(Path(await connection.fetchval("SHOW hba_file")))
         await connection.execute("SELECT pg_reload_conf()")
     finally:
         await connection.close()
+
+
+def _add_rules(file: Path) -> None:
+    """Put the rules for the user before those that are there."""
+    first = f"hostssl all {USER} 127.0.0.1/32 trust clientcert=verify-ca\nhostnossl all {USER} all reject\n"
+    file.write_text(first + file.read_text("utf-8"), "utf-8")
 
 
 def _give(source: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from services.cli.actions.session import address_of
 from services.cli.client.address import home
 from services.cli.client.api import Api
 from services.cli.client.cluster_file import RunningCluster, read_cluster
-from services.cli.errors import CliError, NotReachable
+from services.cli.errors import BadInput, CliError, NotReachable
 from services.cli.rendering.output import note, say, write_json
 
 _SERVERS = {
@@ -43,19 +43,22 @@ def show_status(ctx: typer.Context, *, json: bool) -> None:
     if failure is not None:
         raise failure
     if not found["workers"]:
-        note("No worker runs, so that no item does. Start one: `python -m services.worker`.")
+        note("No worker runs, so that no item does. Start Batchyard anew, or a worker: `batchyard workload run FILE`.")
 
 
-def print_environment(*, json: bool) -> None:
-    """Print the variables of the local cluster."""
+def print_environment(account: str | None, *, json: bool) -> None:
+    """Print the variables of the local cluster: those of a client, or of another account."""
     folder = home(os.environ)
     running = read_cluster(folder)
     if running is None:
         raise NotReachable(f"No local cluster runs in {folder}.", "Start one with `batchyard up --detach`.")
+    if account is not None and account not in running.accounts:
+        raise BadInput(f"There is no account {account!r}.", f"The accounts are {', '.join(sorted(running.accounts))}.")
+    environment = running.environment if account is None else running.accounts[account]
     if json:
-        write_json(dict(running.environment))
+        write_json(dict(environment))
         return
-    for name, value in running.environment.items():
+    for name, value in environment.items():
         say(f"export {name}={quote(value)}")
 
 
@@ -75,5 +78,6 @@ def _print(found: dict[str, Any]) -> None:
 
 def _shown(cluster: RunningCluster, variable: str) -> str:
     """Return the address of a server without user and password."""
-    parts = urlsplit(cluster.environment.get(variable, ""))
+    known = (cluster.environment, *cluster.accounts.values())
+    parts = urlsplit(next((environment[variable] for environment in known if variable in environment), ""))
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

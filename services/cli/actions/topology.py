@@ -21,13 +21,14 @@ from shared.messaging.topology import declare
 from shared.runtime.errors import BatchyardError
 
 _OWNER: TypeAdapter[str] = TypeAdapter(Owner)
+_ADMINISTRATORS = {"administrator", "batchyard", "guest"}
 _PASSWORDS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 
 def print_definitions(vhost: str, owners: Sequence[str], passwords: Path | None) -> None:
     """Print the definitions as JSON, and say which users cannot log in by a password."""
     for owner in owners:
-        _check_owner(owner)
+        check_owner(owner)
     known = _read_passwords(passwords) if passwords else {}
     users = {*USERS, *owners}
     if unknown := sorted(known.keys() - users):
@@ -66,13 +67,14 @@ async def _declare(url: str) -> None:
         await connection.close()
 
 
-def _check_owner(owner: str) -> None:
+def check_owner(owner: str) -> None:
+    """Raise `BadInput` if nobody may be an owner of this name."""
     try:
         _OWNER.validate_python(owner)
     except ValidationError as error:
         raise BadInput(f"{owner!r} is no name of an owner.", "Use letters, digits, _ and -.") from error
-    if owner in USERS:
-        raise BadInput(f"{owner!r} is the user of a service.", "Give the owner another name.")
+    if owner in USERS or owner in _ADMINISTRATORS:
+        raise BadInput(f"{owner!r} is the user of a service or an administrator.", "Give the owner another name.")
 
 
 def _read_passwords(file: Path) -> dict[str, str]:

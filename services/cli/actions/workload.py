@@ -71,7 +71,8 @@ async def _in_local_cluster(environment: dict[str, str]) -> int:
     stack = Stack(home, note)
     servers = await stack.start()
     try:
-        return await _worker(environment | servers.environment())
+        accounts = await stack.create_accounts(servers)
+        return await _worker(environment | accounts["worker"])
     finally:
         await stack.release()
 

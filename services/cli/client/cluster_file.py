@@ -22,6 +22,8 @@ class RunningCluster:
 
     url: str
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    accounts: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """Variables by the name of each account: a service, an owner, `operator` or `topology`."""
 
 
 def read_cluster(home: Path) -> RunningCluster | None:

@@ -14,7 +14,8 @@ from services.cli.client.variables import OPERATOR_KEY
 from services.cli.errors import Refused
 
 OPERATOR_FILE, OWNER_FILE = "operator-key", "owner-key"
-_OWNER = "default"
+LOCAL_OWNER = "default"
+"""Owner of the batches of a local cluster."""
 _SCOPES = ("batches:read", "batches:write", "results:read", "schedules:write", "webhooks:write", "keys:write")
 
 
@@ -35,12 +36,12 @@ async def owner_key(home: Path, operator: Address, echo: Callable[[str], None]) 
     file = home / OWNER_FILE
     if (key := _read(file)) is not None and await _is_known(Address(operator.url, key)):
         return key
-    document = {"name": "local cluster", "owner": _OWNER, "scopes": _SCOPES}
+    document = {"name": "local cluster", "owner": LOCAL_OWNER, "scopes": _SCOPES}
     async with open_client(operator) as client:
         created = await client.post("/keys", msgspec.json.encode(document), {"Content-Type": "application/json"}, ())
     key = str(msgspec.json.decode(created)["key"])
     write_secret(file, key)
-    echo(f"API key of the owner {_OWNER}: {file}; the commands find both keys")
+    echo(f"API key of the owner {LOCAL_OWNER}: {file}; the commands find both keys")
     return key
 
 

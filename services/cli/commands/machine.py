@@ -48,20 +48,28 @@ def status(ctx: typer.Context, json: JsonFlag = False) -> None:
     show_status(ctx, json=json)
 
 
-def env(json: JsonFlag = False) -> None:
+def env(
+    account: Annotated[
+        str | None,
+        typer.Option("--as", help="Account whose addresses are printed, such as `worker`. Default: a client's."),
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
     """Print the addresses of the local cluster as variables of a shell.
 
-    They are those of the HTTP API, of RabbitMQ, PostgreSQL and Redis, with passwords,
-    and the key that signs webhooks. docs/settings.md lists every setting.
+    They are those of the HTTP API and of RabbitMQ, with passwords, and the key that
+    signs webhooks. With --as they are those of the servers for one service.
+    docs/settings.md lists every setting.
 
     Examples
 
-      eval "$(batchyard env)"      bash, zsh
-      batchyard env | source       fish
+      eval "$(batchyard env)"                  bash, zsh
+      batchyard env | source                   fish
+      eval "$(batchyard env --as worker)"      for a worker of your own
     """
     from services.cli.actions.status import print_environment
 
-    print_environment(json=json)
+    print_environment(account, json=json)
 
 
 def demo(

@@ -10,7 +10,7 @@ from devstack import Servers
 from services.cli.actions import demo
 from services.cli.actions.demo import run_demo
 from services.cli.errors import NotFound
-from services.cli.local_cluster import Plan, programs, webhook_secret
+from services.cli.local_cluster import SERVICES, Plan, programs, webhook_secret
 
 SERVERS = Servers("amqp://a/", "postgresql://b/", "redis://c/")
 
@@ -30,6 +30,18 @@ def test_every_service_is_a_process_with_its_own_health_port(tmp_path: Path) -> 
         assert program.ready_url == f"http://127.0.0.1:{program.env['BATCHYARD_HEALTH_PORT']}/readyz"
     assert started[0].env["BATCHYARD_HTTP_PORT"] == "8123"
     assert started[3].env["BATCHYARD_PUBLIC_URL"] == "http://127.0.0.1:8123"
+
+
+def test_a_service_gets_the_addresses_of_its_own_accounts_and_of_no_other(tmp_path: Path) -> None:
+    accounts = {name: {"BATCHYARD_AMQP_URL": f"amqp://{name}:{name}-secret@h/"} for name in SERVICES}
+    accounts["ingest"]["BATCHYARD_DATABASE_URL"] = "postgresql://batchyard_ingest:ingest-secret@h/b"
+    accounts |= {"operator": {"BATCHYARD_AMQP_URL": "amqp://operator:operator-secret@h/"}}
+    for program in programs(Plan(tmp_path, workers=2, accounts=accounts), SERVERS, 8123):
+        service = program.name.partition("-")[0]
+        text = "\n".join(program.env.values())
+        assert {name for name in accounts if f"{name}-secret" in text} == {service}
+        assert not any(address in program.env.values() for address in SERVERS.environment().values())
+        assert ("BATCHYARD_DATABASE_URL" in program.env) == (service == "ingest")
 
 
 def test_a_webhook_secret_is_made_once_and_kept_to_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

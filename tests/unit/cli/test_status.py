@@ -57,6 +57,16 @@ async def test_env_can_be_evaluated_by_a_shell(run: Run, home: Path) -> None:
     assert as_json == variables
 
 
+async def test_env_prints_the_addresses_of_one_account(run: Run, home: Path) -> None:
+    accounts = {"worker": {"BATCHYARD_AMQP_URL": "amqp://worker:w@h/"}, "ingest": {"BATCHYARD_AMQP_URL": "amqp://i@h/"}}
+    with published(home, RunningCluster("http://127.0.0.1:8000", {"BATCHYARD_AMQP_URL": "amqp://c@h/"}, accounts)):
+        printed = (await run("env", "--as", "worker")).out
+        refused = await run("env", "--as", "nobody")
+    assert printed == "export BATCHYARD_AMQP_URL=amqp://worker:w@h/\n"
+    assert (refused.code, refused.out) == (Exit.USAGE, "")
+    assert "ingest, worker" in refused.err
+
+
 async def test_env_without_a_cluster_fails(run: Run, home: Path) -> None:
     ended = await run("env")
     assert (ended.code, ended.out) == (Exit.UNREACHABLE, "")

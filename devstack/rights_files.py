@@ -1,0 +1,84 @@
+"""Files with which the three servers start with the users of Batchyard: `python -m devstack.rights_files [--check]`.
+
+Run as a program, it writes those of the compose file and of the Kubernetes overlay for development, whose passwords are
+public. `batchyard rights` writes the same files with passwords of their own.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from batchyard_contracts.broker_rights import USERS
+from batchyard_contracts.definitions import definitions
+from batchyard_contracts.schema.generated_file import keep_current
+from devstack.passwords import ADMINISTRATOR
+from devstack.stack import PROJECT
+from shared.postgres.roles import SERVICES, role_statements, schema_statements
+from shared.redis.acl import acl_file
+
+DEFINITIONS, ROLES, USERS_OF_REDIS = "definitions.json", "roles.sql", "users.acl"
+PUBLIC: Mapping[str, str] = {"deploy/rights": "batchyard", "k8s/overlays/local/rights": "local-only"}
+"""Folders of the files for development, with the password of all their users."""
+OWNER = "default"
+_IN_COMPOSE = ("ingest", "dispatcher", "worker", "aggregator", "notifier", "topology")
+_SUPERUSER = "batchyard"
+"""Administrator of RabbitMQ and superuser of PostgreSQL."""
+
+
+def account_names(owners: Iterable[str]) -> list[str]:
+    """Return the names of the accounts that need a password."""
+    return [*USERS, *owners, ADMINISTRATOR]
+
+
+def rights_files(
+    passwords: Mapping[str, str],
+    owners: Sequence[str],
+    vhost: str,
+    random: Callable[[str, int], bytes],
+) -> dict[str, str]:
+    """Return the content of each file by its name: definitions of RabbitMQ, SQL, and users of Redis.
+
+    `random` returns so many bytes for the password of a user.
+    """
+    known = {**passwords, _SUPERUSER: passwords[ADMINISTRATOR]}
+    of_rabbitmq = definitions(
+        vhost,
+        owners=owners,
+        passwords=known,
+        administrator=_SUPERUSER,
+        salt_of=lambda user: random(user, 4),
+    )
+    roles = role_statements({name: passwords[name] for name in SERVICES}, lambda role: random(role, 16))
+    return {
+        DEFINITIONS: json.dumps(of_rabbitmq, indent=1) + "\n",
+        ROLES: "".join(f"{statement};\n" for statement in (*roles, *schema_statements())),
+        USERS_OF_REDIS: acl_file(passwords, passwords[ADMINISTRATOR]),
+    }
+
+
+def compose_environment(passwords: Mapping[str, str], folder: str) -> str:
+    """Return the variables by which the compose file takes these passwords, and the other files from a folder."""
+    named = {name: passwords[name] for name in passwords if name in {*_IN_COMPOSE, ADMINISTRATOR}}
+    lines = [f"{name.upper()}_PASSWORD={password}" for name, password in named.items()]
+    return "\n".join([f"BATCHYARD_RIGHTS={folder}", *lines]) + "\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the files for development, or say with `--check` that one differs."""
+    codes = []
+    for folder, password in PUBLIC.items():
+        passwords = dict.fromkeys(account_names([OWNER]), password)
+        (PROJECT / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in rights_files(passwords, [OWNER], "/", _public_salt).items():
+            codes.append(keep_current(PROJECT / folder / name, text, "devstack.rights_files", arguments))
+    return max(codes)
+
+
+def _public_salt(user: str, length: int) -> bytes:
+    """Return a salt that is no secret and stays the same, so that the files do."""
+    return hashlib.sha256(user.encode()).digest()[:length]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

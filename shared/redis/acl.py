@@ -1,0 +1,41 @@
+"""Users of Redis: each service may read and write the keys that it needs, and administer nothing.
+
+Rights count for commands in scripts, too. They hold in every numbered database, since Redis knows none by database.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+RATES, CACHE, ATTACHED, PROGRESS, FINGERPRINTS = "pace:*", "cache:*", "attach:*", "ingest:progress:*", "ingest:dedup:*"
+"""Patterns of keys: reserved starts, cached results, those that batches of one owner share, progress, fingerprints."""
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "ingest": (PROGRESS, FINGERPRINTS),
+    "dispatcher": (RATES,),
+    "worker": (RATES, CACHE, ATTACHED, "batchyard:*", "{distances}:*"),
+}
+"""Patterns of the keys of each service. The aggregator and the notifier use no Redis."""
+_COMMANDS = (
+    *("+@connection", "+@read", "+@write", "-@admin", "-@dangerous", "-@scripting"),
+    *("-scan", "-randomkey", "-dbsize"),  # they tell about keys of others
+    *("+evalsha", "+script|load", "+time"),
+)
+
+
+def user_lines(passwords: Mapping[str, str]) -> list[str]:
+    """Return a line for each service whose password is given, for an ACL file or the configuration of Redis."""
+    return [
+        " ".join(["user", name, "reset", "on", _digest(passwords[name]), *(f"~{key}" for key in keys), *_COMMANDS])
+        for name, keys in KEYS.items()
+        if name in passwords
+    ]
+
+
+def acl_file(passwords: Mapping[str, str], administrator: str | None) -> str:
+    """Return an ACL file with the users of the services. `administrator`: password of the user `default`, who may do
+    everything; without one nobody can be it."""
+    rules = ["off"] if administrator is None else ["on", _digest(administrator), "~*", "&*", "+@all"]
+    return "\n".join([" ".join(["user", "default", "reset", *rules]), *user_lines(passwords)]) + "\n"
+
+
+def _digest(password: str) -> str:
+    return f"#{hashlib.sha256(password.encode()).hexdigest()}"

@@ -1,0 +1,158 @@
+"""The least rights in PostgreSQL and Redis: a service reaches its own tables and keys, and nobody else's."""
+
+import asyncio
+from importlib.resources import files
+
+import asyncpg
+import pytest
+import redis.asyncio
+from redis.exceptions import AuthenticationError, NoPermissionError
+from yarl import URL
+
+from devstack import Servers
+from shared.postgres.migrations import apply_migrations
+from shared.postgres.roles import SERVICES
+from tests.support.servers import Accounts, accounts_on
+
+DATABASE, REDIS = "BATCHYARD_DATABASE_URL", "BATCHYARD_REDIS_URL"
+
+
+@pytest.fixture(scope="module")
+def accounts(servers: Servers) -> Accounts:
+    """Variables of the services by name; each service with a schema has migrated it by its own role."""
+    return asyncio.run(_migrated(servers))
+
+
+async def _migrated(servers: Servers) -> Accounts:
+    found = await accounts_on(servers)
+    if found["ingest"][DATABASE] == servers.database_url or found["ingest"][REDIS] == servers.redis_url:
+        pytest.skip("PostgreSQL or Redis runs elsewhere, so that it has no accounts.")
+    for service in SERVICES:
+        await apply_migrations(
+            found[service][DATABASE], service, files(f"services.{service}.persistence") / "migrations"
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("service", "statement", "is_allowed"),
+    [
+        *((service, f"SELECT count(*) FROM {service}.migrations", True) for service in SERVICES),
+        *((service, f"SELECT count(*) FROM {other}.migrations", False)
+          for service in SERVICES for other in SERVICES if other != service),
+        *((service, f"CREATE TABLE {service}.further (n int)", True) for service in SERVICES),
+        *((service, "CREATE SCHEMA further", False) for service in SERVICES),
+        *((service, "CREATE TABLE public.further (n int)", False) for service in SERVICES),
+        *((service, "CREATE TEMP TABLE further (n int)", False) for service in SERVICES),
+        *((service, "CREATE ROLE further", False) for service in SERVICES),
+        *((service, "SELECT pg_read_file('/etc/passwd')", False) for service in SERVICES),
+        *((service, "COPY (SELECT 1) TO PROGRAM 'true'", False) for service in SERVICES),
+        ("ingest", "UPDATE aggregator.outcomes SET status = 'succeeded'", False),
+        ("ingest", "SET ROLE batchyard_aggregator", False),
+        ("notifier", "DROP SCHEMA ingest CASCADE", False),
+        ("dispatcher", "ALTER ROLE batchyard_ingest PASSWORD 'mine'", False),
+    ],
+)  # fmt: skip
+async def test_a_role_reaches_its_own_schema_alone(
+    accounts: Accounts, service: str, statement: str, is_allowed: bool
+) -> None:
+    connection = await asyncpg.connect(accounts[service][DATABASE])
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(statement)
+    except asyncpg.InsufficientPrivilegeError:
+        was_allowed = False
+    else:
+        was_allowed = True
+    finally:
+        await transaction.rollback()
+        await connection.close()
+    assert was_allowed == is_allowed
+
+
+async def test_nobody_logs_in_without_the_password_of_its_role(servers: Servers, accounts: Accounts) -> None:
+    own = URL(accounts["ingest"][DATABASE])
+    for user in (own.user, URL(servers.database_url).user):
+        for password in ("", own.password if user != own.user else "wrong"):
+            with pytest.raises((asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)):
+                await asyncpg.connect(str(own.with_user(user).with_password(password)))
+
+
+async def test_tables_of_an_earlier_owner_are_handed_over(servers: Servers, accounts: Accounts) -> None:
+    administrator = await asyncpg.connect(servers.database_url)
+    try:
+        await administrator.execute("CREATE TABLE notifier.former (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY)")
+        await administrator.execute("CREATE FUNCTION notifier.former() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        await accounts_on(servers)
+        owners = await administrator.fetch(
+            "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'notifier'::regnamespace "
+            "UNION SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE pronamespace = 'notifier'::regnamespace"
+        )
+    finally:
+        await administrator.close()
+    assert [row[0] for row in owners] == ["batchyard_notifier"]
+
+
+@pytest.mark.parametrize(
+    ("service", "command", "is_allowed"),
+    [
+        ("worker", ("SET", "cache:{noop}:1:key", "v"), True),
+        ("worker", ("HSET", "pace:{noop}:key", "t", "1"), True),
+        ("worker", ("GET", "batchyard:{videos}:job:1"), True),
+        ("worker", ("MGET", "{distances}:osrm:1"), True),
+        ("worker", ("GET", "ingest:progress:1"), False),
+        ("worker", ("SET", "ingest:dedup:1", "v"), False),
+        ("worker", ("EVAL", "return 1", "0"), False),
+        ("dispatcher", ("HSET", "pace:{noop}:key", "t", "1"), True),
+        ("dispatcher", ("GET", "cache:{noop}:1:key"), False),
+        ("ingest", ("SET", "ingest:progress:1", "{}"), True),
+        ("ingest", ("UNLINK", "ingest:dedup:1"), True),
+        ("ingest", ("SET", "cache:{noop}:1:key", "v"), False),
+        ("ingest", ("DEL", "pace:{noop}:key"), False),
+        *(
+            (service, command, False)
+            for service in ("ingest", "dispatcher", "worker")
+            for command in (
+                ("FLUSHDB",), ("FLUSHALL",), ("KEYS", "*"), ("SCAN", "0"), ("RANDOMKEY",), ("CONFIG", "GET", "*"),
+                ("ACL", "LIST"), ("CLIENT", "LIST"), ("SCRIPT", "FLUSH"), ("SHUTDOWN",),
+                ("PUBLISH", "a", "b"), ("SWAPDB", "0", "1"), ("REPLICAOF", "NO", "ONE"),
+            )
+        ),
+    ],
+)  # fmt: skip
+async def test_a_user_of_redis_reaches_its_own_keys_alone(
+    accounts: Accounts, service: str, command: tuple[str, ...], is_allowed: bool
+) -> None:
+    client = redis.asyncio.from_url(accounts[service][REDIS])
+    try:
+        await client.execute_command(*command)  # type: ignore[no-untyped-call]
+    except NoPermissionError:
+        was_allowed = False
+    else:
+        was_allowed = True
+    finally:
+        await client.aclose()
+    assert was_allowed == is_allowed
+
+
+async def test_a_script_reaches_no_key_of_another_service(accounts: Accounts) -> None:
+    client = redis.asyncio.from_url(accounts["worker"][REDIS])
+    try:
+        read = client.register_script("return redis.call('GET', KEYS[1])")
+        assert await read(keys=["cache:{noop}:1:absent"]) is None
+        with pytest.raises(NoPermissionError):
+            await read(keys=["ingest:progress:1"])
+    finally:
+        await client.aclose()
+
+
+async def test_redis_serves_nobody_without_a_password(accounts: Accounts) -> None:
+    url = URL(accounts["worker"][REDIS])
+    for nobody in (url.with_user(None).with_password(None), url.with_password("wrong")):
+        client = redis.asyncio.from_url(str(nobody))
+        try:
+            with pytest.raises(AuthenticationError):
+                await client.ping()
+        finally:
+            await client.aclose()
