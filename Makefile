@@ -65,6 +65,7 @@ conventions: $(READY) ## Check names, docstrings and commit subjects.
 contracts: $(READY) ## Check that schemas and the OpenAPI document are generated anew, and that no published message or operation has changed.
 	$(BIN)/python -m batchyard_contracts.schema.export --check
 	$(BIN)/python -m batchyard_contracts.schema.compat
+	$(BIN)/python -m devstack.rights_files --check
 	$(BIN)/python -m services.ingest.http.openapi_file --check
 	$(BIN)/python -m services.ingest.http.problem_page --check
 	$(BIN)/python -m batchyard_contracts.schema.openapi_compat

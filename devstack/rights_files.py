@@ -61,7 +61,7 @@ def compose_environment(passwords: Mapping[str, str], folder: str) -> str:
     """Return the variables by which the compose file takes these passwords, and the other files from a folder."""
     named = {name: passwords[name] for name in passwords if name in {*_IN_COMPOSE, ADMINISTRATOR}}
     lines = [f"{name.upper()}_PASSWORD={password}" for name, password in named.items()]
-    return "\n".join([f"BATCHYARD_RIGHTS={folder}", *lines]) + "\n"
+    return "\n".join([f"RIGHTS_FOLDER={folder}", *lines]) + "\n"
 
 
 def main(arguments: Sequence[str]) -> int:

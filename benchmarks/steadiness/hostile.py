@@ -6,25 +6,20 @@ machine.
 """
 
 import asyncio
-import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
 from rich.console import Console
-from yarl import URL
 
 from batchyard_contracts.client import Client
 from batchyard_contracts.client.errors import NoReply
-from batchyard_contracts.definitions import definitions
 from benchmarks import machine
 from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import Cluster, running_cluster
@@ -108,22 +103,14 @@ async def hostile(bench: BenchServers, console: Console, runs: int, only: str | 
 async def _running(bench: BenchServers, tokens: dict[str, str], headers: dict[str, str]) -> AsyncIterator[Running]:
     async with running_cluster(bench, tokens, headers) as cluster:
         urls = await _users(bench, cluster)
-        async with Client.connect(urls[POLITE]) as client:
+        async with Client.connect(urls[POLITE], owner=POLITE) as client:
             yield Running(cluster, client, urls[OTHER])
 
 
 async def _users(bench: BenchServers, cluster: Cluster) -> dict[str, str]:
     """Make a user of RabbitMQ for each owner, with the rights of clients; return their addresses."""
-    url = URL(cluster.servers.amqp_url)
-    wanted = definitions(url.path.removeprefix("/"), owners=TOKENS, passwords=TOKENS)
-    wanted["users"] = [user for user in wanted["users"] if user["name"] in TOKENS]
-    for rights in ("permissions", "topic_permissions"):
-        wanted[rights] = [one for one in wanted[rights] if one["user"] in TOKENS]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "users.json"
-        file.write_text(json.dumps(wanted))
-        await bench.stack.import_definitions(file)
-    return {owner: str(url.with_user(owner).with_password(password)) for owner, password in TOKENS.items()}
+    accounts = await bench.stack.create_accounts(cluster.servers, list(TOKENS))
+    return {owner: accounts[owner]["BATCHYARD_AMQP_URL"] for owner in TOKENS}
 
 
 async def _measured(clusters: Clusters, kinds: Sequence[str], runs: int, console: Console) -> dict[str, Any]:

@@ -51,19 +51,14 @@ async function onChunk(message) {
   held.delete(chunk.chunk_id);
 }
 const queues = ['immediate', 'normal', 'low'].map((priority) => `work.${manifest.name}.${priority}`);
-const announce = () => tell('worker.announced.v1', {
-  worker_id: workerId, manifests: [manifest], started_at: new Date().toISOString(),
-});
+const announced = { worker_id: workerId, manifests: [manifest], started_at: new Date().toISOString() };
 // Ingest declares the queues of a workload when it is announced. A question for one that is missing closes the channel.
 const exists = async (queue) => {
-  const asking = await connection.createChannel();
-  asking.on('error', () => {});
+  const asking = (await connection.createChannel()).on('error', () => {});
   return asking.checkQueue(queue).then(() => asking.close()).then(() => true, () => false);
 };
-await announce();
-for (const queue of queues) {
-  while (!await exists(queue)) await new Promise((resolve) => setTimeout(resolve, 200));
-}
+await tell('worker.announced.v1', announced);
+for (const queue of queues) while (!await exists(queue)) await new Promise((resolve) => setTimeout(resolve, 200));
 const control = `worker.control.${workerId}`;
 await consuming.assertQueue(control, { exclusive: true, autoDelete: true });
 await consuming.bindQueue(control, 'batchyard.flow', 'batch.controlled.v1');
@@ -73,7 +68,7 @@ await consuming.consume(control, (message) => {
 }, { noAck: true });
 await consuming.prefetch(12);
 const tags = await Promise.all(queues.map((queue) => consuming.consume(queue, onChunk)));
-await announce(); // anew, now that the queues are there
+await tell('worker.announced.v1', announced); // anew, now that the queues are there
 await beat().then(() => setInterval(beat, 2000));
 console.log(`started: the workload ${manifest.name}, until Ctrl-C`);
 ['SIGINT', 'SIGTERM'].forEach((signal) => process.once(signal, async () => { // take nothing more, end what runs

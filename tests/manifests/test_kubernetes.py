@@ -19,7 +19,10 @@ def secrets_of(pod: Json) -> set[tuple[str, str]]:
     entries = [entry for container in pod["spec"]["containers"] for entry in container.get("env", [])]
     found = [entry["valueFrom"]["secretKeyRef"] for entry in entries if "valueFrom" in entry]
     assert not any(reference.get("optional") for reference in found), "no service may start without its Secret"
-    return {(reference["name"], reference["key"]) for reference in found}
+    mounted = [volume["secret"] for volume in pod["spec"].get("volumes", []) if "secret" in volume]
+    return {(reference["name"], reference["key"]) for reference in found} | {
+        (secret["secretName"], item["key"]) for secret in mounted for item in secret["items"]
+    }
 
 
 def service(objects: list[Json], name: str) -> Any:
@@ -49,7 +52,9 @@ def test_pods_are_restricted(objects: list[Json]) -> None:
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert spec["automountServiceAccountToken"] is False, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
-        assert all(volume.keys() <= {"name", "emptyDir"} for volume in spec.get("volumes", [])), name
+        assert all(
+            volume.keys() <= {"name", "emptyDir", "secret", "configMap"} for volume in spec.get("volumes", [])
+        ), name
 
 
 def test_containers_are_restricted_and_bounded(objects: list[Json]) -> None:

@@ -5,12 +5,17 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
+from yarl import URL
 
+from devstack import rights_files
 from devstack.settings_page import variable
+from shared.postgres.roles import SERVICES as DATABASES
+from shared.redis.acl import KEYS
 from shared.runtime.settings import Settings
 from tests.support.deployment import SERVICES, Json, compose_file, of_kind, pods, rendered
 
 PREFIX = "BATCHYARD_"
+ADDRESSES = ("BATCHYARD_AMQP_URL", "BATCHYARD_DATABASE_URL", "BATCHYARD_REDIS_URL")
 
 
 def settings_of(service: str) -> type[Settings]:
@@ -81,9 +86,26 @@ def test_values_are_accepted(service: str, where: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_is_told_where_its_servers_are(service: str, overlay: str) -> None:
-    needed = {"BATCHYARD_AMQP_URL", "BATCHYARD_REDIS_URL"} | (
-        {"BATCHYARD_DATABASE_URL"} if service != "worker" else set()
-    )
+    needed = {"BATCHYARD_AMQP_URL"}
+    needed |= {"BATCHYARD_DATABASE_URL"} if service in DATABASES else set()
+    needed |= {"BATCHYARD_REDIS_URL"} if service in KEYS else set()
 
-    assert needed <= in_compose(service).keys()
-    assert needed <= in_cluster(overlay, service).keys()
+    for environment in (in_compose(service), in_cluster(overlay, service)):
+        assert {name for name in environment if name in ADDRESSES} == needed
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("where", ["compose", "local"])
+def test_every_service_has_users_of_its_own_and_declares_nothing(service: str, where: str) -> None:
+    environment = in_compose(service) if where == "compose" else in_cluster(where, service)
+    users = {name: URL(environment[name] or "").user for name in ADDRESSES if name in environment}
+
+    assert users["BATCHYARD_AMQP_URL"] == service
+    assert users.get("BATCHYARD_DATABASE_URL", f"batchyard_{service}") == f"batchyard_{service}"
+    assert users.get("BATCHYARD_REDIS_URL", service) == service
+    assert environment["BATCHYARD_TOPOLOGY"] == "check"
+    assert ("BATCHYARD_TOPOLOGY_AMQP_URL" in environment) == (service == "ingest")
+
+
+def test_the_servers_of_development_start_with_files_that_are_current() -> None:
+    assert rights_files.main(["--check"]) == 0

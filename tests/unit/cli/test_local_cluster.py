@@ -33,9 +33,9 @@ def test_every_service_is_a_process_with_its_own_health_port(tmp_path: Path) -> 
 
 
 def test_a_service_gets_the_addresses_of_its_own_accounts_and_of_no_other(tmp_path: Path) -> None:
-    accounts = {name: {"BATCHYARD_AMQP_URL": f"amqp://{name}:{name}-secret@h/"} for name in SERVICES}
-    accounts["ingest"]["BATCHYARD_DATABASE_URL"] = "postgresql://batchyard_ingest:ingest-secret@h/b"
-    accounts |= {"operator": {"BATCHYARD_AMQP_URL": "amqp://operator:operator-secret@h/"}}
+    accounts = {name: {"BATCHYARD_AMQP_URL": f"amqp://h/{name}-secret"} for name in SERVICES}
+    accounts["ingest"]["BATCHYARD_DATABASE_URL"] = "postgresql://h/ingest-secret"
+    accounts |= {"operator": {"BATCHYARD_AMQP_URL": "amqp://h/operator-secret"}}
     for program in programs(Plan(tmp_path, workers=2, accounts=accounts), SERVERS, 8123):
         service = program.name.partition("-")[0]
         text = "\n".join(program.env.values())

@@ -38,7 +38,7 @@ async def test_only_their_owner_may_read_passwords_and_enter_the_folder(run: Run
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for name in ("passwords.json", "compose.env"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
-    assert f"BATCHYARD_RIGHTS={folder}\n" in (folder / "compose.env").read_text()
+    assert f"RIGHTS_FOLDER={folder}\n" in (folder / "compose.env").read_text()
 
 
 async def test_a_second_call_keeps_the_passwords(run: Run, tmp_path: Path) -> None:
