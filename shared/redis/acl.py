@@ -6,14 +6,14 @@ Rights count for commands in scripts, too. They hold in every numbered database,
 import hashlib
 from collections.abc import Mapping
 
-RATES, CACHE, ATTACHED, PROGRESS, FINGERPRINTS = "pace:*", "cache:*", "attach:*", "ingest:progress:*", "ingest:dedup:*"
-"""Patterns of keys: reserved starts, cached results, those that batches of one owner share, progress, fingerprints."""
+from shared.redis import keys
+
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "ingest": (PROGRESS, FINGERPRINTS),
-    "dispatcher": (RATES,),
-    "worker": (RATES, CACHE, ATTACHED, "batchyard:*", "{distances}:*"),
+    "ingest": (keys.PROGRESS, keys.FINGERPRINTS),
+    "dispatcher": (keys.RATES,),
+    "worker": (keys.RATES, keys.CACHED_RESULTS, keys.SHARED_RESULTS, keys.OF_WORKLOADS),
 }
-"""Patterns of the keys of each service. The aggregator and the notifier use no Redis."""
+"""Starts of the keys of each service. The aggregator and the notifier use no Redis."""
 _COMMANDS = (
     *("+@connection", "+@read", "+@write", "-@admin", "-@dangerous", "-@scripting"),
     *("-scan", "-randomkey", "-dbsize"),  # they tell about keys of others
@@ -24,8 +24,8 @@ _COMMANDS = (
 def user_lines(passwords: Mapping[str, str]) -> list[str]:
     """Return a line for each service whose password is given, for an ACL file or the configuration of Redis."""
     return [
-        " ".join(["user", name, "reset", "on", _digest(passwords[name]), *(f"~{key}" for key in keys), *_COMMANDS])
-        for name, keys in KEYS.items()
+        " ".join(["user", name, "reset", "on", _digest(passwords[name]), *(f"~{key}*" for key in starts), *_COMMANDS])
+        for name, starts in KEYS.items()
         if name in passwords
     ]
 

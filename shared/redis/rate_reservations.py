@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, cast
 
 from shared.redis.client import RedisClient
+from shared.redis.keys import RATES
 
 RESERVE_AHEAD_S = 0.1
 """Start times are reserved at most this many seconds ahead, so that a changed rate takes effect at once."""
@@ -140,4 +141,4 @@ class RateReservations:
 
 def rate_key(workload: str, key: str) -> str:
     """Return the key of a rate in Redis. The rates of one workload share a slot of a Redis cluster."""
-    return f"pace:{{{workload}}}:{key}"
+    return f"{RATES}{{{workload}}}:{key}"

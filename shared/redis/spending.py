@@ -7,6 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.redis.client import RedisClient
+from shared.redis.keys import OF_WORKLOADS
 
 Reservation = Literal["reserved", "exceeded", "unknown"]
 _LASTS_S = 30 * 24 * 3600
@@ -43,6 +44,6 @@ class SpendingLimit:
         await self._run(batch_id, call, amount, _NO_LIMIT)
 
     async def _run(self, batch_id: UUID, call: str, amount: float, most: float) -> int:
-        key = f"batchyard:spending:{self._workload}:{batch_id}"
+        key = f"{OF_WORKLOADS}spending:{self._workload}:{batch_id}"
         running = self._reserve(keys=[key], args=[f"call:{call}", f"{amount:.9f}", repr(most), _LASTS_S])
         return int(await self._memory.attempt(running, _UNKNOWN))

@@ -1,17 +1,32 @@
 """The least rights in PostgreSQL and Redis: a service reaches its own tables and keys, and nobody else's."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from importlib.resources import files
+from unittest.mock import ANY
+from uuid import uuid4
 
 import asyncpg
 import pytest
 import redis.asyncio
+import structlog
 from redis.exceptions import AuthenticationError, NoPermissionError
 from yarl import URL
 
+from batchyard_contracts.v1.flow import CacheInvalidated
 from devstack import Servers
+from services.ingest.progress.hub import ProgressHub
+from services.ingest.submission.dedup_index import DedupIndex
+from services.worker.caching.result_cache import CachedResult, CachePolicy, ClaimRelease, ResultCache
+from services.worker.workloads.videos.job_slots import JobSlots
 from shared.postgres.migrations import apply_migrations
 from shared.postgres.roles import SERVICES
+from shared.redis.client import RedisClient
+from shared.redis.keys import CACHED_RESULTS, SHARED_RESULTS
+from shared.redis.rate_reservations import KeyRate, RateReservations, rate_key
+from shared.redis.spending import SpendingLimit
+from tests.support.patience import PATIENCE_S
 from tests.support.servers import Accounts, accounts_on
 
 DATABASE, REDIS = "BATCHYARD_DATABASE_URL", "BATCHYARD_REDIS_URL"
@@ -100,7 +115,7 @@ async def test_tables_of_an_earlier_owner_are_handed_over(servers: Servers, acco
         ("worker", ("SET", "cache:{noop}:1:key", "v"), True),
         ("worker", ("HSET", "pace:{noop}:key", "t", "1"), True),
         ("worker", ("GET", "batchyard:{videos}:job:1"), True),
-        ("worker", ("MGET", "{distances}:osrm:1"), True),
+        ("worker", ("MGET", "batchyard:{distances}:osrm:1"), True),
         ("worker", ("GET", "ingest:progress:1"), False),
         ("worker", ("SET", "ingest:dedup:1", "v"), False),
         ("worker", ("EVAL", "return 1", "0"), False),
@@ -134,6 +149,57 @@ async def test_a_user_of_redis_reaches_its_own_keys_alone(
     finally:
         await client.aclose()
     assert was_allowed == is_allowed
+
+
+async def used_by_ingest(memory: RedisClient) -> None:
+    batch_id, index, hub = uuid4(), DedupIndex(memory), ProgressHub(memory)
+    await index.add(batch_id, {b"a fingerprint of an item": 3})
+    assert await index.lookup(batch_id, {b"a fingerprint of an item": 4}) == {b"a fingerprint of an item": 3}
+    await index.delete(batch_id)
+    assert await index.lookup(batch_id, {b"a fingerprint of an item": 4}) == {}
+    assert await hub.saved_snapshot(batch_id) is None
+
+
+async def used_by_the_dispatcher(memory: RedisClient) -> None:
+    await RateReservations(memory).back_off(rate_key("noop", str(uuid4())), 1.0)
+
+
+async def used_by_the_worker(memory: RedisClient) -> None:
+    rate = KeyRate(rate_key("noop", str(uuid4())), 0.1, 1, 1)
+    assert await RateReservations(memory).reserve([rate], 1) is not None
+    results = ResultCache(memory)
+    for start in (CACHED_RESULTS, SHARED_RESULTS):
+        policy = CachePolicy("noop", f"{start}{{noop}}:{uuid4()}", None, 60, 1000)
+        claimed_at, _ = await results.claim(policy, [("payload", "claimant")])
+        await results.renew(policy, [("payload", "claimant")])
+        await results.release(policy, claimed_at, [ClaimRelease("payload", "claimant", b"1")])
+        assert await results.claim(policy, [("payload", "claimant")]) == (ANY, [CachedResult(1)])
+    assert await results.invalidate(
+        CacheInvalidated(workload="noop", version="1", cache_ttl_s=60, at=datetime.now(UTC))
+    )
+    slots, job = JobSlots(memory, 0, 60), str(uuid4())
+    assert not await slots.take("item")
+    assert await slots.claim(job, "item")
+    assert not await slots.claim(job, "another")
+    spending, batch_id = SpendingLimit(memory, "predictions", 1.0), uuid4()
+    assert await spending.reserve(batch_id, "call", 2.0) == "exceeded"
+    await spending.settle(batch_id, "call", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("service", "use"),
+    [("ingest", used_by_ingest), ("dispatcher", used_by_the_dispatcher), ("worker", used_by_the_worker)],
+)
+async def test_a_service_reaches_every_key_that_it_uses(
+    accounts: Accounts, service: str, use: Callable[[RedisClient], Awaitable[None]]
+) -> None:
+    memory = RedisClient(accounts[service][REDIS], PATIENCE_S)
+    try:
+        with structlog.testing.capture_logs() as logs:
+            await use(memory)
+    finally:
+        await memory.close()
+    assert logs == [], "a refusal by Redis is logged, and costs speed only"
 
 
 async def test_a_script_reaches_no_key_of_another_service(accounts: Accounts) -> None:

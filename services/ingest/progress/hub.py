@@ -13,6 +13,7 @@ import orjson
 
 from services.ingest.domain.progress_snapshot import ProgressSnapshot
 from shared.redis.client import RedisClient
+from shared.redis.keys import PROGRESS
 
 SNAPSHOT_TTL_S = 24 * 3600
 
@@ -96,4 +97,4 @@ class ProgressHub:
 
 
 def _key(batch_id: UUID) -> str:
-    return f"ingest:progress:{batch_id}"
+    return f"{PROGRESS}{batch_id}"

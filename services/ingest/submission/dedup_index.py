@@ -12,6 +12,7 @@ from typing import cast
 from uuid import UUID
 
 from shared.redis.client import RedisClient
+from shared.redis.keys import FINGERPRINTS
 
 TTL_S = 24 * 3600
 _INDEX = """
@@ -86,4 +87,4 @@ class DedupIndex:
 
 def _key(batch_id: UUID) -> str:
     """Return the key of a batch, with which those of its hashes begin; they are in one slot of a cluster."""
-    return f"ingest:dedup:{{{batch_id}}}:"
+    return f"{FINGERPRINTS}{{{batch_id}}}:"

@@ -21,6 +21,7 @@ from batchyard_contracts.v1.values import Reuse
 from batchyard_contracts.v1.work import ChunkHead
 from shared.observability import metrics
 from shared.redis.client import RedisClient
+from shared.redis.keys import CACHED_RESULTS, SHARED_RESULTS
 
 MAX_RESULT_BYTES = 512 * 1024
 """Size above which a result is not stored."""
@@ -154,7 +155,9 @@ def cache_policy(manifest: Manifest, chunk: ChunkHead) -> CachePolicy | None:
             name, key_prefix, manifest.dedup, manifest.cache_ttl_s, claim_ttl_ms, reuse.cache != "refresh"
         )
     if reuse.dedup and reuse.dedup.mode == "attach":
-        return CachePolicy(name, f"attach:{chunk.owner}:{key_prefix}", manifest.dedup, reuse.dedup.ttl_s, claim_ttl_ms)
+        return CachePolicy(
+            name, f"{SHARED_RESULTS}{chunk.owner}:{key_prefix}", manifest.dedup, reuse.dedup.ttl_s, claim_ttl_ms
+        )
     return None
 
 
@@ -247,7 +250,7 @@ def _invalidated_key(workload: str) -> str:
 
 def _slot(workload: str) -> str:
     """Return the first part of the keys of a workload. In braces: they share a slot of a Redis cluster."""
-    return f"cache:{{{workload}}}"
+    return f"{CACHED_RESULTS}{{{workload}}}"
 
 
 def _parse_entry(found: bytes | int) -> CachedResult | InFlightItem | None:

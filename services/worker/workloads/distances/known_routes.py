@@ -6,6 +6,7 @@ from typing import Any
 
 from services.worker.workloads.distances.places import UNREACHABLE, Leg, Route
 from shared.redis.client import RedisClient
+from shared.redis.keys import OF_WORKLOADS
 
 _NONE = b"-"
 
@@ -17,7 +18,8 @@ class KnownRoutes:
         """`source`: text that differs where other ways may be found, such as the address of the server."""
         self._memory = memory
         where = hashlib.sha256(source.encode()).hexdigest()[:12]
-        self._space = f"{{distances}}:{provider}:{where}:{decimals}"  # in braces: one slot of a Redis cluster
+        slot = OF_WORKLOADS + "{distances}"  # by the part in braces all keys share a slot of a Redis cluster
+        self._space = f"{slot}:{provider}:{where}:{decimals}"
         self._ttl_s = ttl_s
 
     async def find(self, legs: Sequence[Leg]) -> dict[Leg, Route]:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from shared.redis.client import RedisClient
+from shared.redis.keys import OF_WORKLOADS
 
-_KEY = "batchyard:videos:places"
+_KEY = f"{OF_WORKLOADS}videos:places"
 _TAKE = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -28,7 +29,7 @@ if owner == false then
 end
 return owner == ARGV[1] and 1 or 0
 """
-_JOB = "batchyard:{videos}:job:"
+_JOB = OF_WORKLOADS + "{videos}:job:"
 """Start of the keys of jobs. In braces: they share a slot of a Redis cluster."""
 _JOB_S = 2 * 24 * 3600
 _NO_BOUND = 1_000_000_000
