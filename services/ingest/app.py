@@ -1,7 +1,7 @@
 """The composition root: wires the components of ingest to each other and to RabbitMQ, PostgreSQL and Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +10,8 @@ from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.flow import BatchResend, NotifierAnnounced, SourceEnded, SourceExpanded, WorkerAnnounced
 from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.command_consumer import command_consumer
+from services.ingest.api.queue_declarations import QueueDeclarations
 from services.ingest.api.service import IngestService
-from services.ingest.api.workload_queues import WorkloadQueues
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.control.retry_preview import RetryPreviewer
@@ -176,6 +176,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         )
         await stack.enter_async_context(runtime.running(*background_tasks, *identity_tasks, *scheduling.tasks))
 
+        declarations = await stack.enter_async_context(QueueDeclarations.open(settings.topology_amqp_url))
         handlers = CommandHandlers(
             submitter,
             appender,
@@ -186,7 +187,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             notifier,
             scheduling.templates,
             scheduling.schedules,
-            await stack.enter_async_context(WorkloadQueues.open(settings.topology_amqp_url)),
+            declarations,
         )
         commands = await stack.enter_async_context(
             command_consumer(settings, publisher, handlers, identity.access.turns, _now)
@@ -211,9 +212,8 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             concurrency=1,
         )
         stack.push_async_callback(consumer.stop)
-        consuming = runtime.spawn(_consume(publisher, (consumer, commands), settings.topology), "consumers")
-        stack.push_async_callback(_stop_and_wait, consuming.cancel, consuming)
-        await asyncio.wait([consuming], timeout=BROKER_PATIENCE_S)
+        consuming = _consume(publisher, (consumer, commands), declarations, settings.topology)
+        await _start_consuming(stack, runtime, consuming)
 
         server = HttpServer(
             build_app(
@@ -246,8 +246,21 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         yield
 
 
-async def _consume(publisher: Publisher, consumers: Sequence[Consumer | FairConsumer], mode: TopologyMode) -> None:
+async def _start_consuming(stack: AsyncExitStack, runtime: Runtime, consuming: Coroutine[None, None, None]) -> None:
+    """Consume messages until the stack is closed. Wait for the broker, but not for long: HTTP does without it."""
+    task = runtime.spawn(consuming, "consumers")
+    stack.push_async_callback(_stop_and_wait, task.cancel, task)
+    await asyncio.wait([task], timeout=BROKER_PATIENCE_S)
+
+
+async def _consume(
+    publisher: Publisher,
+    consumers: Sequence[Consumer | FairConsumer],
+    declarations: QueueDeclarations,
+    mode: TopologyMode,
+) -> None:
     """Have the queues and consume them, as soon as the broker is available."""
+    await declarations.declare()
     await prepare(publisher.connection, mode, "ingest")
     for each in consumers:
         await each.start()

@@ -23,7 +23,7 @@ class IngestSettings(Settings):
 
     topology_amqp_url: str | None = Field(
         None,
-        description="RabbitMQ as a user with the right to declare queues: those of announced workloads are declared",
+        description="RabbitMQ as a user who may declare queues; ingest declares those of all services and workloads",
         examples=["amqp://topology:password@127.0.0.1:5672/"],
         repr=False,
     )

@@ -30,6 +30,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.servers import Accounts, accounts_on
 
 DATABASE, REDIS = "BATCHYARD_DATABASE_URL", "BATCHYARD_REDIS_URL"
+FINGERPRINT = b"f" * 16
 
 
 @pytest.fixture(scope="module")
@@ -153,10 +154,10 @@ async def test_a_user_of_redis_reaches_its_own_keys_alone(
 
 async def used_by_ingest(memory: RedisClient) -> None:
     batch_id, index, hub = uuid4(), DedupIndex(memory), ProgressHub(memory)
-    await index.add(batch_id, {b"a fingerprint of an item": 3})
-    assert await index.lookup(batch_id, {b"a fingerprint of an item": 4}) == {b"a fingerprint of an item": 3}
+    await index.add(batch_id, {FINGERPRINT: 3})
+    assert await index.lookup(batch_id, {FINGERPRINT: 4}) == {FINGERPRINT: 3}
     await index.delete(batch_id)
-    assert await index.lookup(batch_id, {b"a fingerprint of an item": 4}) == {}
+    assert await index.lookup(batch_id, {FINGERPRINT: 4}) == {}
     assert await hub.saved_snapshot(batch_id) is None
 
 

@@ -21,7 +21,7 @@ from batchyard_contracts.v1.flow import NotifierAnnounced, WorkerAnnounced
 from batchyard_contracts.v1.schedules import ScheduleAccepted, ScheduleControl, ScheduleForm, ScheduleSave
 from batchyard_contracts.v1.templates import TemplateSave, TemplateSaved, TemplateSubmit
 from batchyard_contracts.v1.values import Owner
-from services.ingest.api.workload_queues import WorkloadQueues
+from services.ingest.api.queue_declarations import QueueDeclarations
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.domain.actor import Actor
@@ -67,7 +67,7 @@ class CommandHandlers:
         notifier: NotifierRegistry,
         templates: TemplateManager,
         schedules: ScheduleManager,
-        workload_queues: WorkloadQueues,
+        declarations: QueueDeclarations,
     ) -> None:
         self._submitter = submitter
         self._appender = appender
@@ -78,7 +78,7 @@ class CommandHandlers:
         self._notifier = notifier
         self._templates = templates
         self._schedules = schedules
-        self._workload_queues = workload_queues
+        self._declarations = declarations
         self._batch_locks = KeyedLock()
         self._given_up: set[tuple[str, UUID]] = set()
         """Owners and batches with commands in progress that come after one which waited in vain."""
@@ -154,7 +154,7 @@ class CommandHandlers:
     async def on_worker_announced(self, message: WorkerAnnounced, envelope: Envelope) -> None:
         """Register the workloads of a worker, and declare their queues if that is left to this service."""
         await self._registry.register(message, redelivered=envelope.redelivered)
-        await self._workload_queues.declare(message.manifests)
+        await self._declarations.declare_workloads(message.manifests)
 
     async def on_notifier_announced(self, message: NotifierAnnounced, _: Envelope) -> None:
         """Record what the notifier can send."""

@@ -1,4 +1,4 @@
-"""Declares the queues of announced workloads, where workers have no right to declare any."""
+"""Declares the queues of all services and of announced workloads, where these have no right to declare any."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,15 +10,15 @@ from shared.messaging.connection import connect
 from shared.messaging.topology import declare, queues_of
 
 
-class WorkloadQueues:
-    """Queues of workloads, declared by a user of the broker that may do so; without its address none is declared."""
+class QueueDeclarations:
+    """Declarations by a user of the broker that may make them; without its address nothing is declared."""
 
     def __init__(self, connection: AbstractRobustConnection | None) -> None:
         self._connection = connection
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str | None) -> AsyncIterator["WorkloadQueues"]:
+    async def open(cls, url: str | None) -> AsyncIterator["QueueDeclarations"]:
         """Connect, without waiting for the broker, until the block ends."""
         connection = await connect(url, "ingest-topology", wait=False) if url else None
         try:
@@ -27,7 +27,12 @@ class WorkloadQueues:
             if connection is not None:
                 await connection.close()
 
-    async def declare(self, manifests: Sequence[Manifest]) -> None:
+    async def declare(self) -> None:
+        """Declare the queues of all services, and remove bindings of an earlier version. See `declare_workloads`."""
+        if self._connection is not None:
+            await declare(self._connection)
+
+    async def declare_workloads(self, manifests: Sequence[Manifest]) -> None:
         """Declare the queues of these workloads. Safe to repeat; waits until the broker is available."""
         if self._connection is not None:
             queues = [queue for manifest in manifests for queue in queues_of(manifest)]
