@@ -106,7 +106,7 @@ USERS: Mapping[str, Rights] = {
     ),
     "worker": Rights(
         configure=_one_of(_CONTROL_QUEUE, _reply_queues("worker")),
-        write=_one_of(*_writes(topology.FLOW, topology.INQUIRIES), _CONTROL_QUEUE, _reply_queues("worker")),
+        write=_one_of(*_writes(topology.FLOW, topology.WORKER_INQUIRIES), _CONTROL_QUEUE, _reply_queues("worker")),
         read=_one_of(
             _WORKER_QUEUES,
             *_queues_of("worker"),

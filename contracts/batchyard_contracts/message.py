@@ -66,6 +66,8 @@ class Envelope:
     user_id: str | None = None
     owner: str | None = None
     """Owner of a client's message: its user, or who owns messages without one; set by the service that received it."""
+    is_from_worker: bool = False
+    """True of a worker's question, as the service that received it knows from its exchange."""
     timestamp: datetime | None = None
     redelivered: bool = False
     headers: dict[str, object] = field(default_factory=dict)

@@ -19,7 +19,10 @@ EVENTS = "batchyard.events"
 QUERIES = "batchyard.queries"
 """Exchange of clients' questions, each about the data of its sender: the user that the broker has verified."""
 INQUIRIES = "batchyard.inquiries"
-"""Exchange of services' questions, about the data of any owner. Clients have no permission to publish here."""
+"""Exchange of services' questions, about the data of any owner. Clients and workers have no permission to publish
+here."""
+WORKER_INQUIRIES = "batchyard.inquiries.workers"
+"""Exchange of workers' questions: permits to start, limits, and results of batches whose summary is being made."""
 REPLIES = "batchyard.replies"
 """Exchange of the replies to clients and services, each under the name of the queue to which it goes: `reply_queue`."""
 REPLY_PREFIX = "batchyard.reply."
@@ -33,6 +36,7 @@ EXCHANGES: Mapping[str, str] = {
     EVENTS: "topic",
     QUERIES: "direct",
     INQUIRIES: "direct",
+    WORKER_INQUIRIES: "direct",
     REPLIES: "topic",
     DEAD: "topic",
 }
@@ -212,6 +216,7 @@ DISPATCHER_QUERIES = Queue(
             "load",
             "history",
         ),
+        *_asked(WORKER_INQUIRIES, "permit", "limits"),
     ),
     lossy_ttl_ms=QUERY_TTL_MS,
 )
@@ -238,6 +243,7 @@ AGGREGATOR_QUERIES = Queue(
             for binding in _asked(exchange, "batches", "results", "outcomes", "failures", "selection")
         ),
         *_asked(INQUIRIES, "ends"),
+        *_asked(WORKER_INQUIRIES, "results"),
     ),
     lossy_ttl_ms=QUERY_TTL_MS,
 )

@@ -57,7 +57,8 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         stack.push_async_callback(redis.close)
         runtime.health.add_readiness_check("RabbitMQ", connection.connected.is_set)
         cache, reservations = ResultCache(redis), RateReservations(redis)
-        returner, rpc_client = ChunkReturner(publisher, worker_id), RpcClient(publisher.connection, "worker")
+        returner = ChunkReturner(publisher, worker_id)
+        rpc_client = RpcClient(publisher.connection, "worker", topology.WORKER_INQUIRIES)
         permits = StartPermitClient(rpc_client, worker_id)
         consumers: list[ChunkConsumer] = []
         quarantine_consumers: list[QuarantineConsumer] = []

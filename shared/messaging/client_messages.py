@@ -1,4 +1,4 @@
-"""Tells whose the messages of clients are, and refuses those that claim to be another's.
+"""Tells whose the messages of clients are and which ones workers sent, and refuses those that claim to be another's.
 
 The exchange of a message and the property `user_id` are the broker's word: it accepts no other user's name. Type and
 owner within the message are its sender's, so that they have to agree with them.
@@ -7,7 +7,7 @@ owner within the message are its sender's, so that they have to agree with them.
 from dataclasses import replace
 
 from batchyard_contracts.message import Message
-from batchyard_contracts.topology import INQUIRIES, Queue
+from batchyard_contracts.topology import INQUIRIES, WORKER_INQUIRIES, Queue
 from shared.messaging.delivery import Delivery
 from shared.runtime.errors import NotPermitted
 
@@ -23,25 +23,29 @@ class ClientMessages:
         self._anonymous_owner = anonymous_owner
 
     def identify(self, delivery: Delivery) -> Delivery:
-        """Return a message with its owner, if it has one."""
+        """Return a message with its owner, if it has one, or as one of a worker."""
+        if delivery.exchange == WORKER_INQUIRIES:
+            return replace(delivery, envelope=replace(delivery.envelope, is_from_worker=True))
         if not self._is_checked(delivery):
             return delivery
         owner = delivery.envelope.user_id or self._anonymous_owner
         return replace(delivery, envelope=replace(delivery.envelope, owner=owner))
 
     def check_sender(self, delivery: Delivery) -> None:
-        """Raise `NotPermitted` if nobody owns an identified message, or if it has not the type of its routing key.
+        """Raise `NotPermitted` if nobody owns an identified message of a client, or if it has not the type of its
+        routing key.
 
         The broker has checked the permission for the routing key; the type says how the message is understood.
         """
-        if not self._is_checked(delivery) or delivery.fault is not None:
+        is_from_worker = delivery.exchange == WORKER_INQUIRIES
+        if delivery.fault is not None or not (is_from_worker or self._is_checked(delivery)):
             return
         if delivery.exchange and not f"{delivery.routing_key}.".startswith(f"{delivery.envelope.type}."):
             raise NotPermitted(
                 f"A message of the type {delivery.envelope.type!r} came under the routing key "
                 f"{delivery.routing_key!r}. Publish it under its own type."
             )
-        if delivery.envelope.owner is None:
+        if delivery.envelope.owner is None and not is_from_worker:
             raise NotPermitted(
                 "The AMQP property `user_id` is missing, so that nobody owns the message. Set it to the user of the "
                 "connection, or set BATCHYARD_ANONYMOUS_OWNER on the services if all clients act as one owner."
@@ -57,4 +61,4 @@ class ClientMessages:
             )
 
     def _is_checked(self, delivery: Delivery) -> bool:
-        return self._is_public and delivery.exchange != INQUIRIES
+        return self._is_public and delivery.exchange not in {INQUIRIES, WORKER_INQUIRIES}

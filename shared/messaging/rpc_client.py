@@ -32,18 +32,18 @@ class _ChannelClosed(Exception):
 class RpcClient:
     """RPC client that matches replies to queries by correlation id."""
 
-    def __init__(self, connection: AbstractRobustConnection, service: str) -> None:
-        """`service`: the one that asks, in whose queues the replies arrive."""
-        self._connection, self._service = connection, service
+    def __init__(self, connection: AbstractRobustConnection, service: str, exchange: str = INQUIRIES) -> None:
+        """`service`: the one that asks, in whose queues the replies arrive. `exchange`: the one of its questions."""
+        self._connection, self._service, self._exchange = connection, service, exchange
         self._channel: AbstractChannel | None = None
         self._reply_to = ""
         self._opening = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[AbstractIncomingMessage]] = {}
 
     @classmethod
-    async def open(cls, url: str, service: str, *, wait: bool = True) -> "RpcClient":
+    async def open(cls, url: str, service: str, *, exchange: str = INQUIRIES, wait: bool = True) -> "RpcClient":
         """Connect, or with `wait=False` let the first query wait. Queries have a connection of their own."""
-        return cls(await connect(url, f"{service}-questions", wait=wait), service)
+        return cls(await connect(url, f"{service}-questions", wait=wait), service, exchange)
 
     async def query(
         self,
@@ -51,10 +51,11 @@ class RpcClient:
         reply: MessageDecoder[ReplyT],
         *,
         timeout_s: float = _TIMEOUT_S,
-        exchange: str = INQUIRIES,
+        exchange: str | None = None,
         older_type: str | None = None,
     ) -> ReplyT:
-        """Send a query and return the decoded reply. `older_type`: an older service's type of it, in the same form.
+        """Send a query and return the decoded reply. `exchange`: another one than that of this client's questions.
+        `older_type`: an older service's type of it, in the same form.
 
         A query whose connection is lost is sent again, so queries have to be idempotent. Raises `QueryTimeout` after
         `timeout_s` seconds, `QueryRefused` if the service replied with an error or with a body that cannot be read,
@@ -67,7 +68,7 @@ class RpcClient:
             )
         try:
             async with asyncio.timeout(timeout_s):
-                received = await self._ask(message, body, timeout_s, exchange)
+                received = await self._ask(message, body, timeout_s, exchange or self._exchange)
         except TimeoutError as error:
             raise QueryTimeout(f"No service answered {message.type} within {timeout_s:g} s. Is it running?") from error
         if received.type == QueryFailed.type:

@@ -174,7 +174,7 @@ def test_names_are_unique_and_say_whose_they_are() -> None:
     assert len(set(names)) == len(names)
     services = {"ingest", "dispatcher", "worker", "aggregator", "notifier"}
     assert {queue.name.split(".")[0] for queue in QUEUES} == services
-    assert all(re.fullmatch(r"batchyard\.[a-z]+", name) for name in topology.EXCHANGES)
+    assert all(re.fullmatch(r"batchyard\.[a-z]+(\.workers)?", name) for name in topology.EXCHANGES)
 
 
 def test_bindings_name_exchanges_that_exist_and_use_wildcards_only_where_they_work() -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, WorkersQuery, WorkersReply, WorkerState
+from batchyard_contracts.v1.queries import (
+    BatchesQuery,
+    BatchesReply,
+    ResultsQuery,
+    ResultsReply,
+    WorkersQuery,
+    WorkersReply,
+    WorkerState,
+)
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from batchyard_contracts.v1.work import SummaryRequested
 from devstack import Servers
@@ -83,6 +91,24 @@ async def test_the_end_waits_for_the_summary_and_contains_it(clean: Servers) -> 
         assert (await around.finished(2))[1].summary == {"n": 3}
         kept = await around.rows("SELECT round, summary FROM summaries ORDER BY round")
         assert kept == [{"round": 1, "summary": b'{"n":1}'}, {"round": 2, "summary": b'{"n":3}'}]
+
+
+async def test_a_worker_reads_the_results_of_a_batch_while_it_makes_the_summary_and_no_longer(clean: Servers) -> None:
+    query = ResultsQuery(owner="ann", batch_id=BATCH, status="succeeded")
+    async with at_work(clean) as around, asked(clean) as wanted:
+
+        async def found(exchange: str) -> bool:
+            return (await around.query(query, ResultsReply, exchange)).found
+
+        await around.send(accepted(3, has_summary=True), processed({0: "succeeded", 1: "failed"}))
+        await around.recorded()
+        assert (await found(topology.INQUIRIES), await found(topology.WORKER_INQUIRIES)) == (True, False)
+        await around.send(processed({2: "succeeded"}))
+        await next_of(wanted)
+        assert await found(topology.WORKER_INQUIRIES)
+        await around.send(made({"n": 1}))
+        await around.finished()
+        assert (await found(topology.INQUIRIES), await found(topology.WORKER_INQUIRIES)) == (True, False)
 
 
 async def test_an_unanswered_summary_request_is_repeated_then_given_up(

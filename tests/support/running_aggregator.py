@@ -51,9 +51,11 @@ class Neighbours:
             [outgoing(topology.FLOW, one, routing_key=topology.ASIDE + one.routing_key()) for one in messages]
         )
 
-    async def query(self, question: Message, answer: MessageDecoder[AnswerT]) -> AnswerT:
+    async def query(
+        self, question: Message, answer: MessageDecoder[AnswerT], exchange: str = topology.INQUIRIES
+    ) -> AnswerT:
         """Send a query to the aggregator and return its reply."""
-        return await self._questions.query(question, answer)
+        return await self._questions.query(question, answer, exchange=exchange)
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """Query the aggregator's tables."""

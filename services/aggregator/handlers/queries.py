@@ -94,9 +94,9 @@ class QueryHandler:
             failed=[batch_state(batch, None) for batch in failed],
         )
 
-    async def on_results_query(self, query: ResultsQuery, _: Envelope) -> Message:
-        """Return a page of outcomes that fits into a message."""
-        key = await self._store.batch_key(query.batch_id, query.owner)
+    async def on_results_query(self, query: ResultsQuery, envelope: Envelope) -> Message:
+        """Return a page of outcomes that fits into a message. A worker finds only batches whose summary it may make."""
+        key = await self._store.batch_key(query.batch_id, query.owner, awaiting_summary=envelope.is_from_worker)
         if key is None:
             return ResultsReply(found=False) if query.max_items is None else ResultsPage(found=False)
         if query.skip:

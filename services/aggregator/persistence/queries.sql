@@ -272,7 +272,8 @@ SELECT result, count(*) AS number FROM unnest($1::text[]) AS asked (owner) CROSS
 ) AS recent WHERE result IS NOT NULL GROUP BY result;
 
 -- name: batch_key
-SELECT id FROM batches WHERE batch_id = $1 AND owner = $2;
+-- With $3 only while the batch lacks its summary.
+SELECT id FROM batches WHERE batch_id = $1 AND owner = $2 AND (summary_due_at IS NOT NULL OR NOT $3);
 
 -- name: results
 -- A page in the order of ordinals, and perhaps one row after it, whose `is_beyond` is true.

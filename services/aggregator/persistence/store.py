@@ -300,9 +300,9 @@ class LedgerStore:
         rows = await self._pool.fetch(_SQL["summaries"], [batch.key for batch in batches])
         return {row["id"]: summary_from_row(row) for row in rows}
 
-    async def batch_key(self, batch_id: UUID, owner: str) -> int | None:
-        """Return the key of a batch if it belongs to this owner."""
-        key: int | None = await self._pool.fetchval(_SQL["batch_key"], batch_id, owner)
+    async def batch_key(self, batch_id: UUID, owner: str, *, awaiting_summary: bool = False) -> int | None:
+        """Return the key of a batch if it belongs to this owner and, with `awaiting_summary`, lacks its summary."""
+        key: int | None = await self._pool.fetchval(_SQL["batch_key"], batch_id, owner, awaiting_summary)
         return key
 
     async def results(self, key: int, query: ResultsQuery, limit: int, max_bytes: int) -> list[asyncpg.Record]:

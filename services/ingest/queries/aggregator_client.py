@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from batchyard_contracts.message import Message
-from batchyard_contracts.topology import INQUIRIES, OPERATORS
+from batchyard_contracts.topology import OPERATORS
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
@@ -64,7 +64,7 @@ class QueryClient(Protocol):
         answer: MessageDecoder[ReplyT],
         *,
         timeout_s: float,
-        exchange: str = INQUIRIES,
+        exchange: str | None = None,
         older_type: str | None = None,
     ) -> ReplyT: ...
 
@@ -166,7 +166,7 @@ class AggregatorClient:
         self,
         question: Message,
         answer: MessageDecoder[ReplyT],
-        exchange: str = INQUIRIES,
+        exchange: str | None = None,
         timeout_s: float = _TIMEOUT_S,
         older_type: str | None = None,
     ) -> ReplyT:

@@ -26,7 +26,7 @@ async def run_summaries(
     if not by_name:
         yield
         return
-    rpc_client = await RpcClient.open(url, "worker")
+    rpc_client = await RpcClient.open(url, "worker", exchange=topology.WORKER_INQUIRIES)
     try:
         summary_runner = SummaryRunner(by_name, rpc_client, publisher, worker_id)
         consumer = Consumer(url, publisher, "worker-summaries")

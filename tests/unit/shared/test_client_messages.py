@@ -84,6 +84,21 @@ def test_a_service_asks_about_anybody_and_needs_no_user() -> None:
     checks.check_owner(asked, ResultsQuery(owner="bob", batch_id=uuid.uuid4()))
 
 
+def test_a_worker_needs_no_user_and_is_known_by_its_exchange() -> None:
+    checks = clients()
+    asked = checks.identify(sent(ResultsQuery.type, exchange=topology.WORKER_INQUIRIES))
+    assert asked.envelope.is_from_worker
+    checks.check_sender(asked)
+    checks.check_owner(asked, ResultsQuery(owner="bob", batch_id=uuid.uuid4()))
+    assert not checks.identify(sent(exchange=topology.INQUIRIES)).envelope.is_from_worker
+
+
+def test_a_worker_asks_nothing_but_what_its_routing_key_says() -> None:
+    asked = sent(BatchesQuery.type, exchange=topology.WORKER_INQUIRIES, routing_key=ResultsQuery.type)
+    with pytest.raises(NotPermitted, match="own type"):
+        clients().check_sender(clients().identify(asked))
+
+
 def test_a_question_to_a_workload_has_no_owner_but_a_sender() -> None:
     checks = clients(question_queue("words", "longest"))
     question = sent(WorkloadQuery.type, "ann", topology.QUERIES, "workload.query.v1.words.longest")
