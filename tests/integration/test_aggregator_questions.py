@@ -3,13 +3,14 @@
 import statistics
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from batchyard_contracts.ids import uuid7
+from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
@@ -29,6 +30,8 @@ from batchyard_contracts.v1.queries import (
 from batchyard_contracts.v1.values import ItemError
 from devstack import Servers
 from services.aggregator.app import SESSION
+from services.aggregator.handlers.queries import QueryHandler
+from shared.runtime.errors import NotPermitted
 from tests.support.ledger_messages import BATCH, accepted, processed, sealed, settled
 from tests.support.running_aggregator import Neighbours, at_work
 
@@ -307,6 +310,20 @@ async def test_queries_do_not_show_batches_of_other_owners(clean: Servers) -> No
 def ids() -> list[UUID]:
     """Batch ids in the order of time."""
     return [UUID(f"0197a5b0-0000-7000-8000-{number:012x}") for number in range(6)]
+
+
+async def test_services_list_the_batches_of_all_owners_and_clients_do_not(clean: Servers, ids: list[UUID]) -> None:
+    async with at_work(clean) as around:
+        await around.send(*(accepted(1, batch_id=one, owner=who) for one, who in zip(ids, "abcd", strict=False)))
+        await around.until_row("SELECT 1 FROM batches WHERE owner IS NOT NULL HAVING count(*) = 4")
+        query = BatchesQuery(owner="ann", all_owners=True, limit=3)
+        found = (await around.query(query, BatchesReply)).batches
+        assert [(batch.batch_id, batch.owner) for batch in found] == [(ids[n], "abcd"[n]) for n in (3, 2, 1)]
+        older = query.model_copy(update={"before": found[-1].batch_id})
+        assert [batch.owner for batch in (await around.query(older, BatchesReply)).batches] == ["a"]
+    handler = QueryHandler(cast("Any", None), cast("Any", None))
+    with pytest.raises(NotPermitted, match="operators"):
+        await handler.on_batches_query(query, Envelope("", "", owner="ann"))
 
 
 async def test_batches_are_listed_newest_first_and_filtered(clean: Servers, ids: list[UUID]) -> None:

@@ -59,6 +59,7 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/schedules/{schedule}/runs": {"get"},
             "/api/v1/schedules/{schedule}/backfill": {"post"},
             "/api/v1/limits": {"get"},
+            "/api/v1/owners/batches": {"get"},
             "/api/v1/owners/limits": {"get"},
             "/api/v1/owners/{name}/limits": {"get", "patch", "delete"},
             "/api/v1/dead-letters": {"get"},

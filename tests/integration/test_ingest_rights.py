@@ -99,6 +99,7 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /keys/{key_id}/rotate": ({"keys:write"}, None),
     "DELETE /keys/{key_id}": ({"keys:write"}, None),
     "GET /limits": (NOTHING, None),
+    "GET /owners/batches": ({"operate"}, None),
     "GET /owners/limits": ({"operate"}, None),
     "GET /owners/{name}/limits": ({"operate"}, None),
     "PATCH /owners/{name}/limits": ({"operate"}, None),

@@ -1,6 +1,7 @@
 """Ingest tells why batches wait, and sends the header of a batch again when it is asked for."""
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from batchyard_contracts import topology
@@ -9,12 +10,13 @@ from batchyard_contracts.v1.flow import BatchAccepted, BatchResend
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
     BatchesReply,
+    BatchState,
     WaitingBatch,
     WaitingQuery,
     WaitingReply,
     WorkloadCapacity,
 )
-from batchyard_contracts.v1.values import NewItem, WaitReason
+from batchyard_contracts.v1.values import Counts, NewItem, WaitReason
 from devstack import Servers
 from services.ingest.queries.waiting_reasons import DISPATCHER_AWAY
 from tests.support.patience import until
@@ -22,6 +24,19 @@ from tests.support.running_ingest import IngestHarness, running_ingest
 
 NO_WORKER = WaitReason(code="no_worker", detail="No live worker runs squares.")
 BODY = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
+
+
+def running_batch(owner: str) -> BatchState:
+    return BatchState(
+        batch_id=uuid4(),
+        owner=owner,
+        workload="squares",
+        priority="normal",
+        status="running",
+        round=1,
+        counts=Counts(total=1, remaining=1),
+        accepted_at=datetime.now(UTC),
+    )
 
 
 def lacks_workers(harness: IngestHarness) -> list[WaitingQuery]:
@@ -61,6 +76,22 @@ async def test_a_submission_is_answered_with_the_reason_to_wait(clean: Servers) 
         assert asked[-1].batch_ids == [UUID(accepted["batch_id"])]
         assert (await harness.get("/workloads/squares"))[1]["workers"] == 0
         assert (await harness.get("/workloads"))[1]["workloads"][0]["workers"] == 0
+
+
+async def test_operators_list_the_batches_of_all_owners_with_their_reasons(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        asked = lacks_workers(harness)
+        questions: list[BatchesQuery] = []
+        states = [running_batch(owner) for owner in ("ann", "bob", "ann")]
+        harness.answers[BatchesQuery] = lambda query: questions.append(query) or BatchesReply(batches=states)  # type: ignore[func-returns-value]
+        status, page = await harness.get("/owners/batches", params={"limit": 3, "workload": "squares"})
+        assert (status, page["next_before"]) == (200, str(states[-1].batch_id))
+        assert [(each["batch_id"], each["owner"]) for each in page["batches"]] == [
+            (str(state.batch_id), state.owner) for state in states
+        ]
+        assert {each["waiting"]["code"] for each in page["batches"]} == {"no_worker"}
+        assert sorted((query.owner, len(query.batch_ids)) for query in asked) == [("ann", 2), ("bob", 1)]
+        assert [(query.all_owners, query.workload) for query in questions] == [(True, "squares")]
 
 
 async def test_a_dispatcher_that_does_not_answer_is_the_reason(clean: Servers) -> None:

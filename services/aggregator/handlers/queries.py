@@ -33,6 +33,7 @@ from services.aggregator.domain.events import batch_state
 from services.aggregator.domain.summary import NO_SUMMARY
 from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.progress_events import ProgressEvents
+from shared.runtime.errors import NotPermitted
 
 MAX_REPLY_BYTES = 1_500_000
 """Size at which a page is cut: even if escapes double the text, a reply stays below the limit of a message."""
@@ -67,9 +68,11 @@ class QueryHandler:
         self._store = store
         self._progress = progress
 
-    async def on_batches_query(self, query: BatchesQuery, _: Envelope) -> Message:
-        """Return an owner's batches, the last accepted first. A page that would be too large for a message is
-        truncated."""
+    async def on_batches_query(self, query: BatchesQuery, envelope: Envelope) -> Message:
+        """Return an owner's batches, or to a service those of all, the last accepted first. A page that would be too
+        large for a message is truncated."""
+        if query.all_owners and envelope.owner is not None:
+            raise NotPermitted("The batches of all owners are for operators, by GET /api/v1/owners/batches.")
         found = await self._store.batches(query)
         summaries = await self._store.summaries(found) if query.batch_ids is not None else {}
         states: list[BatchState] = []

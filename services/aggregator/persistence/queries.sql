@@ -234,6 +234,25 @@ WHERE owner = $1
 ORDER BY accepted_at DESC, batch_id DESC
 LIMIT $6;
 
+-- name: batches_of_all
+-- As above, whoever owns them: a statement of its own, for an index of its own.
+SELECT {batch_columns} FROM batches
+WHERE owner IS NOT NULL
+    AND ($1::uuid[] IS NULL OR batch_id = ANY ($1))
+    AND ($2::text IS NULL OR status = $2)
+    AND ($3::text IS NULL OR workload = $3)
+    AND ($4::uuid IS NULL OR (accepted_at, batch_id) < (
+        coalesce(
+            (SELECT accepted_at FROM batches WHERE batch_id = $4),
+            to_timestamp(('x' || left(replace($4::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+        ), $4
+    ))
+    AND ($6::text IS NULL OR result = $6)
+    AND ($7::text IS NULL OR strpos(lower(name), lower($7)) > 0)
+    AND ($8::jsonb IS NULL OR labels::jsonb @> $8)
+ORDER BY accepted_at DESC, batch_id DESC
+LIMIT $5;
+
 -- name: owners_with_ends
 -- Owners of batches that have ended, at most $1 of them, each by one look into the index.
 WITH RECURSIVE owners (owner) AS (

@@ -261,11 +261,10 @@ class LedgerStore:
         await self._pool.execute(_SQL["delete_stub"], batch_id)
 
     async def batches(self, query: BatchesQuery) -> list[Batch]:
-        """Return an owner's batches, the one that was accepted last first."""
+        """Return an owner's batches, or those of all, the one that was accepted last first."""
         labels = {key: value.replace("\x00", "") for key, value in query.labels.items()}  # PostgreSQL refuses U+0000
         rows = await self._pool.fetch(
-            _SQL["batches"],
-            query.owner,
+            *((_SQL["batches_of_all"],) if query.all_owners else (_SQL["batches"], query.owner)),
             query.batch_ids,
             query.status,
             query.workload,

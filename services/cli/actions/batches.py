@@ -14,10 +14,12 @@ from services.cli.errors import NotFound, NotReachable
 from services.cli.rendering.output import note, say, show, terminal_width, write_json
 
 
-def list_batches(ctx: typer.Context, query: Query, before: str | None, *, json: bool) -> None:
-    """Print the batches that match a query, those that are older than `before`."""
-    api = connect(ctx)
-    body = api.get("/batches", {**query, "before": resolve(api, before) if before else None})
+def list_batches(ctx: typer.Context, query: Query, before: str | None, *, all_owners: bool, json: bool) -> None:
+    """Print the batches that match a query, those that are older than `before`; of all owners for an operator."""
+    api = connect(ctx, as_operator=all_owners)
+    body = api.get(
+        "/owners/batches" if all_owners else "/batches", {**query, "before": resolve(api, before) if before else None}
+    )
     if json:
         write_json(body)
         return
@@ -27,7 +29,7 @@ def list_batches(ctx: typer.Context, query: Query, before: str | None, *, json: 
         return
     from services.cli.rendering.tables import batches_table  # noqa: PLC0415  # JSON does without a library that draws
 
-    show(batches_table(page.batches, datetime.now(UTC), terminal_width()))
+    show(batches_table(page.batches, datetime.now(UTC), terminal_width(), with_owner=all_owners))
     if page.next_before:
         note(f"Older ones, with the same options: --before {page.next_before}")
 

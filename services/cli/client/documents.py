@@ -92,6 +92,7 @@ class Batch(msgspec.Struct, frozen=True):
     round: int
     counts: Counts
     accepted_at: datetime
+    owner: str = ""
     result: str | None = None
     name: str | None = None
     labels: dict[str, str] = {}

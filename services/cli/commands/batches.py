@@ -20,6 +20,7 @@ def list_(
     ] = None,
     before: Annotated[str | None, typer.Option(metavar="BATCH", help="Only batches older than this one.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Largest number of batches.")] = 20,
+    all_: Annotated[bool, typer.Option("--all", help="Batches of all owners (for operators).")] = False,
     json: JsonFlag = False,
 ) -> None:
     """List batches, the one that was accepted last first."""
@@ -32,7 +33,7 @@ def list_(
     for text in label or []:
         label_of(text)
     query = {"status": None if ended else word, "result": word if ended else None, "workload": workload, "name": name}
-    list_batches(ctx, {**query, "label": label or [], "limit": limit}, before, json=json)
+    list_batches(ctx, {**query, "label": label or [], "limit": limit}, before, all_owners=all_, json=json)
 
 
 def overview(

@@ -40,17 +40,17 @@ _WIDE = 100
 """Width of a terminal from which on a list of batches has a column for their names."""
 
 
-def batches_table(batches: Iterable[Batch], now: datetime, width: int) -> Table:
+def batches_table(batches: Iterable[Batch], now: datetime, width: int, *, with_owner: bool = False) -> Table:
     """Return a table with a row for each batch, for a terminal of this width; `batch_block` shows the rest."""
-    columns = ("batch", "workload", "state", "items", "accepted", "name")
-    table = table_of(*(columns if width >= _WIDE else columns[:-1]))
+    columns = ("batch", "workload", "state", "items", "accepted", "owner" if with_owner else "name")
+    table = table_of(*(columns if with_owner or width >= _WIDE else columns[:-1]))
     for batch in batches:
         counts = batch.counts
         failed = (f" {counts.failed} failed", "red") if counts.failed else ""
         items = f"{counts.ended}/{counts.known}" if counts.total is not None else f"{counts.known} so far"
         cells = (
             batch.batch_id, batch.workload, state_text(batch), Text.assemble(items, failed),
-            age(now - batch.accepted_at), Text(batch.name or ""),
+            age(now - batch.accepted_at), Text(batch.owner if with_owner else batch.name or ""),
         )  # fmt: skip
         table.add_row(*cells[: len(table.columns)])
     return table

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from services.ingest.api.service import IngestService
 from services.ingest.http import (
     audit,
+    batch_lists,
     batches,
     dead_letters,
     docs,
@@ -93,7 +94,7 @@ def build_app(
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
-    for module in (submit, retry, batches, reasons, items, timeline, results, workloads, questions, rates):
+    for module in (submit, retry, batch_lists, batches, reasons, items, timeline, results, workloads, questions, rates):
         app.include_router(module.routes(service, access), prefix=PREFIX)
     app.include_router(rates.changes(service, access), prefix=PREFIX)
     app.include_router(templates.routes(template_manager, access), prefix=PREFIX)

@@ -1,31 +1,27 @@
-"""Routes of submitted batches: list, show, append, seal, control."""
+"""Routes of submitted batches: show, append, seal, control."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, CommandAccepted
 from batchyard_contracts.v1.queries import (
-    MAX_PAGE,
-    BatchesQuery,
     BatchState,
     DeliveriesQuery,
     DeliveriesReply,
     FailuresQuery,
     FailuresReply,
 )
-from batchyard_contracts.v1.values import BatchName, BatchStatus, Result, WorkloadName
 from services.ingest.api.service import IngestService
 from services.ingest.domain.precondition import entity_tag, is_unchanged
 from services.ingest.http import body
 from services.ingest.http.access import Access, OwnerCheck
 from services.ingest.http.conditions import ETAG, Condition, IfNoneMatch
 from services.ingest.http.json_response import json_response
-from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of
-from services.ingest.http.models import AppendRequest, BatchList, ChangeRequest
+from services.ingest.http.models import AppendRequest, ChangeRequest
 from services.ingest.http.openapi import QUERY_STATUSES, idempotency_key_header, problem_responses, request_body
 
 _COMMAND_STATUSES = (400, 401, 404, 409, 412, 413, 415, 422, 503)
@@ -45,40 +41,6 @@ def routes(service: IngestService, access: Access) -> APIRouter:
     causes = access.any_owner("batches:read", others=("operate", "payloads:read"))
     appender = access.owner("batches:write")
     router = APIRouter(tags=["batches"])
-
-    @router.get(
-        "/batches",
-        summary="List batches",
-        response_model=BatchList,
-        responses=problem_responses(401, 422, 502, 503, 504),
-    )
-    async def list_all(
-        owner: Annotated[str, Depends(reader)],
-        status: BatchStatus | None = None,
-        result: Annotated[Result | None, Query(description="how a finished batch ended")] = None,
-        workload: WorkloadName | None = None,
-        name: Annotated[
-            BatchName | None, Query(description="part of the name, in letters of either case", pattern=NO_CONTROLS)
-        ] = None,
-        label: Annotated[tuple[LineParam, ...], Query(description="`key=value`, among others")] = (),
-        before: Annotated[UUID | None, Query(description="`next_before` of the previous page")] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    ) -> Response:
-        """Your batches, the one that was accepted last first, each with the reason why it waits if no item runs."""
-        query = BatchesQuery(
-            owner=owner,
-            status=status,
-            result=result,
-            workload=workload,
-            name=name,
-            labels=labels_of(label),
-            before=before,
-            limit=limit,
-        )
-        found = await service.aggregator.batches(query)
-        next_before = found[-1].batch_id if len(found) == limit else None
-        found = await service.waiting_reasons.explain(owner, found)
-        return Response(BatchList(batches=found, next_before=next_before).model_dump_json(), media_type=body.JSON)
 
     @router.get(
         "/batches/{batch_id}",

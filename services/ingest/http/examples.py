@@ -248,6 +248,7 @@ _LIMITS = {
 RESPONSES: dict[str, dict[str, Any]] = {
     "batches_submit": {"202": _ACCEPTED},
     "batches_list_all": {"200": {"batches": [_STATE]}},
+    "batches_list_of_all_owners": {"200": {"batches": [_STATE]}},
     "batches_retry": {
         "202": _RETRIED,
         "200": {

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from batchyard_contracts.v1.commands import CommandAccepted
@@ -30,6 +31,15 @@ class WaitingReasons:
         self._asked_at = 0.0
         self._kept_s = 0.0
         self._asking = asyncio.Lock()
+
+    async def explain_all(self, states: Sequence[BatchState]) -> list[BatchState]:
+        """Return the states of batches of several owners with their reasons, in the same order."""
+        by_owner: dict[str, list[BatchState]] = defaultdict(list)
+        for state in states:
+            by_owner[state.owner].append(state)
+        explained = await asyncio.gather(*(self.explain(owner, found) for owner, found in by_owner.items()))
+        known = {state.batch_id: state for found in explained for state in found}
+        return [known[state.batch_id] for state in states]
 
     async def explain(self, owner: str, states: Sequence[BatchState]) -> list[BatchState]:
         """Return the states of an owner's batches with the reasons for which the unfinished ones wait."""

@@ -169,6 +169,12 @@ async def test_list_asks_and_prints(run: Run, cluster: FakeCluster) -> None:
     assert json.loads((await run("list", "--json")).out) == {"batches": [state(name="[bold]Night")]}
 
 
+async def test_list_prints_the_owners_where_it_asks_about_all(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer("GET /owners/batches", {"batches": [state(owner="ann"), state(owner="bob")]})
+    printed = (await run("list", "--all")).out
+    assert [name for name in ("owner", "ann", "bob") if name in printed] == ["owner", "ann", "bob"]
+
+
 async def test_a_list_that_was_cut_says_how_it_goes_on(run: Run, cluster: FakeCluster) -> None:
     cluster.answer("GET /batches", {"batches": [state()], "next_before": BATCH})
     ended = await run("list", "--limit", "1")

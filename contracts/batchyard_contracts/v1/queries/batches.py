@@ -63,6 +63,8 @@ class BatchesQuery(Message):
 
     type: ClassVar[str] = "batches.query.v1"
     owner: Owner
+    all_owners: bool = False
+    """True for the batches of all owners, whoever `owner` is. Only services may ask for them."""
     batch_ids: Annotated[list[BatchId], Field(max_length=MAX_PAGE)] | None = None
     status: BatchStatus | None = None
     result: Result | None = None

@@ -1,0 +1,83 @@
+"""Routes of lists of batches: an owner's, and those of all for operators."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+
+from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState
+from batchyard_contracts.v1.values import BatchName, BatchStatus, Result, WorkloadName
+from services.ingest.api.service import IngestService
+from services.ingest.domain.caller import Caller
+from services.ingest.http import body
+from services.ingest.http.access import Access
+from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of
+from services.ingest.http.models import BatchList
+from services.ingest.http.openapi import problem_responses
+
+
+class BatchChoice:
+    """Parameters of a list of batches."""
+
+    def __init__(
+        self,
+        status: BatchStatus | None = None,
+        result: Annotated[Result | None, Query(description="how a finished batch ended")] = None,
+        workload: WorkloadName | None = None,
+        name: Annotated[
+            BatchName | None, Query(description="part of the name, in letters of either case", pattern=NO_CONTROLS)
+        ] = None,
+        label: Annotated[tuple[LineParam, ...], Query(description="`key=value`, among others")] = (),
+        before: Annotated[UUID | None, Query(description="`next_before` of the previous page")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    ) -> None:
+        self._filters = {"status": status, "result": result, "workload": workload, "name": name, "before": before}
+        self._labels, self._limit = labels_of(label), limit
+
+    def query(self, owner: str, *, all_owners: bool = False) -> BatchesQuery:
+        """Return the query for the batches of an owner, or of all."""
+        return BatchesQuery.model_validate(
+            {**self._filters, "owner": owner, "all_owners": all_owners, "labels": self._labels, "limit": self._limit}
+        )
+
+    def page(self, found: Sequence[BatchState], explained: Sequence[BatchState]) -> Response:
+        """Return the page with the states that were found, explained."""
+        next_before = found[-1].batch_id if len(found) == self._limit else None
+        page = BatchList(batches=list(explained), next_before=next_before)
+        return Response(page.model_dump_json(), media_type=body.JSON)
+
+
+_Choice = Annotated[BatchChoice, Depends()]
+
+
+def routes(service: IngestService, access: Access) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(tags=["batches"])
+
+    @router.get(
+        "/batches",
+        summary="List batches",
+        response_model=BatchList,
+        responses=problem_responses(401, 422, 502, 503, 504),
+    )
+    async def list_all(owner: Annotated[str, Depends(access.any_owner("batches:read"))], choice: _Choice) -> Response:
+        """Your batches, the one that was accepted last first, each with the reason why it waits if no item runs."""
+        found = await service.aggregator.batches(choice.query(owner))
+        return choice.page(found, await service.waiting_reasons.explain(owner, found))
+
+    @router.get(
+        "/owners/batches",
+        summary="List the batches of all owners",
+        response_model=BatchList,
+        responses=problem_responses(401, 403, 422, 502, 503, 504),
+    )
+    async def list_of_all_owners(
+        caller: Annotated[Caller, Depends(access.caller("operate"))], choice: _Choice
+    ) -> Response:
+        """For operators: the batches of all owners, the one that was accepted last first."""
+        found = await service.aggregator.batches(choice.query(caller.owner, all_owners=True))
+        return choice.page(found, await service.waiting_reasons.explain_all(found))
+
+    return router
