@@ -41,6 +41,7 @@ from services.aggregator.persistence.schema_store import SchemaStore
 from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.batch_changes import BatchChangePublisher
 from services.aggregator.publishing.failure_events import FailureEvents
+from services.aggregator.publishing.missing_items import MissingItems
 from services.aggregator.publishing.progress_events import ProgressEvents
 from services.aggregator.settings import AggregatorSettings
 from shared.messaging.batch_consumer import BatchConsumer
@@ -91,7 +92,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         summary_handler = SummaryHandler(store, batch_changes, _now)
         result_check = ResultCheck(SchemaStore(pool))
         outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now, result_check)
-        batch_handler = BatchHandler(store, batch_changes, _now)
+        batch_handler = BatchHandler(store, batch_changes, MissingItems(store, publisher), _now)
         query_handler = QueryHandler(store, progress)
         reconciler = Reconciler(store, batch_changes, _now, idle_s=settings.aggregator_reconcile_idle_s)
         rpc_client = await RpcClient.open(settings.amqp_url, NAME)

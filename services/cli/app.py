@@ -86,6 +86,7 @@ _PANELS = {
         control.pause,
         control.resume,
         control.cancel,
+        control.finish,
         control.retry,
         control.priority,
         control.change,

@@ -65,7 +65,7 @@ async def test_a_group_of_batches_takes_one_statement(clean: Servers, monkeypatc
     monkeypatch.setattr(pool, "fetch", counted)
     monkeypatch.setattr(LedgerStore, "lock", None)
     changes = BatchChangePublisher(None, None, lambda: None)  # type: ignore[arg-type]
-    handler = BatchHandler(LedgerStore(pool), changes, lambda: START)
+    handler = BatchHandler(LedgerStore(pool), changes, None, lambda: START)  # type: ignore[arg-type]
     messages = [accepted(1, batch_id=uuid4(), segments=ITEMS) for _ in range(30)]
     await handler.on_batches_accepted([DecodedMessage(one, Envelope("", "")) for one in [*messages, messages[0]]])
     assert len(statements) == 1

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import BatchStopped, ItemOutcome
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState
 from batchyard_contracts.v1.values import FailureThreshold, ItemError, StopReason, Terms
 from devstack import Servers
+from services.aggregator.publishing import missing_items
 from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed, settled
 from tests.support.running_aggregator import Neighbours, at_work
 
@@ -124,3 +126,20 @@ async def test_a_stop_reason_is_visible_before_the_end(clean: Servers) -> None:
         await around.until_row("SELECT 1 FROM batches WHERE stopped = 'deadline' AND terms IS NOT NULL")
         state = await shown(around)
         assert (state.stop_reason, state.terms, state.status) == ("deadline", Terms(weight=3), "running")
+
+
+async def test_a_batch_that_an_operator_ends_needs_no_dispatcher(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missing_items, "_MAX_ITEMS", 2)
+    async with at_work(clean) as around:
+        await around.send(accepted(6), processed({2: "succeeded"}), controlled("cancel", 1))
+        await around.recorded()
+        assert around.all(BatchFinished) == [], "an ordinary cancel waits for the dispatcher"
+        await around.send(controlled("cancel", 2, forced=True))
+        (end,) = await around.finished()
+        assert (end.result, end.counts.succeeded, end.counts.cancelled) == ("cancelled", 1, 5)
+        await around.send(processed({0: "succeeded"}), controlled("cancel", 3, forced=True))
+        await around.recorded()
+        assert len(around.all(BatchFinished)) == 1
+        assert (await shown(around)).counts == end.counts

@@ -111,6 +111,16 @@ async def test_a_worker_reads_the_results_of_a_batch_while_it_makes_the_summary_
         assert (await found(topology.INQUIRIES), await found(topology.WORKER_INQUIRIES)) == (True, False)
 
 
+async def test_a_batch_that_an_operator_ends_waits_for_no_summary(clean: Servers) -> None:
+    async with at_work(clean) as around, asked(clean) as wanted:
+        await about_to_end(around)
+        await next_of(wanted)
+        await around.send(controlled("cancel", 1, forced=True))
+        (end,) = await around.finished()
+        assert (end.result, end.summary) == ("partial", None)
+        assert "operator" in (end.summary_error or "")
+
+
 async def test_an_unanswered_summary_request_is_repeated_then_given_up(
     clean: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

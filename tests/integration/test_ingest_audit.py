@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from batchyard_contracts.v1.commands import BatchControl, BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.flow import BatchControlled
 from batchyard_contracts.v1.queries import RatesQuery, RatesReply, RateState
 from devstack import Servers
 from services.ingest.domain.scope import OWNER_SCOPES
@@ -96,10 +97,20 @@ async def test_operators_are_named_when_they_act_for_others_or_read_their_payloa
         path, other = f"/batches/{batch_id}", {"owner": "ann"}
         assert (await harness.get(f"{path}/results", params=other, headers=OPERATOR))[0] == 200
         assert (await harness.post(f"{path}/cancel", params=other, headers=OPERATOR))[0] == 202
+        for wrong in ({}, {"reason": " "}, {"reason": "x" * 501}, {"reason": "two\nlines"}):
+            assert (await harness.post(f"{path}/finish", params=other, headers=OPERATOR, json=wrong))[0] == 422
+        reason = {"reason": "its items are lost"}
+        assert (await harness.post(f"{path}/finish", params=other, headers=OPERATOR, json=reason))[0] == 202
+        await harness.wait_until(lambda: any(one.forced for one in harness.all(BatchControlled)))
+        (forced,) = [one for one in harness.all(BatchControlled) if one.forced]
+        assert (forced.action, forced.owner, str(forced.batch_id)) == ("cancel", "ann", batch_id)
+        (ended,) = await entries(harness, ann, action="batch.finish")
+        assert (ended["actor"], ended["after"]["reason"]) == ("operator", "its items are lost")
         found = [each for each in await entries(harness, ann, object=batch_id) if each["actor"] == "operator"]
         assert [(each["action"], each["owner"]) for each in found] == [
             ("payloads.read", "ann"),
             ("batch.cancel", "ann"),
+            ("batch.finish", "ann"),
         ]
         assert (await harness.post("/workloads/squares/invalidate-cache", json={}, headers=OPERATOR))[0] == 202
         recent = [each["action"] for each in await entries(harness)]

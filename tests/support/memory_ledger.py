@@ -36,7 +36,7 @@ class Ledger:
         failure_events = FailureEvents(cast("Any", None))
         batch_changes = BatchChangePublisher(outbox, progress, lambda: None)
         self._outcomes = OutcomeHandler(store, batch_changes, failure_events, lambda: START)
-        self._batches = BatchHandler(store, batch_changes, lambda: START)
+        self._batches = BatchHandler(store, batch_changes, cast("Any", None), lambda: START)
         self._summaries = SummaryHandler(store, batch_changes, lambda: START)
 
     async def deliver(self, messages: Sequence[Message], crash: Any = None) -> None:

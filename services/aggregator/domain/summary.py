@@ -39,6 +39,7 @@ class Summary:
 
 NO_SUMMARY = Summary()
 """Summary of a batch that has none, or none yet."""
+ENDED_WITHOUT = Summary(error="An operator ended the batch before its summary was made.")
 
 
 @dataclass(frozen=True, slots=True)

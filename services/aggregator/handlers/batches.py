@@ -16,9 +16,11 @@ from batchyard_contracts.v1.flow import (
 )
 from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.summary import ENDED_WITHOUT, NO_SUMMARY, Summary
 from services.aggregator.handlers.thresholds import check_threshold, source_ended_messages, stopped_messages
 from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
+from services.aggregator.publishing.missing_items import MissingItems
 from services.aggregator.publishing.outbox_messages import reopened_message
 from shared.messaging.batch_consumer import DecodedMessage
 from shared.observability.telemetry import traceparent
@@ -30,9 +32,16 @@ log = structlog.get_logger()
 class BatchHandler:
     """Handler of messages about whole batches. Each may arrive before the outcomes, after them, or twice."""
 
-    def __init__(self, store: LedgerStore, batch_changes: BatchChangePublisher, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        batch_changes: BatchChangePublisher,
+        missing_items: MissingItems,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._batch_changes = batch_changes
+        self._missing_items = missing_items
         self._clock = clock
 
     async def on_batches_accepted(self, received: Sequence[DecodedMessage]) -> None:
@@ -84,7 +93,10 @@ class BatchHandler:
         await self._store.delete_stub(message.batch_id)
 
     async def on_batch_controlled(self, message: BatchControlled, _: Envelope) -> None:
-        """Pause, resume, cancel, change priority and terms, or open a new round."""
+        """Pause, resume, cancel, change priority and terms, or open a new round.
+
+        Of a batch that an operator ends, the items without an outcome end without the dispatcher.
+        """
         async with self._store.lock([message.batch_id]) as transaction:
             before = transaction.batches[message.batch_id]
             if before.header is not None and before.header.owner != message.owner:
@@ -101,10 +113,16 @@ class BatchHandler:
                 changed = before.change(message.at, message.priority, message.terms, message.clear)
                 after = await check_threshold(transaction, changed)
                 messages = await self._save(transaction, before, after)
+            elif message.forced and before.is_awaiting_summary:
+                after = before.finish_summarized(before.round, self._clock())
+                await transaction.save_summary(after, ENDED_WITHOUT)
+                messages = await self._save(transaction, before, after, ENDED_WITHOUT)
             else:
                 after = before.apply_command(message.action, message.at)
                 messages = await self._save(transaction, before, after)
         self._publish(before, after, messages)
+        if message.forced and not after.is_finished:
+            await self._missing_items.end_all(after)
 
     async def on_batch_stopped(self, message: BatchStopped, _: Envelope) -> None:
         """Record why a service stopped a round."""
@@ -114,11 +132,14 @@ class BatchHandler:
             messages = await self._save(transaction, before, after)
         self._publish(before, after, messages)
 
-    async def _save(self, transaction: LedgerTransaction, before: Batch, after: Batch) -> list[OutboxMessage]:
+    async def _save(
+        self, transaction: LedgerTransaction, before: Batch, after: Batch, summary: Summary = NO_SUMMARY
+    ) -> list[OutboxMessage]:
         if after == before:
             return []
         await transaction.save([after])
-        endings = finished_messages([after]) if after.is_finished and not before.is_finished else []
+        has_ended = after.is_finished and not before.is_finished
+        endings = finished_messages([after], {after.batch_id: summary}) if has_ended else []
         source_ended = await source_ended_messages(transaction, [after])
         return await transaction.add_to_outbox(
             [*endings, *stopped_messages([(before, after)], self._clock()), *source_ended]

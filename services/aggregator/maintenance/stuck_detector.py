@@ -12,15 +12,15 @@ from datetime import datetime
 import structlog
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import BatchResend, ItemsSettled, SettledItem
+from batchyard_contracts.v1.flow import BatchResend
 from batchyard_contracts.v1.queries import HeldQuery, HeldReply
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.events import stuck_event
 from services.aggregator.domain.stuck import StuckWatch, Unheld
 from services.aggregator.persistence.store import LedgerStore
+from services.aggregator.publishing.missing_items import MissingItems
 from services.aggregator.publishing.outbox_messages import reopened_keys, stuck_message
-from shared.messaging.packing import pack
-from shared.messaging.publisher import OutgoingMessage, Publisher, outgoing
+from shared.messaging.publisher import Publisher, outgoing
 from shared.messaging.rpc_client import RpcClient
 from shared.observability import metrics
 from shared.postgres.outbox import Outbox
@@ -29,8 +29,6 @@ from shared.runtime.errors import PublishFailed, QueryRefused, QueryTimeout
 log = structlog.get_logger()
 _stuck = metrics.counter("batchyard.batches.stuck", "Batches that were reported as stuck, by workload.")
 _BATCHES_PER_QUERY = 1000
-_MAX_ITEMS_SETTLED = 20_000
-"""Missing items of a stopped batch that end in one sweep."""
 _MAX_BACKLOG = 1000
 """Messages in a queue above which batches that are not held may only have to wait for theirs."""
 _BACKLOG_QUEUES = (
@@ -62,6 +60,7 @@ class StuckDetector:
     ) -> None:
         self._store, self._outbox, self._publisher, self._rpc_client = store, outbox, publisher, rpc_client
         self._queue_depth, self._clock, self._idle_s = queue_depth, clock, idle_s
+        self._missing_items = MissingItems(store, publisher)
         self._watch = StuckWatch()
         self._after = 0
         """Key of the last batch that was looked at."""
@@ -108,7 +107,7 @@ class StuckDetector:
         elif unheld.step == "report":
             await self._report(batch)
         elif unheld.step == "settle":
-            await self._settle_missing(batch)
+            await self._missing_items.end_some(batch)
 
     async def _report(self, batch: Batch) -> None:
         async with self._store.lock([batch.batch_id]) as transaction:
@@ -121,21 +120,3 @@ class StuckDetector:
         _stuck.add(1, {"workload": event.workload})
         log.error("batch is stuck", batch_id=str(batch.batch_id), round=batch.round, remaining=batch.remaining)
         self._outbox.enqueue(messages)
-
-    async def _settle_missing(self, batch: Batch) -> None:
-        """End the missing items of a batch that was cancelled or stopped."""
-        status = batch.stop_status
-        if status is None:
-            return
-        items = [SettledItem(ordinal=o) for o in await self._store.missing_ordinals(batch, _MAX_ITEMS_SETTLED)]
-        log.warning("missing items end", batch_id=str(batch.batch_id), status=status, items=len(items))
-
-        def encode(part: Sequence[SettledItem]) -> bytes:
-            return ItemsSettled(
-                batch_id=batch.batch_id, round=batch.round, status=status, items=list(part), reason=batch.stop_reason
-            ).encode()
-
-        key, kind = topology.ASIDE + ItemsSettled.type, ItemsSettled.type
-        await self._publisher.publish(
-            [OutgoingMessage(topology.FLOW, key, kind, body, str(batch.batch_id)) for body in pack(items, encode)]
-        )

@@ -197,9 +197,9 @@ UPDATE batches SET stuck_version = version WHERE id = $1;
 UPDATE outbox SET sent_at = NULL, due_at = now() WHERE key = ANY ($1::text[]) AND sent_at IS NOT NULL;
 
 -- name: missing_ordinals
-SELECT ordinal FROM generate_series(0, $2::int - 1) AS wanted (ordinal)
+SELECT ordinal FROM generate_series($3::int, $2::int - 1) AS wanted (ordinal)
 WHERE NOT EXISTS (SELECT 1 FROM outcomes WHERE batch = $1 AND outcomes.ordinal = wanted.ordinal)
-ORDER BY ordinal LIMIT $3;
+ORDER BY ordinal LIMIT $4;
 
 -- name: lock_due_summary
 SELECT {batch_columns} FROM batches WHERE summary_due_at <= $1 ORDER BY summary_due_at LIMIT 1 FOR UPDATE SKIP LOCKED;

@@ -250,9 +250,9 @@ class LedgerStore:
         """Publish messages of the outbox again that were published under these keys."""
         await self._pool.execute(_SQL["send_again"], keys)
 
-    async def missing_ordinals(self, batch: Batch, limit: int) -> list[int]:
-        """Return the first ordinals of a sealed batch that have no outcome."""
-        rows = await self._pool.fetch(_SQL["missing_ordinals"], batch.key, batch.total or 0, limit)
+    async def missing_ordinals(self, batch: Batch, first: int, limit: int) -> list[int]:
+        """Return ordinals of a sealed batch, from `first` on, that have no outcome."""
+        rows = await self._pool.fetch(_SQL["missing_ordinals"], batch.key, batch.total or 0, first, limit)
         return [row["ordinal"] for row in rows]
 
     async def delete_stub(self, batch_id: UUID) -> None:

@@ -35,6 +35,18 @@ def cancel(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
     _control(ctx, batch, "POST", "/cancel", "cancelling", json=json)
 
 
+def finish(
+    ctx: typer.Context,
+    batch: BatchId,
+    reason: Annotated[str, typer.Option(help="Why; the owner of the batch reads it in the audit.")],
+    owner: Annotated[str | None, typer.Option(help="Owner of the batch, if it is not yours.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """End a batch at once, whatever its workers do (for operators). Its results so far are kept."""
+    document = {"reason": reason}
+    _control(ctx, batch, "POST", "/finish", "ending", document, as_operator=True, owner=owner, json=json)
+
+
 def retry(
     ctx: typer.Context,
     batch: BatchId,
@@ -144,16 +156,25 @@ def change(
 
 
 def _control(
-    ctx: typer.Context, batch: str, method: str, path: str, words: str, document: Any = None, *, json: bool
+    ctx: typer.Context,
+    batch: str,
+    method: str,
+    path: str,
+    words: str,
+    document: Any = None,
+    *,
+    as_operator: bool = False,
+    owner: str | None = None,
+    json: bool,
 ) -> None:
     import msgspec
 
     from services.cli.actions.session import connect, resolve
     from services.cli.rendering.output import say, write_json
 
-    api = connect(ctx)
+    api = connect(ctx, as_operator=as_operator)
     batch_id = resolve(api, batch)
-    body = api.send(method, f"/batches/{batch_id}{path}", document)
+    body = api.send(method, f"/batches/{batch_id}{path}", document, {"owner": owner} if owner else None)
     if json:
         write_json(body)
     elif msgspec.json.decode(body).get("finished"):

@@ -66,8 +66,13 @@ class BatchControlHandler:
         command: BatchControl,
         command_id: str | None = None,
         precondition: Precondition = NO_PRECONDITION,
+        *,
+        forced_because: str | None = None,
     ) -> CommandAccepted:
-        """Forward a control command; raises `IngestError`. A command that is repeated under its id acts once."""
+        """Forward a control command; raises `IngestError`. A command that is repeated under its id acts once.
+
+        `forced_because`: the reason why an operator cancels a batch so that it ends without the dispatcher.
+        """
         digest = digest_of(command, exclude=set())
         rejection = validate_control(command, self._clock())
         if command.action != "retry" and (command.select or command.patch or command.skip_invalid):
@@ -95,10 +100,13 @@ class BatchControlHandler:
             if preview and header.round > preview.round:
                 raise IngestError(NOT_FINISHED)  # another retry was accepted meanwhile
             before, after = control_states(header, command, preview.items if preview else None)
-            await locked.record_audit(f"batch.{command.action}", header, before=before, after=after)
+            action = "finish" if forced_because else command.action
+            reason = {"reason": forced_because} if forced_because else {}
+            await locked.record_audit(f"batch.{action}", header, before=before, after=after | reason)
+            at, forced = await locked.next_control_time(header.batch_id), forced_because is not None
             messages = [
                 *await _record_effects(locked, header, command, preview),
-                _control_message(header, command, preview, await locked.next_control_time(header.batch_id)),
+                _control_message(header, command, preview, at, forced=forced),
             ]
             posted = await locked.add_messages(header, messages)
         log.info("batch control forwarded", batch_id=str(header.batch_id), action=command.action)
@@ -162,7 +170,7 @@ class BatchControlHandler:
 
 
 def _control_message(
-    header: BatchHeader, command: BatchControl, preview: RetryPreview | None, at: datetime
+    header: BatchHeader, command: BatchControl, preview: RetryPreview | None, at: datetime, *, forced: bool
 ) -> EncodedMessage:
     invalid = preview.invalid_ordinals if preview else []
     round_ = preview.round if preview else header.round
@@ -180,6 +188,7 @@ def _control_message(
         select=command.select,
         except_ordinals=[0, *invalid] if preview and header.source_mode else invalid,
         patch=command.patch,
+        forced=forced,
         at=at,
     )
     return EncodedMessage(message.type, message.encode())

@@ -21,7 +21,7 @@ from services.ingest.http import body
 from services.ingest.http.access import Access, OwnerCheck
 from services.ingest.http.conditions import ETAG, Condition, IfNoneMatch
 from services.ingest.http.json_response import json_response
-from services.ingest.http.models import AppendRequest, ChangeRequest
+from services.ingest.http.models import AppendRequest, ChangeRequest, FinishRequest
 from services.ingest.http.openapi import QUERY_STATUSES, idempotency_key_header, problem_responses, request_body
 
 _COMMAND_STATUSES = (400, 401, 404, 409, 412, 413, 415, 422, 503)
@@ -39,7 +39,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
     """Return the routes."""
     reader, writer = access.any_owner("batches:read"), access.any_owner("batches:write")
     causes = access.any_owner("batches:read", others=("operate", "payloads:read"))
-    appender = access.owner("batches:write")
+    appender, operator = access.owner("batches:write"), access.any_owner("operate")
     router = APIRouter(tags=["batches"])
 
     @router.get(
@@ -138,6 +138,24 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         command = BatchControl(batch_id=batch_id, action="change", **changes)
         key = body.idempotency_key(request)
         return json_response(await service.control_handler.control(owner, command, key, condition), 202)
+
+    @router.post(
+        "/batches/{batch_id}/finish",
+        status_code=202,
+        summary="End a batch",
+        response_model=CommandAccepted,
+        responses=problem_responses(*_COMMAND_STATUSES, 403, 408),
+        openapi_extra=request_body("FinishRequest", {"reason": "the dispatcher has lost its items"}),
+    )
+    async def finish(
+        batch_id: UUID, request: Request, owner: Annotated[str, Depends(operator)], condition: Condition
+    ) -> Response:
+        """For operators: cancel a batch and end it at once, whatever the dispatcher and the workers do. Items without
+        an outcome are cancelled; late results are dropped. The reason is in the audit."""
+        data = cast("FinishRequest", await body.read_message(request, FinishRequest))
+        command = BatchControl(batch_id=batch_id, action="cancel")
+        reply = await service.control_handler.control(owner, command, None, condition, forced_because=data.reason)
+        return json_response(reply, 202)
 
     for action, (summary, description) in _CONTROLS.items():
         router.add_api_route(

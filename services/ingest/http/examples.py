@@ -319,6 +319,7 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "overview_show": {"200": _OVERVIEW},
     "items_list_all": {"200": {"items": [_ITEM, _RETRYING], "next": 3}},
     "items_show": {"200": {**_ITEM, "payload": {"url": "https://example.org/"}, "result": {"status": 200}}},
+    "batches_finish": {"202": _ACCEPTED},
     "results_results": {
         "200": [{"ordinal": 0, "custom_id": "row-1", "status": "succeeded", "round": 1, "attempts": 1, "result": {}}]
     },

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from batchyard_contracts.message import Command
 from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate
@@ -32,6 +32,7 @@ from batchyard_contracts.v1.values import (
 from services.ingest.domain import owner_limits
 from services.ingest.domain.api_key import DEFAULT_GRACE_S, MAX_GRACE_S
 from services.ingest.domain.scope import DEFAULT_SCOPES, Scopes
+from services.ingest.http.labels import NO_CONTROLS
 from shared.messaging.dead_queue import MAX_LISTED
 
 
@@ -124,6 +125,17 @@ class RotateRequest(Command):
         int, Field(ge=0, le=MAX_GRACE_S, description="seconds for which the old key works yet, at most a week")
     ] = DEFAULT_GRACE_S
     force: Annotated[bool, Field(description="rotate a key again that was rotated before and works still")] = False
+
+
+class FinishRequest(Command):
+    """Reason why an operator ends a batch."""
+
+    type: ClassVar[str] = "batch.finish.v1"
+    reason: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=NO_CONTROLS),
+        Field(description="for the audit, where the owner of the batch reads it"),
+    ]
 
 
 class PauseRequest(Command):

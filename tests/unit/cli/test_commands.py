@@ -225,6 +225,7 @@ async def test_show_failures_workers_workloads(run: Run, cluster: FakeCluster) -
         (("pause", BATCH), f"POST /batches/{BATCH}/pause", ""),
         (("resume", BATCH), f"POST /batches/{BATCH}/resume", ""),
         (("cancel", BATCH), f"POST /batches/{BATCH}/cancel", ""),
+        (("finish", BATCH, "--reason", "lost"), f"POST /batches/{BATCH}/finish", {"reason": "lost"}),
         (("priority", BATCH, "immediate"), f"PATCH /batches/{BATCH}", {"priority": "immediate"}),
     ],
 )

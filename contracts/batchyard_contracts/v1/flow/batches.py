@@ -104,6 +104,8 @@ class BatchControlled(Message):
     """Selected items that `retry` leaves out."""
     patch: Patch = []
     """JSON Patch that `retry` applies to the payloads."""
+    forced: bool = False
+    """True of a `cancel` by which an operator ends the batch: its items end without waiting for the dispatcher."""
     at: Time
     """Time that orders the commands of the batch: each is later than the one before, whichever process accepted it."""
 
