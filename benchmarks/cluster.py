@@ -15,6 +15,7 @@ from benchmarks.bench_servers import BenchServers
 from benchmarks.finishes import Finishes, subscribed_finishes
 from benchmarks.processes import CLIENT, servers_of
 from devstack import Servers, StackError, Supervisor, free_ports
+from services.cli.client.local_keys import LOCAL_OWNER
 from services.cli.local_cluster import SERVICES, Plan, programs
 
 STAMPED = Path(__file__).parent / "stamped"
@@ -47,14 +48,16 @@ class Cluster:
 async def running_cluster(
     bench: BenchServers, environment: Mapping[str, str], headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[Cluster]:
-    """Start the services with their defaults on emptied servers; stop them at the end. Raises `StackError`.
+    """Start the services with their defaults and the least rights on emptied servers; stop them at the end. Raises
+    `StackError`.
 
     `headers` go with every request over HTTP.
     """
     servers = await bench.create_isolated(_NAME)
     (port,) = free_ports(1)
     home = bench.home / _NAME
-    plan = Plan(home, http_port=port, environment={"PYTHONPATH": PLUGINS, **environment})
+    accounts = await bench.stack.create_accounts(servers, [LOCAL_OWNER])
+    plan = Plan(home, http_port=port, environment={"PYTHONPATH": PLUGINS, **environment}, accounts=accounts)
     supervisor = Supervisor(home, bench.echo)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(supervisor.stop)
@@ -62,7 +65,7 @@ async def running_cluster(
         url = f"http://127.0.0.1:{port}/api/v1/"
         http = await stack.enter_async_context(aiohttp.ClientSession(url, timeout=_TIMEOUT, headers=headers))
         await _until_workloads_are_known(http)
-        client = await stack.enter_async_context(Client.connect(servers.amqp_url))
+        client = await stack.enter_async_context(Client.connect(accounts[LOCAL_OWNER]["BATCHYARD_AMQP_URL"]))
         finishes = await stack.enter_async_context(subscribed_finishes(servers.amqp_url))
         services = {name: [_process(supervisor, name)] for name in SERVICES}
         everything = {**services, **servers_of(servers), CLIENT: [psutil.Process()]}
