@@ -251,7 +251,7 @@ NOTIFIER_INBOX = Queue(
     "notifier.inbox",
     (
         Binding(FLOW, "notification.requested.*"),
-        *(Binding(EVENTS, f"{event}.#") for event in ("batch.stuck", "circuit.changed")),
+        *(Binding(EVENTS, f"{event}.#") for event in ("batch.stuck", "circuit.changed", "key.expiring")),
     ),
     former_bindings=(Binding(FLOW, "batch.accepted.*"), Binding(EVENTS, "batch.finished.#")),
 )

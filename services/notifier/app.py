@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from batchyard_contracts.topology import FLOW, NOTIFIER_INBOX, NOTIFIER_QUERIES
-from batchyard_contracts.v1.events import BatchStuck, CircuitChanged
+from batchyard_contracts.v1.events import BatchStuck, CircuitChanged, KeyExpiring
 from batchyard_contracts.v1.flow import NotificationRequested, NotifierAnnounced
 from batchyard_contracts.v1.queries import DeliveriesQuery
 from services.notifier.delivery.cause_reader import CauseReader
@@ -92,6 +92,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
                 Route(NotificationRequested, handlers.on_notification_requested),
                 Route(CircuitChanged, handlers.on_circuit_changed),
                 Route(BatchStuck, handlers.on_batch_stuck),
+                Route(KeyExpiring, handlers.on_key_expiring),
             ],
             concurrency=_INBOX_CONCURRENCY,
         )

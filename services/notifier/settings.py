@@ -49,7 +49,7 @@ class NotifierSettings(Settings):
     )
     operator_emails: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="operators to alert of a provider that refuses every call: addresses, comma-separated",
+        description="operators to alert of refusing providers, stuck batches, ending keys: addresses, comma-separated",
         examples=["ann@example.com,bob@example.com"],
     )
     smtp_timeout_s: float = Field(20.0, gt=0, le=25, description="seconds for sending one e-mail")

@@ -102,6 +102,7 @@ def test_the_notifier_hears_of_nothing_that_every_batch_sends() -> None:
         "notification.requested.v1",
         "batch.stuck.v1",
         "circuit.changed.v1",
+        "key.expiring.v1",
     }
 
 

@@ -10,9 +10,14 @@ import pytest
 import structlog.testing
 
 from batchyard_contracts.api_keys import id_of, is_api_key, new_api_key
+from batchyard_contracts.v1.events import KeyExpiring
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
 from devstack import Servers
 from services.ingest.identity.authenticator import Authenticator
+from services.ingest.identity.key_expiry import KeyExpiry
+from services.ingest.persistence.identity_store import IdentityStore
+from services.ingest.settings import IngestSettings
+from shared.postgres.pool import open_pool
 from shared.runtime.errors import ConfigurationError
 from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, connect_harness, running_ingest, start_ingest
@@ -159,6 +164,32 @@ async def test_the_last_use_of_a_key_is_recorded(clean: Servers) -> None:
         (found,) = [each for each in listed if each["id"] == key["id"]]
         assert datetime.fromisoformat(found["last_used_at"]) > began
         assert found["last_used_from"] == "127.0.0.1"
+
+
+async def test_the_end_of_a_key_is_announced_a_week_and_a_day_before_once_each(clean: Servers) -> None:
+    async with running_ingest(clean, operator_key=OPERATOR_KEY, announced=False) as harness:
+        now = datetime.now(UTC)
+        made: dict[float, str] = {}
+        for days in (0.5, 6, 8):
+            made[days] = (await created(harness, expires_at=(now + timedelta(days=days)).isoformat()))["id"]
+        await created(harness, name="made for two days", expires_at=(now + timedelta(days=2)).isoformat())
+        old = list(made.values())
+        await harness.rows("UPDATE api_keys SET created_at = now() - interval '90 days' WHERE id = ANY ($1)", old)
+        pool = await open_pool(IngestSettings(database_url=clean.database_url), "ingest", "services.ingest.persistence")
+        expiries = [KeyExpiry(IdentityStore(pool), lambda: now) for _ in range(3)]
+        await asyncio.gather(*(expiry.announce() for expiry in expiries))
+        await expiries[0].announce()
+        events = await harness.wait_for(KeyExpiring, 2)
+        assert {event.key_id for event in events} == {made[0.5], made[6]}
+
+        later = "expires_at = now() + interval '20 hours', expiry_told_at = now() - interval '5 days'"
+        await harness.rows(f"UPDATE api_keys SET {later} WHERE id = $1", made[6])
+        await expiries[0].announce()
+        await expiries[0].announce()
+        await pool.close()
+        events = await harness.wait_for(KeyExpiring, 3)
+        assert [event.key_id for event in events[2:]] == [made[6]]
+        assert (events[2].name, events[2].routing_key()) == ("a key", "key.expiring.v1.unknown.ann")
 
 
 async def test_tokens_of_the_settings_become_keys_once_with_a_warning(clean: Servers) -> None:

@@ -85,6 +85,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.finished.v1": ("aggregator",),
     "item.failed.v1": ("aggregator",),
     "batch.stuck.v1": ("aggregator",),
+    "key.expiring.v1": ("ingest",),
     "batch.rejected.v1": ("ingest",),
     "rate.changed.v1": ("dispatcher",),
     "circuit.changed.v1": ("dispatcher",),

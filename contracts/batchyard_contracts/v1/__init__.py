@@ -54,6 +54,7 @@ EVENTS: tuple[type[events.Event], ...] = (
     events.BatchRejected,
     events.RateChanged,
     events.CircuitChanged,
+    events.KeyExpiring,
     events.ScheduleFired,
     events.ScheduleMissed,
 )

@@ -20,6 +20,8 @@ from batchyard_contracts.v1.values import (
     EtaSeconds,
     ItemError,
     ItemId,
+    KeyId,
+    KeyName,
     LimitName,
     MeasuredPerSecond,
     MessageId,
@@ -126,6 +128,17 @@ class BatchStuck(Event):
     reason: WaitReason
     since: Time
     """Time at which the newest outcome of the batch was recorded."""
+    at: Time
+
+
+class KeyExpiring(Event):
+    """Event sent 7 days and 1 day before an API key ends. `workload` is `unknown`: a key is of all workloads."""
+
+    type: ClassVar[str] = "key.expiring.v1"
+    key_id: KeyId
+    name: KeyName
+    expires_at: Time
+    last_used_at: Time | None = None
     at: Time
 
 

@@ -200,6 +200,8 @@ class Selection(Value, extra="forbid"):
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
 """Single line of text, without control characters."""
 BatchName = Annotated[str, StringConstraints(max_length=200)]
+KeyId = Annotated[str, StringConstraints(max_length=64)]
+KeyName = Annotated[str, StringConstraints(max_length=200)]
 BatchLabels = Annotated[
     dict[Annotated[str, StringConstraints(max_length=63)], Annotated[str, StringConstraints(max_length=255)]],
     Field(max_length=20),

@@ -9,6 +9,7 @@ import structlog
 from services.ingest.http.access import Access
 from services.ingest.http.origin import PublicAddress
 from services.ingest.identity.authenticator import Authenticator
+from services.ingest.identity.key_expiry import KeyExpiry
 from services.ingest.identity.key_manager import KeyManager
 from services.ingest.identity.session_manager import SessionManager
 from services.ingest.identity.settings_keys import enter_keys_of_settings
@@ -96,4 +97,10 @@ async def open_identity(
     read_limits = BackgroundTask(
         health.pulse("limits"), limits.refresh, interval_s=LimitKeeper.INTERVAL_S, tolerates_outages=True
     )
-    return identity, (refresh, write, read_limits)
+    announce_ends = BackgroundTask(
+        health.pulse("key expiry"),
+        KeyExpiry(store, clock).announce,
+        interval_s=KeyExpiry.INTERVAL_S,
+        tolerates_outages=True,
+    )
+    return identity, (refresh, write, read_limits, announce_ends)

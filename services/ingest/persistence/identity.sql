@@ -73,3 +73,16 @@ DELETE FROM sessions WHERE sha256 IN (
 
 -- name: delete_ended_sessions
 DELETE FROM sessions WHERE expires_at < now() OR used_at < now() - $1::interval
+
+-- name: tell_expiring_keys
+-- Keys that end within one of the times $1, which begins with the longest, and of which that was not told yet. A key
+-- that was made for a shorter time than one of them is not told of for that one.
+UPDATE api_keys SET expiry_told_at = now()
+WHERE id IN (
+    SELECT id FROM api_keys, unnest($1::interval[]) AS ahead
+    WHERE revoked_at IS NULL AND replaced_by IS NULL AND now() >= expires_at - ahead AND now() < expires_at
+        AND created_at < expires_at - ahead
+        AND (expiry_told_at IS NULL OR expiry_told_at < expires_at - ahead)
+    LIMIT $2 FOR UPDATE OF api_keys SKIP LOCKED
+)
+RETURNING {key_columns}

@@ -7,10 +7,12 @@ from typing import Any
 
 from services.ingest.domain.api_key import ApiKey
 from services.ingest.domain.scope import Scope, sorted_scopes
+from shared.postgres.outbox import OutboxMessage, columns
 from shared.postgres.pool import Pool, PooledConnection
 from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.ingest.persistence", "identity.sql")
+_INSERT_MESSAGES = load_queries("services.ingest.persistence")["insert_messages"]
 MAX_SESSIONS_PER_KEY = 50
 MAX_LISTED_KEYS = 1000
 
@@ -114,6 +116,14 @@ class IdentityChange:
         """End a key now. One that was revoked before keeps its time."""
         self.is_made = True
         return _key(await self.connection.fetchrow(_SQL["revoke_key"], key_id))
+
+    async def expiring_keys(self, ahead: Sequence[timedelta], limit: int) -> list[ApiKey]:
+        """Mark keys that end within one of these times as announced for it, and return them."""
+        return [_key(row) for row in await self.connection.fetch(_SQL["tell_expiring_keys"], ahead, limit)]
+
+    async def add_messages(self, messages: Sequence[OutboxMessage]) -> None:
+        """Commit messages with the change; the outbox sends them soon."""
+        await self.connection.execute(_INSERT_MESSAGES, *columns(messages))
 
     async def insert_session(self, digest: bytes, key_id: str, expires_at: datetime) -> None:
         """Insert a session, and delete the oldest ones of the key beyond `MAX_SESSIONS_PER_KEY`."""

@@ -1,9 +1,10 @@
-"""E-mails that alert operators: of a provider that refuses every call, and of a batch that cannot end."""
+"""E-mails that alert operators: of a provider that refuses every call, of a batch that cannot end, and of the end of a
+key."""
 
 from email.headerregistry import Address
 from uuid import UUID
 
-from batchyard_contracts.v1.events import BatchStuck, CircuitChanged
+from batchyard_contracts.v1.events import BatchStuck, CircuitChanged, KeyExpiring
 from services.notifier.delivery.email_body import LINK, build_email
 from services.notifier.domain.one_line import header_safe, one_line
 
@@ -39,3 +40,13 @@ def compose_stuck(event: BatchStuck, to: str, sender: Address, delivery_id: UUID
         rows.append((LINK, link))
     subject = f"{event.workload}: batch {event.batch_id} is stuck"
     return build_email(subject, one_line(event.reason.detail), rows, event.at, to, sender, delivery_id)
+
+
+def compose_expiring(event: KeyExpiring, to: str, sender: Address, delivery_id: UUID) -> bytes:
+    """Return the encoded message, the same for every attempt; raise `ValueError` if it cannot be written safely."""
+    ends = event.expires_at.isoformat(sep=" ", timespec="minutes")
+    rows = [("Key", event.key_id), ("Name", one_line(event.name)), ("Owner", event.owner), ("Ends", ends)]
+    used = event.last_used_at.isoformat(sep=" ", timespec="minutes") if event.last_used_at else "never"
+    rows += [("Last used", used), ("Replace", f"batchyard keys rotate {event.key_id}")]
+    headline = "An API key ends soon, and requests with it are refused from then on. Rotate it, or let it end."
+    return build_email(f"API key {event.key_id} ends at {ends}", headline, rows, event.at, to, sender, delivery_id)

@@ -6,10 +6,17 @@ from uuid import UUID
 import structlog
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged
+from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged, KeyExpiring
 from batchyard_contracts.v1.flow import NotificationRequested
 from services.notifier.domain.backoff_schedule import BackoffSchedule
-from services.notifier.domain.delivery import Target, alert_id, deliveries_for, stuck_alert_id, targets_of
+from services.notifier.domain.delivery import (
+    Target,
+    alert_id,
+    deliveries_for,
+    expiry_alert_id,
+    stuck_alert_id,
+    targets_of,
+)
 from services.notifier.persistence.store import DeliveryStore
 from shared.observability.telemetry import traceparent
 
@@ -49,8 +56,16 @@ class EventHandlers:
         """Alert operators of a batch that cannot end."""
         await self._create_deliveries(stuck_alert_id(message), 1, message, self._operator_targets)
 
+    async def on_key_expiring(self, message: KeyExpiring, _: Envelope) -> None:
+        """Tell operators of a key that ends soon."""
+        await self._create_deliveries(expiry_alert_id(message), 1, message, self._operator_targets)
+
     async def _create_deliveries(
-        self, id_: UUID, round_: int, event: BatchFinished | BatchStuck | CircuitChanged, targets: Sequence[Target]
+        self,
+        id_: UUID,
+        round_: int,
+        event: BatchFinished | BatchStuck | CircuitChanged | KeyExpiring,
+        targets: Sequence[Target],
     ) -> None:
         """Create one delivery of an event to each target. `id_`: the batch, or the id of an alert in its place."""
         if not targets:

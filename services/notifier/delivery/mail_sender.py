@@ -15,8 +15,8 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
-from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged
-from services.notifier.delivery.alert_email import compose_alert, compose_stuck
+from batchyard_contracts.v1.events import BatchFinished, BatchStuck, CircuitChanged, KeyExpiring
+from services.notifier.delivery.alert_email import compose_alert, compose_expiring, compose_stuck
 from services.notifier.delivery.cause_reader import CauseReader
 from services.notifier.delivery.email_body import compose_finished, with_ascii_domain
 from services.notifier.delivery.smtp_relay import SmtpRelay
@@ -85,6 +85,8 @@ class MailSender:
         if claimed.type == BatchStuck.type:
             stuck = BatchStuck.decode(body)
             return compose_stuck(stuck, to, self._sender, delivery_id, self._link_to(stuck.batch_id))
+        if claimed.type == KeyExpiring.type:
+            return compose_expiring(KeyExpiring.decode(body), to, self._sender, delivery_id)
         event = BatchFinished.decode(body)
         causes = await self._causes.causes(claimed, event, self._timeout_s * _SHARE_OF_CAUSES) if self._causes else []
         link = self._link_to(event.batch_id)

@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
-from batchyard_contracts.v1.events import BatchStuck, CircuitChanged
+from batchyard_contracts.v1.events import BatchStuck, CircuitChanged, KeyExpiring
 
 Kind = Literal["webhook", "email"]
 
@@ -72,6 +72,11 @@ def alert_id(event: CircuitChanged) -> UUID:
 def stuck_alert_id(event: BatchStuck) -> UUID:
     """Return the id of the alert that a round of a batch is stuck."""
     return uuid5(_NAMESPACE, f"stuck/{event.batch_id}/{event.round}")
+
+
+def expiry_alert_id(event: KeyExpiring) -> UUID:
+    """Return the id of the alert that a key ends soon, of which there is one for each announcement."""
+    return uuid5(_NAMESPACE, f"key/{event.key_id}/{event.at.isoformat()}")
 
 
 def webhook_id(batch_id: UUID, round_: int) -> str:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard_contracts.v1.events import BatchStuck
+from batchyard_contracts.v1.events import BatchStuck, KeyExpiring
 from batchyard_contracts.v1.queries import FailureGroup
 from batchyard_contracts.v1.values import Counts, WaitReason
-from services.notifier.delivery.alert_email import compose_stuck
+from services.notifier.delivery.alert_email import compose_expiring, compose_stuck
 from services.notifier.delivery.email_body import build_email, compose_finished, finished_subject, sender_address
 from services.notifier.domain.one_line import header_safe, one_line
 from tests.support.finished_batches import AT, finished
@@ -252,6 +252,19 @@ def test_a_stuck_batch_is_described_to_operators() -> None:
     assert message["Subject"] == f"tracklists: batch {ID} is stuck"
     plain = text_of(message, "plain")
     for line in ("2 items have no outcome.", "Owner:      ann", "Remaining:  2", f"Inspect:    batchyard show {ID}"):
+        assert line in plain
+    assert set(message.keys()) == HEADERS
+
+
+def test_the_end_of_a_key_is_told_to_operators() -> None:
+    event = KeyExpiring(
+        workload="unknown", owner="ann", key_id="k1", name="nightly\njobs",
+        expires_at=datetime(2026, 11, 27, 8, tzinfo=UTC), at=datetime(2026, 11, 20, 8, tzinfo=UTC),
+    )  # fmt: skip
+    message = parsed(compose_expiring(event, "ann@a.example", SENDER, ID))
+    assert message["Subject"] == "API key k1 ends at 2026-11-27 08:00+00:00"
+    plain = text_of(message, "plain")
+    for line in ("Owner:      ann", "Last used:  never", "batchyard keys rotate k1", "nightly jobs"):
         assert line in plain
     assert set(message.keys()) == HEADERS
 
