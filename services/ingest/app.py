@@ -78,7 +78,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         redis = RedisClient(settings.redis_url)
         stack.push_async_callback(redis.close)
 
-        identity, identity_tasks = await open_identity(pool, settings, runtime.health, _now)
+        identity, identity_tasks = await open_identity(pool, redis, settings, runtime.health, _now)
         store, dedup_index = BatchStore(pool), DedupIndex(redis)
         registry, notifier = WorkloadRegistry(pool), NotifierRegistry(pool)
         await retry_transient(registry.reload, "PostgreSQL")

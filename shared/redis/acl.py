@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from shared.redis import keys
 
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "ingest": (keys.PROGRESS, keys.FINGERPRINTS),
+    "ingest": (keys.PROGRESS, keys.FINGERPRINTS, keys.LIMITS),
     "dispatcher": (keys.RATES,),
     "worker": (keys.RATES, keys.CACHED_RESULTS, keys.SHARED_RESULTS, keys.OF_WORKLOADS),
 }

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.resources import files
+from typing import Any, cast
 from unittest.mock import ANY
 from uuid import uuid4
 
@@ -16,6 +17,9 @@ from yarl import URL
 
 from batchyard_contracts.v1.flow import CacheInvalidated
 from devstack import Servers
+from services.ingest.domain.owner_limits import OwnerLimits
+from services.ingest.limits.limit_keeper import LimitKeeper
+from services.ingest.limits.shared_use import SharedUse
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.submission.dedup_index import DedupIndex
 from services.worker.caching.result_cache import CachedResult, CachePolicy, ClaimRelease, ResultCache
@@ -159,6 +163,10 @@ async def used_by_ingest(memory: RedisClient) -> None:
     await index.delete(batch_id)
     assert await index.lookup(batch_id, {FINGERPRINT: 4}) == {}
     assert await hub.saved_snapshot(batch_id) is None
+    shared = SharedUse(memory, LimitKeeper(cast("Any", None), OwnerLimits()))
+    await shared.exchange()
+    await shared.leave()
+    await SharedUse(memory, LimitKeeper(cast("Any", None), OwnerLimits())).exchange()
 
 
 async def used_by_the_dispatcher(memory: RedisClient) -> None:

@@ -28,7 +28,7 @@ Weight = Annotated[float, Field(ge=0.01, le=1000, description="share of the work
 
 
 class OwnerLimits(BaseModel):
-    """Limits that hold for an owner. Each process of ingest counts for itself, except for items."""
+    """Limits that hold for an owner, in all processes of ingest together."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # a newer version may have stored more
 

@@ -1,11 +1,9 @@
-"""Counts the requests of owners and keys in periods of fixed length, in bounded memory."""
+"""Counts the requests of owners and keys, and tells how many are left."""
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
-MAX_COUNTED = 20_000
-"""Largest number of owners and keys that are counted in a period; further ones are not limited in it."""
+from services.ingest.domain.period_counter import PeriodCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +32,11 @@ class RequestQuota:
     """Numbers of requests in the running period. `name` is that of the quota in headers."""
 
     def __init__(self, name: str, period_s: int) -> None:
-        self._name, self._period_s = name, period_s
-        self._ends_at = -math.inf
-        self._counts: Counter[str] = Counter()
+        self._name = name
+        self.counter = PeriodCounter(period_s)
 
     def take(self, who: str, quota: int, now: float) -> RateLimit:
-        """Count a request at a time in seconds of a monotonic clock; return what is left."""
-        if now >= self._ends_at:
-            self._counts.clear()
-            self._ends_at = now + self._period_s
-        if who in self._counts or len(self._counts) < MAX_COUNTED:
-            self._counts[who] += 1
-        left = quota - self._counts[who]
-        return RateLimit(self._name, quota, self._period_s, max(-1, left), math.ceil(self._ends_at - now))
+        """Count a request at a time in seconds; return what is left."""
+        left = quota - self.counter.add(who, now)
+        ends_in_s = math.ceil(self.counter.ends_in_s(now))
+        return RateLimit(self._name, quota, self.counter.period_s, max(-1, left), ends_in_s)

@@ -15,11 +15,13 @@ from services.ingest.identity.session_manager import SessionManager
 from services.ingest.identity.settings_keys import enter_keys_of_settings
 from services.ingest.identity.usage_recorder import UsageRecorder
 from services.ingest.limits.limit_keeper import LimitKeeper
+from services.ingest.limits.shared_use import SharedUse
 from services.ingest.persistence.audit_log import AuditLog
 from services.ingest.persistence.identity_store import IdentityStore
 from services.ingest.persistence.limit_store import LimitStore
 from services.ingest.settings import IngestSettings
 from shared.postgres.pool import Pool
+from shared.redis.client import RedisClient
 from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.health import Health
@@ -53,7 +55,7 @@ class Identity:
 
 
 async def open_identity(
-    pool: Pool, settings: IngestSettings, health: Health, clock: Callable[[], datetime]
+    pool: Pool, redis: RedisClient, settings: IngestSettings, health: Health, clock: Callable[[], datetime]
 ) -> tuple[Identity, Sequence[BackgroundTask]]:
     """Enter the keys of the settings, and return the parts with the background tasks that they need.
 
@@ -97,10 +99,18 @@ async def open_identity(
     read_limits = BackgroundTask(
         health.pulse("limits"), limits.refresh, interval_s=LimitKeeper.INTERVAL_S, tolerates_outages=True
     )
+    shared_use = SharedUse(redis, limits)
+    share_use = BackgroundTask(
+        health.pulse("shared limits"),
+        shared_use.exchange,
+        interval_s=SharedUse.INTERVAL_S,
+        on_stop=shared_use.leave,
+        tolerates_outages=True,
+    )
     announce_ends = BackgroundTask(
         health.pulse("key expiry"),
         KeyExpiry(store, clock).announce,
         interval_s=KeyExpiry.INTERVAL_S,
         tolerates_outages=True,
     )
-    return identity, (refresh, write, read_limits, announce_ends)
+    return identity, (refresh, write, read_limits, share_use, announce_ends)

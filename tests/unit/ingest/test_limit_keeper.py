@@ -3,13 +3,14 @@
 from contextlib import ExitStack
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from batchyard_contracts.v1.values import Notifications
 from services.ingest.domain.caller import Caller
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.owner_limits import DELIVERIES_PERIOD_S, OwnerLimits
-from services.ingest.limits.limit_keeper import LimitKeeper, TooManyRequests
+from services.ingest.limits.limit_keeper import LimitKeeper, TooManyRequests, Use
 
 RECEIVERS = Notifications(webhooks=["https://a.example/", "https://b.example/"], emails=["a@example.org"])
 
@@ -26,7 +27,7 @@ class Store:
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.now = 10.0 * DELIVERIES_PERIOD_S
 
     def __call__(self) -> float:
         return self.now
@@ -101,6 +102,31 @@ def test_receivers_of_notifications_are_counted_in_an_hour(keeper: LimitKeeper, 
     keeper.take_deliveries("bob", RECEIVERS)
     clock.now += DELIVERIES_PERIOD_S
     keeper.take_deliveries("ann", RECEIVERS)
+
+
+def test_use_in_other_processes_counts_too(keeper: LimitKeeper, clock: Clock) -> None:
+    elsewhere = LimitKeeper(cast("Any", None), OwnerLimits(uploads=2, requests=4, key_requests=3, deliveries=4), clock)
+    with elsewhere.upload("ann"), keeper.upload("ann"):
+        elsewhere.take_request(caller(key="k2"))
+        elsewhere.take_request(caller(key="k2"))
+        for _ in range(2):
+            elsewhere.take_deliveries("ann", RECEIVERS)
+        told = msgspec.json.decode(msgspec.json.encode(elsewhere.own_use()), type=Use)
+        keeper.set_use_elsewhere([told, told])
+        with pytest.raises(IngestError, match="uploads"), keeper.upload("ann"):
+            pass
+        with pytest.raises(IngestError, match="receivers"):
+            keeper.take_deliveries("ann", RECEIVERS)
+        with pytest.raises(TooManyRequests, match="Your API keys"):
+            keeper.take_request(caller(key="k1"))
+        assert keeper.take_request(caller("bob", "k3")).left == 2
+        assert (keeper.use("ann")["uploads"], keeper.use("bob")["uploads"]) == (3, 0)
+        clock.now += 10
+        keeper.set_use_elsewhere([told])
+        assert keeper.take_request(caller(key="k1")).left == 2, "that was in another period"
+        keeper.set_use_elsewhere([])
+        with keeper.upload("ann"):
+            assert keeper.use("ann")["uploads"] == 2
 
 
 async def test_limits_that_were_set_hold_after_the_next_look_and_others_keep_the_defaults(
