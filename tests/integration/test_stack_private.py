@@ -182,6 +182,32 @@ async def test_a_frozen_server_is_replaced_at_the_next_start(started: Started) -
     await _use(started.servers)
 
 
+async def test_data_of_a_version_without_passwords_are_kept(started: Started, tmp_path: Path) -> None:
+    """Without its file, the passwords of a stack are as unknown as those of a version that had none."""
+    home = tmp_path / "older"
+    stack = Stack(home, started.said.append, environment={})
+    try:
+        before = await stack.start()
+        await _use(before, leave=True)
+        await stack.release()
+        (home / "passwords.json").unlink()
+        stack = Stack(home, started.said.append, environment={})
+        after = await stack.start()
+        assert (await stack.create_accounts(after))["ingest"]["BATCHYARD_DATABASE_URL"] != after.database_url
+        async with await aio_pika.connect(after.amqp_url) as broker:
+            channel = await broker.channel()
+            assert (await channel.declare_queue("used", passive=True)).name == "used"
+        database = await asyncpg.connect(after.database_url)
+        assert await database.fetchval("SELECT count(*) FROM used") == 0
+        await database.close()
+        with pytest.raises(aiormq.exceptions.AMQPError):
+            await aiormq.connect(before.amqp_url)
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(before.database_url)
+    finally:
+        await erase(home, started.said.append)
+
+
 async def test_the_last_process_that_releases_it_stops_it(started: Started) -> None:
     code = (
         "import asyncio, pathlib, sys; from devstack import Stack; "
