@@ -136,7 +136,7 @@ async def test_unknown_batches_exit_with_not_found(cli: Command) -> None:
     for ended in await asyncio.gather(*(cli(each, absent) for each in ("show", "failures", "cancel", "watch"))):
         assert (ended.code, ended.out) == (Exit.NOT_FOUND, ""), ended
     ended = await cli("submit", "absent", "--item", "{}")
-    assert ended.code == Exit.REFUSED
+    assert ended.code == Exit.NOT_FOUND
     assert "absent" in ended.err
 
 
