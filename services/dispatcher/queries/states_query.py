@@ -17,6 +17,7 @@ from batchyard_contracts.v1.queries import ItemState, StatesQuery, StatesReply
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.item_line import custom_id_of, is_unreadable
 from services.dispatcher.domain.lease import Lease
+from services.dispatcher.domain.scheduling.partition_queue import PageRange
 from services.dispatcher.intake.item_lookup import StoredItem, find_items, items_of, page_before
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.retry_store import RetryState
@@ -29,6 +30,8 @@ _MAX_PAGES_READ = 10
 _PAGES_SEARCHED = 100
 """Pages that the database searches at a time for those that are read."""
 _MAX_SEARCHES = 10
+_LEASES_PER_READ = 50
+"""Chunks whose pages are read at a time, if they are not known."""
 
 
 class StatesQueryHandler:
@@ -54,7 +57,11 @@ class StatesQueryHandler:
         """Return the lease of each item of a batch that is in flight."""
         found: dict[int, Lease] = {}
         if batch is not None:
-            for lease in [each for each in self._state.leases.values() if each.is_of(batch)]:
+            leases = [each for each in self._state.leases.values() if each.is_of(batch)]
+            unread = [each for each in leases if isinstance(each.source, PageRange) and each.ordinals is None]
+            for start in range(0, len(unread), _LEASES_PER_READ):  # none but after a change of the active dispatcher
+                await self._pages.items(unread[start : start + _LEASES_PER_READ])
+            for lease in leases:
                 found |= dict.fromkeys((o for o in await self._pages.ordinals(lease) if o not in lease.reported), lease)
         return found
 
