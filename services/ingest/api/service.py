@@ -92,6 +92,7 @@ class IngestService:
     async def catch_up_all(self) -> bool:
         """Publish to all watchers the states that they may have missed without events; False when the aggregator did
         not answer."""
+        self.progress_hub.mark_missed()
         try:
             for owner, batch_ids in self.progress_hub.watched_batches().items():
                 for start in range(0, len(batch_ids), MAX_PAGE):

@@ -30,6 +30,7 @@ from services.ingest.http import (
     schedule_runs,
     schedules,
     sessions,
+    stream,
     submit,
     templates,
     timeline,
@@ -50,7 +51,8 @@ _DESCRIPTION = """Submit batches of work, follow their progress, control them, a
 Each error is a problem document (RFC 9457) whose `code` is stable for the same cause, and whose `type` is the address
 of a page about it. Bodies may be compressed with gzip, and in UTF-16 if `Content-Type` or a byte-order mark says so.
 The WebSocket `GET /api/v1/batches/{id}/progress` sends the current progress of a batch, each further step
-(`batch.progressed.v1`) and its end (`batch.finished.v1`), as JSON texts.
+(`batch.progressed.v1`) and its end (`batch.finished.v1`), as JSON texts. The WebSocket `GET /api/v1/stream` sends many
+topics: the overview, all batches that change, and single batches.
 """
 _TAGS = [
     {"name": "overview", "description": "What runs, and what needs somebody."},
@@ -108,6 +110,7 @@ def build_app(
     app.include_router(audit.routes(access.audit, access), prefix=PREFIX)
     app.include_router(dead_letters.routes(service, access, amqp_url), prefix=PREFIX)
     app.include_router(progress.routes(service, access, max_websockets), prefix=PREFIX)
+    app.include_router(stream.routes(service, overviews, access, clock, max_websockets), prefix=PREFIX)
     app.include_router(docs.routes())
     app.include_router(problem_types.routes())
     problems.install(app)

@@ -34,6 +34,7 @@ FEATURES = (
     "items",
     "overview",
     "timeline",
+    "stream",
 )
 
 

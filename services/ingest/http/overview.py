@@ -95,12 +95,13 @@ def routes(overviews: OverviewReader, access: Access) -> APIRouter:
         would tell that is away are absent."""
         visible = owner if caller.is_operator else caller.owner
         found = await overviews.read(visible, with_dead_letters=caller.is_operator)
-        return Response(_view(found).model_dump_json(exclude_none=True), media_type=body.JSON)
+        return Response(overview_view(found).model_dump_json(exclude_none=True), media_type=body.JSON)
 
     return router
 
 
-def _view(found: Overview) -> OverviewView:
+def overview_view(found: Overview) -> OverviewView:
+    """Return an overview as it is shown."""
     unfinished, ends, load = found.unfinished, found.ends, found.load
     paused = load.paused if load else 0
     counts = BatchCounts(

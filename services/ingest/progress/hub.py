@@ -5,8 +5,9 @@ Each watcher holds only the latest snapshot: a slow client misses steps, never t
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Protocol
 from uuid import UUID
 
 import orjson
@@ -41,6 +42,16 @@ class Watcher:
         return snapshot
 
 
+class OwnerWatcher(Protocol):
+    """A client that watches all batches of an owner."""
+
+    def offer(self, batch_id: UUID, snapshot: ProgressSnapshot) -> None:
+        """Take the progress of a batch."""
+
+    def fall_behind(self) -> None:
+        """Record that changes were missed."""
+
+
 class ProgressHub:
     """Watchers of this process by batch, and snapshots that are to be saved."""
 
@@ -48,23 +59,50 @@ class ProgressHub:
         self._redis = redis
         self._watchers: dict[UUID, set[Watcher]] = defaultdict(set)
         self._owners: dict[UUID, str] = {}
+        self._owner_watchers: dict[str, set[OwnerWatcher]] = defaultdict(set)
         self._unsaved: dict[UUID, ProgressSnapshot] = {}
         self.watcher_count = 0
 
     @asynccontextmanager
-    async def watch(self, owner: str, batch_id: UUID) -> AsyncIterator[Watcher]:
-        """Watch an owner's batch."""
+    async def watch(self, owner: str, batch_id: UUID, *, is_counted: bool = True) -> AsyncIterator[Watcher]:
+        """Watch an owner's batch; `is_counted`: False for one of several topics of a client that is counted itself."""
         watcher = Watcher()
         self._watchers[batch_id].add(watcher)
         self._owners[batch_id] = owner
-        self.watcher_count += 1
+        self.watcher_count += is_counted
         try:
             yield watcher
         finally:
-            self.watcher_count -= 1
+            self.watcher_count -= is_counted
             self._watchers[batch_id].discard(watcher)
             if not self._watchers[batch_id]:
                 del self._watchers[batch_id], self._owners[batch_id]
+
+    @contextmanager
+    def watch_owner(self, owner: str, watcher: OwnerWatcher) -> Iterator[None]:
+        """Offer the progress of all batches of an owner to a watcher."""
+        self._owner_watchers[owner].add(watcher)
+        try:
+            yield
+        finally:
+            self._owner_watchers[owner].discard(watcher)
+            if not self._owner_watchers[owner]:
+                del self._owner_watchers[owner]
+
+    @contextmanager
+    def count_watcher(self) -> Iterator[None]:
+        """Count a client that watches several topics."""
+        self.watcher_count += 1
+        try:
+            yield
+        finally:
+            self.watcher_count -= 1
+
+    def mark_missed(self) -> None:
+        """Tell the watchers of owners that they may have missed changes."""
+        for watchers in self._owner_watchers.values():
+            for watcher in watchers:
+                watcher.fall_behind()
 
     def watched_batches(self) -> dict[str, list[UUID]]:
         """Return the ids of watched batches, by owner."""
@@ -77,6 +115,8 @@ class ProgressHub:
         """Offer a snapshot to all watchers of a batch, and keep it for `save_snapshots`."""
         for watcher in self._watchers.get(batch_id, ()):
             watcher.offer(snapshot)
+        for owner_watcher in self._owner_watchers.get(snapshot.owner, ()):
+            owner_watcher.offer(batch_id, snapshot)
         earlier = self._unsaved.get(batch_id)
         if earlier is None or snapshot.rank >= earlier.rank:
             self._unsaved[batch_id] = snapshot

@@ -7,7 +7,6 @@ higher one, since workers run the higher one first: each priority finds room at 
 
 import math
 from collections import Counter
-from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -109,14 +108,6 @@ class InFlightWindow:
             if batch == batch_id:
                 found[partition] += items
         return found
-
-    def in_flight_among(self, batches: Container[UUID], partitions: Container[str]) -> int:
-        """Return the number of items of some batches in flight for some partitions."""
-        return sum(
-            items
-            for (batch, partition, _), (items, _) in self._streams.items()
-            if batch in batches and partition in partitions
-        )
 
     def is_full(self, priority: Priority) -> bool:
         """Tell whether no item of this priority may be dispatched."""
