@@ -32,7 +32,7 @@ from devstack import Servers
 from services.aggregator.app import SESSION
 from services.aggregator.handlers.queries import QueryHandler
 from shared.runtime.errors import NotPermitted
-from tests.support.ledger_messages import BATCH, accepted, processed, sealed, settled
+from tests.support.ledger_messages import BATCH, START, accepted, at, processed, sealed, settled
 from tests.support.running_aggregator import Neighbours, at_work
 
 
@@ -374,6 +374,14 @@ async def test_batches_are_in_the_order_of_acceptance_whatever_ids_clients_chose
             found += [chosen.index(batch.batch_id) for batch in page]
             before = page[-1].batch_id
         assert found == wanted
+        oldest, after = list[int](), None
+        query = BatchesQuery(owner="ann", limit=2, oldest_first=True)
+        while page := (await around.query(query.model_copy(update={"after": after}), BatchesReply)).batches:
+            oldest += [chosen.index(batch.batch_id) for batch in page]
+            after = page[-1].batch_id
+        assert oldest == wanted[::-1]
+        newer = await around.query(BatchesQuery(owner="ann", after=chosen[3]), BatchesReply)
+        assert [chosen.index(batch.batch_id) for batch in newer.batches] == [4, 2], "newer ones, the newest first"
         gone = uuid7(round((start + timedelta(seconds=0.5)).timestamp() * 1000), bytes(10))
         reply = await around.query(BatchesQuery(owner="ann", before=gone), BatchesReply)
         assert [chosen.index(batch.batch_id) for batch in reply.batches] == [0, 1]
@@ -400,6 +408,18 @@ async def test_batches_are_found_by_result_name_and_labels(clean: Servers) -> No
         assert await listed(labels={"team": "search"}) == {1, 2, 3}
         assert await listed(labels={"team": "search", "n": "2"}) == {2}
         assert await listed(labels={"team": "searc"}) == set()
+        assert await listed(statuses=["running"], results=["failed"]) == {0, 1, 3}
+        assert await listed(statuses=["running", "finished"]) == {0, 1, 2, 3}
+        assert await listed(results=["failed", "cancelled"]) == {1, 2}
+        assert await listed(statuses=["paused"]) == set()
+        assert await listed(priorities=["normal", "low"]) == {0, 1, 2, 3}
+        assert await listed(priorities=["low"]) == set()
+        assert await listed(text="NIGHT") == {0, 3}
+        assert await listed(text="SEARC") == {1, 2, 3}, "a part of the value of a label"
+        assert await listed(text=str(ids[2])[:13]) == {2}
+        assert await listed(accepted_from=START) == {0, 1, 2, 3}
+        assert await listed(accepted_before=START) == set()
+        assert await listed(accepted_before=at(1), accepted_from=at(1)) == set()
         assert await listed(name="NI\x00GHT", labels={"team": "search\x00"}) == {3}, "as names are stored"
 
 

@@ -227,6 +227,18 @@ async def test_batches_are_listed_and_shown(clean: Servers) -> None:
         assert (status, len(listed["batches"]), listed["next_before"]) == (200, 1, str(batch_id))
         assert asked[-1] == BatchesQuery(owner="default", status="paused", workload="squares", before=batch_id, limit=1)
         assert (await harness.get("/batches?limit=2"))[1]["next_before"] is None
+        path = f"/batches?state=running&state=partial&priority=low&q=night&sort=oldest&after={batch_id}&limit=1"
+        status, listed = await harness.get(f"{path}&accepted_from=2026-01-01T00:00:00Z")
+        assert (status, listed["next_before"], listed["next_after"]) == (200, None, str(batch_id))
+        assert asked[-1] == BatchesQuery.model_validate(
+            {
+                "owner": "default", "statuses": ["running"], "results": ["partial"], "priorities": ["low"],
+                "text": "night", "oldest_first": True, "after": batch_id, "limit": 1,
+                "accepted_from": "2026-01-01T00:00:00Z",
+            }
+        )  # fmt: skip
+        for wrong in ("state=lost", "state=open&" * 9, "priority=low&" * 4, "q=%00", "sort=random", "after=1"):
+            assert (await harness.get(f"/batches?{wrong}"))[0] == 422, wrong
 
 
 async def test_a_list_that_needs_several_messages_is_whole(clean: Servers) -> None:

@@ -215,43 +215,58 @@ WHERE batch = ANY ($1::bigint[]);
 -- name: mark_checked
 UPDATE batches SET checked_at = now() WHERE id = $1;
 
--- name: batches
--- By acceptance, the last first. A batch $5 that is gone counts as accepted at the time in its UUIDv7.
-SELECT {batch_columns} FROM batches
-WHERE owner = $1
-    AND ($2::uuid[] IS NULL OR batch_id = ANY ($2))
-    AND ($3::text IS NULL OR status = $3)
-    AND ($4::text IS NULL OR workload = $4)
-    AND ($5::uuid IS NULL OR (accepted_at, batch_id) < (
-        coalesce(
-            (SELECT accepted_at FROM batches WHERE batch_id = $5 AND owner = $1),
-            to_timestamp(('x' || left(replace($5::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
-        ), $5
-    ))
-    AND ($7::text IS NULL OR result = $7)
-    AND ($8::text IS NULL OR strpos(lower(name), lower($8)) > 0)
-    AND ($9::jsonb IS NULL OR labels::jsonb @> $9)
-ORDER BY accepted_at DESC, batch_id DESC
-LIMIT $6;
-
--- name: batches_of_all
--- As above, whoever owns them: a statement of its own, for an index of its own.
-SELECT {batch_columns} FROM batches
-WHERE owner IS NOT NULL
-    AND ($1::uuid[] IS NULL OR batch_id = ANY ($1))
-    AND ($2::text IS NULL OR status = $2)
-    AND ($3::text IS NULL OR workload = $3)
-    AND ($4::uuid IS NULL OR (accepted_at, batch_id) < (
-        coalesce(
-            (SELECT accepted_at FROM batches WHERE batch_id = $4),
-            to_timestamp(('x' || left(replace($4::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
-        ), $4
-    ))
-    AND ($6::text IS NULL OR result = $6)
+-- fragment: batch_filters
+($2::uuid[] IS NULL OR batch_id = ANY ($2))
+    AND (($3::text[] IS NULL AND $4::text[] IS NULL) OR status = ANY ($3) OR result = ANY ($4))
+    AND ($15::text IS NULL OR status = $15)
+    AND ($16::text IS NULL OR result = $16)
+    AND ($5::text IS NULL OR workload = $5)
+    AND ($6::text[] IS NULL OR priority = ANY ($6))
     AND ($7::text IS NULL OR strpos(lower(name), lower($7)) > 0)
     AND ($8::jsonb IS NULL OR labels::jsonb @> $8)
+    AND ($9::text IS NULL OR strpos(lower(name), lower($9)) > 0 OR starts_with(batch_id::text, lower($9)) OR EXISTS (
+        SELECT FROM json_each_text(labels::json) AS label WHERE strpos(lower(label.value), lower($9)) > 0
+    ))
+    AND ($10::timestamptz IS NULL OR accepted_at >= $10)
+    AND ($11::timestamptz IS NULL OR accepted_at < $11)
+    AND ($12::uuid IS NULL OR (accepted_at, batch_id) < (
+        coalesce(
+            (SELECT accepted_at FROM batches WHERE batch_id = $12 AND ($1::text IS NULL OR owner = $1)),
+            to_timestamp(('x' || left(replace($12::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+        ), $12
+    ))
+    AND ($13::uuid IS NULL OR (accepted_at, batch_id) > (
+        coalesce(
+            (SELECT accepted_at FROM batches WHERE batch_id = $13 AND ($1::text IS NULL OR owner = $1)),
+            to_timestamp(('x' || left(replace($13::text, '-', ''), 12))::bit(48)::bigint / 1000.0)
+        ), $13
+    ))
+
+-- name: batches
+-- By acceptance, the last first. A batch $12 or $13 that is gone counts as accepted at the time in its UUIDv7.
+SELECT {batch_columns} FROM batches
+WHERE owner = $1 AND {batch_filters}
 ORDER BY accepted_at DESC, batch_id DESC
-LIMIT $5;
+LIMIT $14;
+
+-- name: batches_oldest_first
+SELECT {batch_columns} FROM batches
+WHERE owner = $1 AND {batch_filters}
+ORDER BY accepted_at, batch_id
+LIMIT $14;
+
+-- name: batches_of_all
+-- As above, whoever owns them ($1 is NULL): statements of their own, for an index of their own.
+SELECT {batch_columns} FROM batches
+WHERE owner IS NOT NULL AND {batch_filters}
+ORDER BY accepted_at DESC, batch_id DESC
+LIMIT $14;
+
+-- name: batches_of_all_oldest_first
+SELECT {batch_columns} FROM batches
+WHERE owner IS NOT NULL AND {batch_filters}
+ORDER BY accepted_at, batch_id
+LIMIT $14;
 
 -- name: owners_with_ends
 -- Owners of batches that have ended, at most $1 of them, each by one look into the index.

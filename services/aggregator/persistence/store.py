@@ -261,18 +261,27 @@ class LedgerStore:
         await self._pool.execute(_SQL["delete_stub"], batch_id)
 
     async def batches(self, query: BatchesQuery) -> list[Batch]:
-        """Return an owner's batches, or those of all, the one that was accepted last first."""
+        """Return an owner's batches, or those of all, in the order of their acceptance."""
         labels = {key: value.replace("\x00", "") for key, value in query.labels.items()}  # PostgreSQL refuses U+0000
+        statement = "batches_of_all" if query.all_owners else "batches"
         rows = await self._pool.fetch(
-            *((_SQL["batches_of_all"],) if query.all_owners else (_SQL["batches"], query.owner)),
+            _SQL[f"{statement}_oldest_first" if query.oldest_first else statement],
+            None if query.all_owners else query.owner,
             query.batch_ids,
-            query.status,
+            query.statuses or None,
+            query.results or None,
             query.workload,
-            query.before,
-            query.limit,
-            query.result,
+            query.priorities or None,
             query.name and query.name.replace("\x00", ""),
             to_json(labels).decode() if labels else None,
+            query.text or None,
+            query.accepted_from,
+            query.accepted_before,
+            query.before,
+            query.after,
+            query.limit,
+            query.status,
+            query.result,
         )
         return [batch_from_row(row) for row in rows]
 

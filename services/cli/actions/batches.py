@@ -14,12 +14,14 @@ from services.cli.errors import NotFound, NotReachable
 from services.cli.rendering.output import note, say, show, terminal_width, write_json
 
 
-def list_batches(ctx: typer.Context, query: Query, before: str | None, *, all_owners: bool, json: bool) -> None:
-    """Print the batches that match a query, those that are older than `before`; of all owners for an operator."""
+def list_batches(
+    ctx: typer.Context, query: Query, before: str | None, after: str | None, *, all_owners: bool, json: bool
+) -> None:
+    """Print the batches that match a query, those that are older than `before` and younger than `after`; of all owners
+    for an operator."""
     api = connect(ctx, as_operator=all_owners)
-    body = api.get(
-        "/owners/batches" if all_owners else "/batches", {**query, "before": resolve(api, before) if before else None}
-    )
+    places = {"before": resolve(api, before) if before else None, "after": resolve(api, after) if after else None}
+    body = api.get("/owners/batches" if all_owners else "/batches", {**query, **places})
     if json:
         write_json(body)
         return
@@ -32,6 +34,8 @@ def list_batches(ctx: typer.Context, query: Query, before: str | None, *, all_ow
     show(batches_table(page.batches, datetime.now(UTC), terminal_width(), with_owner=all_owners))
     if page.next_before:
         note(f"Older ones, with the same options: --before {page.next_before}")
+    if page.next_after:
+        note(f"Younger ones, with the same options: --after {page.next_after}")
 
 
 def show_batch(ctx: typer.Context, batch: str, *, json: bool) -> None:

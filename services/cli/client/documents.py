@@ -111,6 +111,7 @@ class Batches(msgspec.Struct, frozen=True):
 
     batches: list[Batch]
     next_before: str | None = None
+    next_after: str | None = None
 
 
 class ProgressFrame(msgspec.Struct, frozen=True):

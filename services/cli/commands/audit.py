@@ -39,6 +39,7 @@ def audit(
     import msgspec
 
     from services.cli.actions.session import connect
+    from services.cli.parsing.terms import moment_of
     from services.cli.rendering.audit_table import audit_table
     from services.cli.rendering.output import note, note_more, show, write_json
 
@@ -48,8 +49,8 @@ def audit(
         "key_id": key,
         "action": action,
         "object": object_,
-        "since": _time(since),
-        "until": _time(until),
+        "since": moment_of(since),
+        "until": moment_of(until),
         "before": before,
     }
     api = connect(ctx, as_operator=all_ or owner is not None)
@@ -65,11 +66,3 @@ def audit(
     page = msgspec.json.decode(body)
     show(audit_table(page["entries"]))
     note_more(page, "next_before", "--before")
-
-
-def _time(text: str | None) -> str | None:
-    from datetime import UTC, datetime
-
-    from services.cli.parsing.terms import time_of
-
-    return None if text is None else time_of(text, datetime.now(UTC), "a time")

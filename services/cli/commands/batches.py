@@ -5,12 +5,23 @@ from typing import Annotated
 import typer
 
 from services.cli.commands.completion import workload_names
-from services.cli.commands.options import BatchId, JsonFlag, StateName
+from services.cli.commands.options import BatchId, JsonFlag, PriorityName, StateName
 
 
 def list_(
     ctx: typer.Context,
-    status: Annotated[StateName | None, typer.Option(help="Only batches in this state.")] = None,
+    status: Annotated[
+        list[StateName] | None, typer.Option(help="Only batches in this state; may be repeated: any of them.")
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            "--search", "-q", metavar="TEXT", help="Part of the name or of a label, or the beginning of the id."
+        ),
+    ] = None,
+    priority: Annotated[
+        list[PriorityName] | None, typer.Option(help="Only batches of this priority; may be repeated: any of them.")
+    ] = None,
     workload: Annotated[
         str | None, typer.Option(help="Only batches of this workload.", autocompletion=workload_names)
     ] = None,
@@ -18,22 +29,39 @@ def list_(
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only batches with this label; may be repeated.")
     ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only batches accepted from this time on: 2026-12-24T18:00.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only batches accepted before this time.")] = None,
+    oldest: Annotated[
+        bool, typer.Option("--oldest-first", help="The one that was accepted first comes first.")
+    ] = False,
     before: Annotated[str | None, typer.Option(metavar="BATCH", help="Only batches older than this one.")] = None,
+    after: Annotated[str | None, typer.Option(metavar="BATCH", help="Only batches younger than this one.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Largest number of batches.")] = 20,
     all_: Annotated[bool, typer.Option("--all", help="Batches of all owners (for operators).")] = False,
     json: JsonFlag = False,
 ) -> None:
     """List batches, the one that was accepted last first."""
     from services.cli.actions.batches import list_batches
-    from services.cli.commands.options import ENDS
     from services.cli.parsing.label import label_of
+    from services.cli.parsing.terms import moment_of
 
-    word = status.value if status else None
-    ended = word in ENDS
     for text in label or []:
         label_of(text)
-    query = {"status": None if ended else word, "result": word if ended else None, "workload": workload, "name": name}
-    list_batches(ctx, {**query, "label": label or [], "limit": limit}, before, all_owners=all_, json=json)
+    query = {
+        "state": [each.value for each in status or []],
+        "q": search,
+        "priority": [each.value for each in priority or []],
+        "workload": workload,
+        "name": name,
+        "label": label or [],
+        "accepted_from": moment_of(since),
+        "accepted_before": moment_of(until),
+        "sort": "oldest" if oldest else None,
+        "limit": limit,
+    }
+    list_batches(ctx, query, before, after, all_owners=all_, json=json)
 
 
 def overview(
@@ -78,8 +106,9 @@ def log(
     """Show what happened to a batch: its acceptance, start and end, commands and who gave them, changes of the rates
     and circuits of its destinations."""
     from services.cli.actions.batches import show_timeline
+    from services.cli.parsing.terms import moment_of
 
-    show_timeline(ctx, batch, before, limit, json=json)
+    show_timeline(ctx, batch, moment_of(before), limit, json=json)
 
 
 def watch(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:

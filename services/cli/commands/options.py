@@ -64,9 +64,6 @@ class StateName(StrEnum):
     CANCELLED = "cancelled"
 
 
-ENDS = frozenset({StateName.COMPLETED, StateName.PARTIAL, StateName.FAILED, StateName.CANCELLED})
-"""States that a finished batch is shown in."""
-
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line.")]
 NameAfter = Annotated[str | None, typer.Option("--after", metavar="NAME", help="Only names after this one.")]
 PageLimit = Annotated[int, typer.Option("--limit", min=1, max=200, help="Largest number of lines.")]

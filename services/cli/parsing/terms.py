@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.cli.errors import BadInput
@@ -91,6 +91,11 @@ def time_of(text: str, now: datetime, what: str) -> str:
         raise BadInput(
             f"{text!r} is not {what}.", "Write a span, 90s, 30min, 2h or 1d, or a time, 2026-12-24T18:00."
         ) from error
+
+
+def moment_of(text: str | None) -> str | None:
+    """Return a point in time as the server takes it, or None as it is."""
+    return None if text is None else time_of(text, datetime.now(UTC), "a time")
 
 
 def _dedup(mode: str | None, ttl: str | None) -> dict[str, Any] | None:

@@ -1,14 +1,15 @@
 """Routes of lists of batches: an owner's, and those of all for operators."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
+from pydantic import StringConstraints
 
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState
-from batchyard_contracts.v1.values import BatchName, BatchStatus, Result, WorkloadName
+from batchyard_contracts.v1.values import BatchName, BatchStatus, Priority, Result, Text, Time, WorkloadName
 from services.ingest.api.service import IngestService
 from services.ingest.domain.caller import Caller
 from services.ingest.http import body
@@ -18,6 +19,11 @@ from services.ingest.http.models import BatchList
 from services.ingest.http.openapi import problem_responses
 
 
+State = Literal[BatchStatus, Result]
+"""State in which a batch is shown: its status, or how it ended."""
+_Search = Annotated[Text, StringConstraints(max_length=200)]
+
+
 class BatchChoice:
     """Parameters of a list of batches."""
 
@@ -25,27 +31,58 @@ class BatchChoice:
         self,
         status: BatchStatus | None = None,
         result: Annotated[Result | None, Query(description="how a finished batch ended")] = None,
+        state: Annotated[
+            tuple[State, ...], Query(max_length=8, description="states and results, of which a batch has one")
+        ] = (),
+        priority: Annotated[
+            tuple[Priority, ...], Query(max_length=3, description="priorities, of which a batch has one")
+        ] = (),
         workload: WorkloadName | None = None,
+        q: Annotated[
+            _Search | None,
+            Query(description="part of the name or of the value of a label, or the beginning of the id"),
+        ] = None,
         name: Annotated[
             BatchName | None, Query(description="part of the name, in letters of either case", pattern=NO_CONTROLS)
         ] = None,
         label: Annotated[tuple[LineParam, ...], Query(description="`key=value`, among others")] = (),
+        accepted_from: Annotated[Time | None, Query(description="accepted at this time or later")] = None,
+        accepted_before: Annotated[Time | None, Query(description="accepted before this time")] = None,
+        sort: Annotated[Literal["newest", "oldest"], Query(description="by the time of acceptance")] = "newest",
         before: Annotated[UUID | None, Query(description="`next_before` of the previous page")] = None,
+        after: Annotated[
+            UUID | None, Query(description="`next_after` of the previous page, or a batch: only later ones")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     ) -> None:
-        self._filters = {"status": status, "result": result, "workload": workload, "name": name, "before": before}
-        self._labels, self._limit = labels_of(label), limit
+        self._limit, self._oldest_first = limit, sort == "oldest"
+        self._filters: dict[str, Any] = {
+            "status": status,
+            "result": result,
+            "statuses": [each for each in state if each in get_args(BatchStatus)],
+            "results": [each for each in state if each in get_args(Result)],
+            "priorities": list(priority),
+            "workload": workload,
+            "text": q,
+            "name": name,
+            "labels": labels_of(label),
+            "accepted_from": accepted_from,
+            "accepted_before": accepted_before,
+            "before": before,
+            "after": after,
+        }
 
     def query(self, owner: str, *, all_owners: bool = False) -> BatchesQuery:
         """Return the query for the batches of an owner, or of all."""
-        return BatchesQuery.model_validate(
-            {**self._filters, "owner": owner, "all_owners": all_owners, "labels": self._labels, "limit": self._limit}
+        return BatchesQuery(
+            owner=owner, all_owners=all_owners, oldest_first=self._oldest_first, limit=self._limit, **self._filters
         )
 
     def page(self, found: Sequence[BatchState], explained: Sequence[BatchState]) -> Response:
         """Return the page with the states that were found, explained."""
-        next_before = found[-1].batch_id if len(found) == self._limit else None
-        page = BatchList(batches=list(explained), next_before=next_before)
+        last = found[-1].batch_id if len(found) == self._limit else None
+        place = {"next_after" if self._oldest_first else "next_before": last}
+        page = BatchList(batches=list(explained), **place)
         return Response(page.model_dump_json(), media_type=body.JSON)
 
 

@@ -162,10 +162,12 @@ class RestoreRequest(Command):
 
 
 class BatchList(BaseModel):
-    """Batches, newest first. `next_before` is the cursor of the next page; absent at the end."""
+    """Batches, newest first. `next_before` is the cursor of the next page; absent at the end. Sorted from the oldest on
+    it is `next_after`."""
 
     batches: list[BatchState]
     next_before: UUID | None = None
+    next_after: UUID | None = None
 
 
 class BatchCommand(BaseModel):

@@ -85,7 +85,8 @@ class AggregatorClient:
         reply = await self._query(query, BatchesReply)
         found = reply.batches
         while reply.truncated:
-            rest = {"before": found[-1].batch_id, "limit": query.limit - len(found)}
+            cursor = "after" if query.oldest_first else "before"
+            rest = {cursor: found[-1].batch_id, "limit": query.limit - len(found)}
             reply = await self._query(query.model_copy(update=rest), BatchesReply)
             found = [*found, *reply.batches]
         return found

@@ -161,7 +161,7 @@ async def test_watch_in_json_is_a_document_a_line(run: Run, cluster: FakeCluster
 async def test_list_asks_and_prints(run: Run, cluster: FakeCluster) -> None:
     cluster.answer("GET /batches", {"batches": [state(name="[bold]Night")]})
     ended = await run("list", "--status", "running", "--limit", "5")
-    assert cluster.queries == [[("status", "running"), ("limit", "5")]]
+    assert cluster.queries == [[("state", "running"), ("limit", "5")]]
     assert BATCH in ended.out
     assert "1/4" in ended.out
     assert "[bold]Night" in ended.out
@@ -179,6 +179,22 @@ async def test_a_list_that_was_cut_says_how_it_goes_on(run: Run, cluster: FakeCl
     cluster.answer("GET /batches", {"batches": [state()], "next_before": BATCH})
     ended = await run("list", "--limit", "1")
     assert ended.err == f"Older ones, with the same options: --before {BATCH}\n"
+
+
+async def test_a_list_is_narrowed_by_every_option(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer("GET /batches", {"batches": [state()], "next_after": BATCH})
+    ended = await run(
+        *("list", "--status", "paused", "--status", "partial", "-q", "night", "--priority", "low", "--oldest-first"),
+        *("--since", "2026-12-24T18:00+00:00", "--until", "2026-12-25T18:00Z", "--after", BATCH, "--limit", "1"),
+    )
+    assert cluster.queries == [
+        [
+            ("state", "paused"), ("state", "partial"), ("q", "night"), ("priority", "low"),
+            ("accepted_from", "2026-12-24T18:00:00+00:00"), ("accepted_before", "2026-12-25T18:00:00+00:00"),
+            ("sort", "oldest"), ("limit", "1"), ("after", BATCH),
+        ]
+    ]  # fmt: skip
+    assert ended.err == f"Younger ones, with the same options: --after {BATCH}\n"
 
 
 async def test_show_failures_workers_workloads(run: Run, cluster: FakeCluster) -> None:

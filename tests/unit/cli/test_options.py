@@ -55,8 +55,8 @@ def test_no_option_follows_two_dashes() -> None:
 @pytest.mark.parametrize(
     ("argv", "query"),
     [
-        (("--status", "failed"), [("result", "failed"), ("limit", "20")]),
-        (("--status", "open"), [("status", "open"), ("limit", "20")]),
+        (("--status", "failed"), [("state", "failed"), ("limit", "20")]),
+        (("--status", "open"), [("state", "open"), ("limit", "20")]),
         (
             ("--name", "night", "--label", "team=a", "--label", "for=b"),
             [("name", "night"), ("label", "team=a"), ("label", "for=b"), ("limit", "20")],

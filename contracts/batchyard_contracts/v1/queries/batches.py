@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Message, Value
 from batchyard_contracts.v1.queries.paging import MAX_PAGE
@@ -22,6 +22,7 @@ from batchyard_contracts.v1.values import (
     StopReason,
     SummaryError,
     Terms,
+    Text,
     Time,
     WaitReason,
     WorkloadName,
@@ -73,6 +74,22 @@ class BatchesQuery(Message):
     """Part of the name, in letters of either case."""
     labels: BatchLabels = {}
     """Labels that the batch has, among others."""
+    statuses: Annotated[list[BatchStatus], Field(max_length=4)] = []
+    """States of which the batch is in one, or else has one of `results`."""
+    results: Annotated[list[Result], Field(max_length=4)] = []
+    """Results of which the batch has one, or else is in one of `statuses`."""
+    priorities: Annotated[list[Priority], Field(max_length=3)] = []
+    """Priorities of which the batch has one."""
+    text: Annotated[Text, StringConstraints(max_length=200)] | None = None
+    """Part of the name or of the value of a label, in letters of either case, or the beginning of the id."""
+    accepted_from: Time | None = None
+    """Time from which on the batch was accepted."""
+    accepted_before: Time | None = None
+    """Time before which the batch was accepted."""
+    oldest_first: bool = False
+    """True: the batch that was accepted first comes first."""
+    after: BatchId | None = None
+    """Batch that was accepted before those of the reply, for `oldest_first` or for newer ones alone."""
     before: BatchId | None = None
     """Batch that was accepted after those of the reply."""
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
