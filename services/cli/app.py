@@ -8,6 +8,7 @@ from services.cli.commands import (
     ask,
     audit,
     batches,
+    bulk,
     control,
     dead_letters,
     items,
@@ -104,6 +105,7 @@ _PANELS = {
 }
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Platform")
 app.add_typer(keys.app, name="keys", rich_help_panel="Platform")
+app.add_typer(bulk.app, name="bulk", rich_help_panel="Control")
 app.add_typer(templates.app, name="templates", rich_help_panel="Batches")
 app.add_typer(schedules.app, name="schedules", rich_help_panel="Batches")
 app.add_typer(limits.app, name="limits", rich_help_panel="Platform")

@@ -12,6 +12,8 @@ from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.command_consumer import command_consumer
 from services.ingest.api.queue_declarations import QueueDeclarations
 from services.ingest.api.service import IngestService
+from services.ingest.bulk.bulk_manager import BulkManager
+from services.ingest.bulk.bulk_runner import BulkRunner
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.control.retry_preview import RetryPreviewer
@@ -24,6 +26,7 @@ from services.ingest.maintenance.housekeeping import Housekeeping
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.maintenance.progress_reconciler import ProgressReconciler
 from services.ingest.persistence.audit_log import AuditLog
+from services.ingest.persistence.bulk_store import BulkStore
 from services.ingest.persistence.limit_store import LimitStore
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.store import SESSION, BatchStore
@@ -152,6 +155,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             identity.keys,
             AuditLog(pool),
             scheduling.store,
+            BulkStore(pool),
             run_age=timedelta(days=settings.run_days),
             audit_age=timedelta(days=settings.audit_days),
             audit_entries=settings.audit_entries,
@@ -165,6 +169,11 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 ProgressReconciler(pool, aggregator, backpressure).reconcile,
                 interval_s=ProgressReconciler.INTERVAL_S,
                 tolerates_outages=True,
+            ),
+            BackgroundTask(
+                pulse("batch actions"),
+                BulkRunner(BulkStore(pool), aggregator, control_handler).update,
+                interval_s=BulkRunner.INTERVAL_S,
             ),
             BackgroundTask(
                 pulse("event subscriber"),
@@ -230,6 +239,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                     SystemState(publisher.connection, redis, registry),
                     _now,
                 ),
+                BulkManager(BulkStore(pool), aggregator, new_batch_id, _now),
                 max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,
                 clock=_now,

@@ -74,6 +74,8 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/batches/{batch_id}/reasons": {"get"},
             "/api/v1/batches/{batch_id}/timeline": {"get"},
             "/api/v1/overview": {"get"},
+            "/api/v1/batch-actions": {"get", "post"},
+            "/api/v1/batch-actions/{action_id}": {"get"},
             "/api/v1/workloads": {"get"},
             "/api/v1/workloads/{name}": {"get"},
             "/api/v1/workers": {"get"},

@@ -37,7 +37,7 @@ OPERATOR_KEY = new_api_key("test")
 ABSENT = "019a2b3c-0000-7000-8000-000000000001"
 PLACES = {"batch_id": ABSENT, "name": "squares", "workload": "squares", "question": "absent", "key_id": "absent00"}
 PLACES |= {"template": "absent", "schedule": "absent"}
-PLACES |= {"ordinal": "0", "queue": "absent.queue", "dead_letter_id": "absent"}
+PLACES |= {"ordinal": "0", "action_id": ABSENT, "queue": "absent.queue", "dead_letter_id": "absent"}
 NOTHING: set[Scope] = set()
 FILTERED = {"GET /keys", "GET /audit", "GET /overview"}
 """Operations whose parameter `owner` narrows what they show; without the scope `operate` it has no effect."""
@@ -65,6 +65,9 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches/{batch_id}/retry": ({"batches:write"}, {"operate"}),
     "GET /batches/{batch_id}/results": ({"results:read"}, {"operate", "payloads:read"}),
     "GET /overview": ({"batches:read"}, None),
+    "POST /batch-actions": ({"batches:write"}, None),
+    "GET /batch-actions": ({"batches:read"}, None),
+    "GET /batch-actions/{action_id}": ({"batches:read"}, None),
     "GET /workloads": (NOTHING, None),
     "GET /workloads/{name}": (NOTHING, None),
     "POST /workloads/{name}/invalidate-cache": ({"batches:write"}, None),

@@ -7,8 +7,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from services.ingest.api.service import IngestService
+from services.ingest.bulk.bulk_manager import BulkManager
 from services.ingest.http import (
     audit,
+    batch_actions,
     batch_lists,
     batches,
     dead_letters,
@@ -57,6 +59,7 @@ topics: the overview, all batches that change, and single batches.
 _TAGS = [
     {"name": "overview", "description": "What runs, and what needs somebody."},
     {"name": "batches", "description": "Submit, list, show and control batches."},
+    {"name": "batch-actions", "description": "One command for many batches."},
     {"name": "items", "description": "Items, also those that have not ended."},
     {"name": "results", "description": "Outcomes of items."},
     {"name": "templates", "description": "Batches with places that parameters fill."},
@@ -79,6 +82,7 @@ def build_app(
     follow_ups: FollowUpStore,
     limit_manager: LimitManager,
     overviews: OverviewReader,
+    bulk_manager: BulkManager,
     *,
     max_websockets: int,
     amqp_url: str,
@@ -102,6 +106,7 @@ def build_app(
     app.include_router(templates.routes(template_manager, access), prefix=PREFIX)
     app.include_router(schedules.routes(schedule_manager, access), prefix=PREFIX)
     app.include_router(schedule_runs.routes(schedule_manager, follow_ups, service, access), prefix=PREFIX)
+    app.include_router(batch_actions.routes(bulk_manager, access), prefix=PREFIX)
     app.include_router(overview.routes(overviews, access), prefix=PREFIX)
     app.include_router(keys.routes(identity.keys, access), prefix=PREFIX)
     app.include_router(limits.routes(limit_manager, access), prefix=PREFIX)

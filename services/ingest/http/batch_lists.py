@@ -18,7 +18,6 @@ from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of
 from services.ingest.http.models import BatchList
 from services.ingest.http.openapi import problem_responses
 
-
 State = Literal[BatchStatus, Result]
 """State in which a batch is shown: its status, or how it ended."""
 _Search = Annotated[Text, StringConstraints(max_length=200)]

@@ -99,6 +99,15 @@ _OVERVIEW: dict[str, Any] = {
     ],
     "ends": [_STATE],
 }
+_BULK: dict[str, Any] = {
+    "id": "01a22b09-e616-78d9-8ae2-bcd21479fff9",
+    "action": "pause",
+    "state": "running",
+    "done": 120,
+    "refused": 1,
+    "error": "batch_finished: The batch has finished: there is nothing to pause.",
+    "created_at": _TIME,
+}
 _ITEM: dict[str, Any] = {
     "ordinal": 2,
     "custom_id": "row-3",
@@ -317,6 +326,12 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "batches_resume": {"202": _ACCEPTED},
     "batches_cancel": {"202": _ACCEPTED},
     "overview_show": {"200": _OVERVIEW},
+    "batch-actions_begin": {
+        "202": {**_BULK, "done": 0, "refused": 0},
+        "200": {"count": 1, "more": False, "samples": [_STATE]},
+    },
+    "batch-actions_list_all": {"200": {"actions": [_BULK]}},
+    "batch-actions_show": {"200": _BULK},
     "items_list_all": {"200": {"items": [_ITEM, _RETRYING], "next": 3}},
     "items_show": {"200": {**_ITEM, "payload": {"url": "https://example.org/"}, "result": {"status": 200}}},
     "batches_finish": {"202": _ACCEPTED},

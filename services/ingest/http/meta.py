@@ -35,6 +35,7 @@ FEATURES = (
     "overview",
     "timeline",
     "stream",
+    "batch_actions",
 )
 
 

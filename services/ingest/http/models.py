@@ -31,6 +31,7 @@ from batchyard_contracts.v1.values import (
 )
 from services.ingest.domain import owner_limits
 from services.ingest.domain.api_key import DEFAULT_GRACE_S, MAX_GRACE_S
+from services.ingest.domain.bulk_action import BulkForm
 from services.ingest.domain.scope import DEFAULT_SCOPES, Scopes
 from services.ingest.http.labels import NO_CONTROLS
 from shared.messaging.dead_queue import MAX_LISTED
@@ -159,6 +160,13 @@ class RestoreRequest(Command):
 
     type: ClassVar[str] = "template.restore.v1"
     version: TemplateVersion
+
+
+class BatchActionRequest(BulkForm, Command):
+    """Action on all batches that a filter selects."""
+
+    type: ClassVar[str] = "batch_actions.begin.v1"
+    dry_run: Annotated[bool, Field(description="change nothing; reply with a preview")] = False
 
 
 class BatchList(BaseModel):

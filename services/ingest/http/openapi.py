@@ -18,6 +18,7 @@ from services.ingest.http.examples import RESPONSES
 from services.ingest.http.models import (
     AppendRequest,
     BackfillRequest,
+    BatchActionRequest,
     ChangeRequest,
     DeadLetterRequest,
     FinishRequest,
@@ -37,6 +38,7 @@ _MODELS = (
     Problem,
     BatchSubmit,
     AppendRequest,
+    BatchActionRequest,
     ChangeRequest,
     DeadLetterRequest,
     InvalidateCacheRequest,

@@ -24,7 +24,17 @@ def described_app() -> Any:
         Access(nothing, PublicAddress(None, None, is_encrypted=True), nothing, nothing), nothing, nothing
     )
     return build_app(
-        nothing, identity, nothing, nothing, nothing, nothing, nothing, max_websockets=1, amqp_url="", clock=nothing
+        nothing,
+        identity,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        max_websockets=1,
+        amqp_url="",
+        clock=nothing,
     )
 
 

@@ -1,5 +1,5 @@
 """Does periodic maintenance: renews leases of uploads, stops idle batches, reloads the registries, deletes old
-commands, message ids, keys, runs of schedules and entries of the audit."""
+commands, message ids, keys, runs of schedules, actions on many batches and entries of the audit."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -7,6 +7,7 @@ from typing import ClassVar
 from services.ingest.identity.key_manager import KeyManager
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.persistence.audit_log import AuditLog
+from services.ingest.persistence.bulk_store import BulkStore
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.schedule_store import ScheduleStore
 from services.ingest.persistence.store import BatchStore
@@ -32,6 +33,7 @@ class Housekeeping:
         keys: KeyManager,
         audit: AuditLog,
         schedules: ScheduleStore,
+        bulk: BulkStore,
         *,
         run_age: timedelta,
         audit_age: timedelta,
@@ -44,7 +46,7 @@ class Housekeeping:
         self._store = store
         self._keys = keys
         self._audit, self._audit_age, self._audit_entries = audit, audit_age, audit_entries
-        self._schedules, self._run_age = schedules, run_age
+        self._schedules, self._run_age, self._bulk = schedules, run_age, bulk
         self._rounds = 0
 
     async def tidy(self) -> None:
@@ -60,4 +62,5 @@ class Housekeeping:
             await self._store.delete_old_controls()
             await self._store.forget_message_ids()
             await self._keys.delete_ended()
+            await self._bulk.delete_old()
         self._rounds += 1

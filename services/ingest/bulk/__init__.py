@@ -1,0 +1,1 @@
+"""Actions on all batches that a filter selects."""

@@ -1,0 +1,123 @@
+"""One command for all batches that a filter selects: previewed, done once for each, and finished by another process."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from batchyard_contracts.v1.flow import BatchControlled
+from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
+from devstack import Servers
+from tests.support.patience import PATIENCE_S
+from tests.support.running_ingest import IngestHarness, running_ingest
+
+BODY = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
+PAUSE: dict[str, Any] = {"action": "pause", "filter": {"workload": "squares"}}
+
+
+class Ledger:
+    """The aggregator, which lists batches in the order of acceptance."""
+
+    def __init__(self, harness: IngestHarness) -> None:
+        self.ids: list[str] = []
+        self.asked: list[BatchesQuery] = []
+        harness.answers[BatchesQuery] = self.answer
+
+    def answer(self, query: BatchesQuery) -> BatchesReply:
+        self.asked.append(query)
+        start = self.ids.index(str(query.after)) + 1 if query.after else 0
+        fields = {"owner": "default", "workload": "squares", "priority": "normal", "status": "running", "round": 1}
+        fields |= {"counts": {"total": 1, "remaining": 1}, "accepted_at": "2026-11-30T06:00:00Z"}
+        page = self.ids[start : start + query.limit]
+        return BatchesReply.model_validate({"batches": [fields | {"batch_id": batch} for batch in page]})
+
+
+async def submitted(harness: IngestHarness, count: int) -> Ledger:
+    ledger = Ledger(harness)
+    for _ in range(count):
+        status, accepted = await harness.post("/batches", json=BODY)
+        assert status == 202
+        ledger.ids.append(accepted["batch_id"])
+    return ledger
+
+
+async def ended(harness: IngestHarness, action_id: str) -> dict[str, Any]:
+    """Wait for the end of an action."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            status, shown = await harness.get(f"/batch-actions/{action_id}")
+            assert status == 200
+            if shown["state"] == "ended":
+                return dict(shown)
+            await asyncio.sleep(0.05)
+
+
+async def test_every_selected_batch_gets_the_command_once(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        ledger = await submitted(harness, 120)  # several pages
+        status, preview = await harness.post("/batch-actions", json=PAUSE | {"dry_run": True})
+        assert (status, preview["count"], preview["more"], len(preview["samples"])) == (200, 120, False, 20)
+        assert harness.all(BatchControlled) == []
+        await harness.rows("UPDATE batches SET done = true WHERE batch_id = $1", UUID(ledger.ids[7]))
+        status, begun = await harness.post("/batch-actions", json=PAUSE, headers={"Idempotency-Key": "k"})
+        assert (status, begun["action"], begun["done"]) == (202, "pause", 0)
+        shown = await ended(harness, begun["id"])
+        assert (shown["done"], shown["refused"], shown["error"][:14]) == (119, 1, "batch_finished")
+        sent = [str(message.batch_id) for message in await harness.wait_for(BatchControlled, 119)]
+        assert sorted(sent) == sorted(set(ledger.ids) - {ledger.ids[7]})
+        query = ledger.asked[-1]
+        assert (query.statuses, query.results, query.oldest_first) == (["open", "running"], [], True)
+        rows = await harness.rows("SELECT actor, door FROM audit WHERE action = 'batch.pause' GROUP BY 1, 2")
+        assert rows == [{"actor": "default", "door": "http"}]
+        status, again = await harness.post("/batch-actions", json=PAUSE, headers={"Idempotency-Key": "k"})
+        assert (status, again["id"]) == (202, begun["id"])
+        other = {**PAUSE, "action": "resume"}
+        status, problem = await harness.post("/batch-actions", json=other, headers={"Idempotency-Key": "k"})
+        assert (status, problem["code"]) == (409, "idempotency_conflict")
+        status, listed = await harness.get("/batch-actions")
+        assert (status, [one["id"] for one in listed["actions"]]) == (200, [begun["id"]])
+
+
+async def test_a_page_that_is_done_again_commands_nothing_twice(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        await submitted(harness, 3)
+        begun = (await harness.post("/batch-actions", json=PAUSE))[1]
+        await ended(harness, begun["id"])
+        await harness.wait_for(BatchControlled, 3)
+        await harness.rows("UPDATE batch_actions SET ended_at = NULL, last_batch = NULL, done = 0")  # as after a kill
+        assert (await ended(harness, begun["id"]))["done"] == 3
+        assert len(harness.all(BatchControlled)) == 3
+
+
+async def test_an_action_waits_for_a_service_that_is_away(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        ledger = await submitted(harness, 2)
+        del harness.answers[BatchesQuery]
+        begun = (await harness.post("/batch-actions", json=PAUSE))[1]
+        waits = "SELECT 1 FROM batch_actions WHERE lease_until < now() + interval '6 seconds'"
+        async with asyncio.timeout(PATIENCE_S):
+            while not await harness.rows(waits):  # noqa: ASYNC110  a table has no event
+                await asyncio.sleep(0.05)
+        harness.answers[BatchesQuery] = ledger.answer
+        await harness.rows("UPDATE batch_actions SET lease_until = NULL")
+        assert (await ended(harness, begun["id"]))["done"] == 2
+
+
+async def test_wrong_actions_are_refused(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        await submitted(harness, 0)
+        wrong: list[dict[str, Any]] = [
+            {**PAUSE, "filter": {}}, {**PAUSE, "action": "explode"}, {**PAUSE, "priority": "low"},
+            {**PAUSE, "action": "change"}, {**PAUSE, "filter": {"states": ["open"]}},
+            {**PAUSE, "filter": {"batch_ids": ["x"]}},
+        ]  # fmt: skip
+        for document in wrong:
+            status, problem = await harness.post("/batch-actions", json=document)
+            assert status == 422, (document, problem)
+        await harness.rows(
+            "INSERT INTO batch_actions (action_id, owner, actor, door, form, lease_until) "
+            "SELECT gen_random_uuid(), 'default', 'default', 'http', $1::json, now() + interval '1 hour' "
+            "FROM generate_series(1, 10)",
+            '{"action": "pause", "filter": {"q": "a"}}',
+        )
+        status, problem = await harness.post("/batch-actions", json=PAUSE)
+        assert (status, problem["code"]) == (429, "too_many_batch_actions")
