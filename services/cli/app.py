@@ -70,7 +70,7 @@ def batchyard(
 
 
 _PANELS = {
-    "Local cluster": (machine.up, machine.down, machine.status, machine.env, machine.demo),
+    "Local cluster": (machine.up, machine.down, machine.status, machine.dashboard, machine.env, machine.demo),
     "Batches": (
         submit.submit,
         batches.list_,

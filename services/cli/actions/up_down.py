@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -11,8 +12,11 @@ from devstack import AlreadyRunning, StackError, default_home, run_interruptible
 from devstack.launch import Launch, start_detached
 from devstack.processes import is_running
 from devstack.state import StackState
+from services.cli.actions.sign_in_link import sign_in_link
+from services.cli.client.address import Address
 from services.cli.client.cluster_file import CLUSTER_FILE, read_cluster
-from services.cli.errors import BadInput, NotStarted
+from services.cli.client.variables import TOKEN
+from services.cli.errors import BadInput, CliError, NotStarted
 from services.cli.exit_codes import Exit
 from services.cli.local_cluster import Plan, local_cluster
 from services.cli.rendering.output import note, say, write_json
@@ -50,7 +54,7 @@ def down(*, json: bool) -> None:
 async def _run_in_foreground(plan: Plan, *, quiet: bool, json: bool) -> None:
     async with local_cluster(plan, note) as running:
         if not quiet:
-            _print_address(running.url, json=json)
+            _print_address(running.url, running.token, json=json)
             note("Stop it with Ctrl-C.")
         await asyncio.Event().wait()
 
@@ -63,7 +67,8 @@ async def _run_in_background(home: Path, workers: int | None, port: int | None, 
             f"Batchyard is already up at {_address(home)}: --workers and --port hold for a start.",
             "Stop it with `batchyard down`, then start it again.",
         )
-    _print_address(_address(home), json=json)
+    running = read_cluster(home)
+    _print_address(_address(home), running and running.environment.get(TOKEN.name), json=json)
 
 
 async def _launch(home: Path, workers: int | None, port: int | None) -> None:
@@ -103,8 +108,11 @@ def _address(home: Path) -> str:
     return running.url if running else "an address that is not known yet"
 
 
-def _print_address(url: str, *, json: bool) -> None:
+def _print_address(url: str, token: str | None, *, json: bool) -> None:
     if json:
         write_json({"url": url})
-    else:
-        say(f"Batchyard is up at {url} (API documentation: {url}/docs)")
+        return
+    say(f"Batchyard is up at {url} (API documentation: {url}/docs)")
+    if token:
+        with suppress(CliError):  # `batchyard dashboard` says why
+            say(f"Dashboard, signed in: {sign_in_link(Address(url, token))}")

@@ -1,4 +1,4 @@
-"""`batchyard up`, `down`, `status`, `env` and `demo`: the local cluster."""
+"""`batchyard up`, `down`, `status`, `dashboard`, `env` and `demo`: the local cluster."""
 
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +46,27 @@ def status(ctx: typer.Context, json: JsonFlag = False) -> None:
     from services.cli.actions.status import show_status
 
     show_status(ctx, json=json)
+
+
+def dashboard(
+    ctx: typer.Context,
+    operator: Annotated[bool, typer.Option("--operator", help="Sign in with the key of the operator.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Print a link that opens the dashboard and signs in, once and within an hour.
+
+    It signs in with the key of the command: BATCHYARD_TOKEN, or that of the local
+    cluster. An operator sees workers, dead letters and other owners as well.
+    """
+    from services.cli.actions.session import address_of
+    from services.cli.actions.sign_in_link import sign_in_link
+    from services.cli.rendering.output import say, write_json
+
+    link = sign_in_link(address_of(ctx, as_operator=operator))
+    if json:
+        write_json({"url": link})
+    else:
+        say(link)
 
 
 def env(

@@ -13,6 +13,7 @@ from services.ingest.http import (
     batch_actions,
     batch_lists,
     batches,
+    dashboard,
     dead_letters,
     docs,
     items,
@@ -118,6 +119,9 @@ def build_app(
     app.include_router(stream.routes(service, overviews, access, clock, max_websockets), prefix=PREFIX)
     app.include_router(docs.routes())
     app.include_router(problem_types.routes())
+    files = dashboard.load()
+    app.include_router(dashboard.routes(files))
+    app.router.default = dashboard.PageOfOtherPaths(files.get(dashboard.PAGE), app.router.default)
     problems.install(app)
     openapi.install(app)
     app.add_middleware(RequestGuard, address=access.address)

@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 _FILES = {
     "swagger-ui-bundle.js": "text/javascript",
@@ -44,10 +44,6 @@ def routes() -> APIRouter:
     """Return the page and its files."""
     router = APIRouter(include_in_schema=False)
     found = {name: (files("fastapi_offline") / "static" / name).read_bytes() for name in _FILES}
-
-    @router.get("/")
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
     @router.get("/docs")
     async def page() -> HTMLResponse:

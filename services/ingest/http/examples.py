@@ -400,6 +400,10 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "limits_change": {"200": _LIMITS},
     "limits_clear": {"200": {**_LIMITS, "set": {}}},
     "session_start": {"201": {**_SESSION, "expires_at": "2026-11-30T18:00:00Z"}},
+    "session_make_link": {
+        "201": {"path": "/#sign-in=c2l4dGVlbiBieXRlcyBhdCBsZWFzdA", "expires_at": "2026-11-30T18:00:00Z"}
+    },
+    "session_redeem": {"201": {**_SESSION, "by_session": True, "expires_at": "2026-11-30T18:00:00Z"}},
     "session_show": {"200": _SESSION},
     "session_end": {},
     "session_show_meta": {

@@ -139,6 +139,13 @@ class FinishRequest(Command):
     ]
 
 
+class RedeemRequest(Command):
+    """Exchange of a link for a session."""
+
+    type: ClassVar[str] = "session.redeem.v1"
+    token: Annotated[str, Field(min_length=16, max_length=200, description="token of a link that signs in")]
+
+
 class PauseRequest(Command):
     """Reason for a pause."""
 

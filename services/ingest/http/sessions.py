@@ -1,18 +1,31 @@
 """Routes of sessions: a browser exchanges an API key for a cookie."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from services.ingest.domain.caller import Caller
+from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.scope import Scope, sorted_scopes
+from services.ingest.http import body
 from services.ingest.http.access import Access
 from services.ingest.http.json_response import json_response
-from services.ingest.http.openapi import problem_responses
+from services.ingest.http.models import RedeemRequest
+from services.ingest.http.openapi import problem_responses, request_body
 from services.ingest.identity.session_manager import LIFETIME, SessionManager
+
+_MAX_BODY_BYTES = 1000
+_TOO_LARGE = Rejection("message_too_large", f"This request has at most {_MAX_BODY_BYTES} bytes.", 413)
+
+
+class SignInLink(BaseModel):
+    """A link that signs a browser in, once. Its token is in the fragment, which browsers send to no server."""
+
+    path: str = Field(description="path and fragment of the link, for the address of this Batchyard")
+    expires_at: datetime
 
 
 class SessionView(BaseModel):
@@ -44,6 +57,39 @@ def routes(manager: SessionManager, access: Access) -> APIRouter:
         origin."""
         session_id, expires_at = await manager.start(caller)
         response = json_response(_view(caller).model_copy(update={"expires_at": expires_at}), 201)
+        _set_cookie(response, access, session_id, int(LIFETIME.total_seconds()))
+        return response
+
+    @router.post(
+        "/session/links",
+        status_code=201,
+        summary="Make a link that signs in",
+        response_model=SignInLink,
+        responses=problem_responses(401, 403, 409, 503),
+    )
+    async def make_link(caller: Annotated[Caller, Depends(anybody)]) -> Response:
+        """Make a link that signs in with the API key of the request, once and within an hour."""
+        token, expires_at = await manager.make_link(caller)
+        return json_response(SignInLink(path=f"/#sign-in={token}", expires_at=expires_at), 201)
+
+    @router.post(
+        "/session/redeem",
+        status_code=201,
+        summary="Sign in by a link",
+        response_model=SessionView,
+        responses=problem_responses(400, 401, 403, 408, 413, 415, 422, 503),
+        openapi_extra={**request_body("RedeemRequest", {"token": "c2l4dGVlbiBieXRlcyBhdCBsZWFzdA"}), "security": []},
+    )
+    async def redeem(request: Request) -> Response:
+        """Exchange the token of a link for a session. No API key is needed; the token counts once."""
+        body.media_type(request, body.JSON)
+        sent = body.decode(await body.read_bytes(request, _MAX_BODY_BYTES, _TOO_LARGE), RedeemRequest)
+        token = cast("RedeemRequest", sent).token
+        key, session_id, expires_at = await manager.redeem(token, request.client.host if request.client else "")
+        view = SessionView(
+            owner=key.owner, scopes=sorted_scopes(key.scopes), key_id=key.id, by_session=True, expires_at=expires_at
+        )
+        response = json_response(view, 201)
         _set_cookie(response, access, session_id, int(LIFETIME.total_seconds()))
         return response
 

@@ -86,3 +86,18 @@ WHERE id IN (
     LIMIT $2 FOR UPDATE OF api_keys SKIP LOCKED
 )
 RETURNING {key_columns}
+
+-- name: insert_link
+INSERT INTO sign_in_links (sha256, key_id, expires_at) VALUES ($1, $2, $3)
+
+-- name: delete_surplus_links
+-- The links of a key beyond the $2 newest ones.
+DELETE FROM sign_in_links WHERE sha256 IN (
+    SELECT sha256 FROM sign_in_links WHERE key_id = $1 ORDER BY created_at DESC OFFSET $2
+)
+
+-- name: take_link
+DELETE FROM sign_in_links WHERE sha256 = $1 RETURNING key_id, expires_at
+
+-- name: delete_ended_links
+DELETE FROM sign_in_links WHERE expires_at < now()

@@ -14,6 +14,7 @@ from shared.postgres.queries import load_queries
 _SQL = load_queries("services.ingest.persistence", "identity.sql")
 _INSERT_MESSAGES = load_queries("services.ingest.persistence")["insert_messages"]
 MAX_SESSIONS_PER_KEY = 50
+MAX_LINKS_PER_KEY = 20
 MAX_LISTED_KEYS = 1000
 
 
@@ -65,7 +66,8 @@ class IdentityStore:
             await self._pool.execute(_SQL["record_session_use"], digests, [sessions[one] for one in digests])
 
     async def delete_ended(self, keys_stay: timedelta, idle: timedelta) -> None:
-        """Delete keys that ended long ago, and sessions that have ended."""
+        """Delete keys that ended long ago, and sessions and links that have ended."""
+        await self._pool.execute(_SQL["delete_ended_links"])
         await self._pool.execute(_SQL["delete_ended_sessions"], idle)
         await self._pool.execute(_SQL["delete_ended_keys"], keys_stay)
 
@@ -130,6 +132,18 @@ class IdentityChange:
         await self.connection.execute(_SQL["insert_session"], digest, key_id, expires_at)
         status = await self.connection.execute(_SQL["delete_surplus_sessions"], key_id, MAX_SESSIONS_PER_KEY)
         self.is_made |= status != "DELETE 0"
+
+    async def insert_link(self, digest: bytes, key_id: str, expires_at: datetime) -> None:
+        """Insert a link that signs in, and delete the oldest ones of the key beyond `MAX_LINKS_PER_KEY`."""
+        await self.connection.execute(_SQL["insert_link"], digest, key_id, expires_at)
+        await self.connection.execute(_SQL["delete_surplus_links"], key_id, MAX_LINKS_PER_KEY)
+
+    async def take_link(self, digest: bytes) -> tuple[ApiKey, datetime] | None:
+        """Delete a link; return its key, and the time at which the link ends."""
+        row = await self.connection.fetchrow(_SQL["take_link"], digest)
+        if row is None:
+            return None
+        return _key(await self.connection.fetchrow(_SQL["get_key"], row["key_id"])), row["expires_at"]
 
     async def delete_session(self, digest: bytes) -> None:
         """Delete a session."""

@@ -1,0 +1,314 @@
+import { useEffect, useState } from "react";
+import { Link, useLocation, useParams } from "wouter";
+import { useBatch, useControl, useFailures } from "../../api/batch";
+import type { Schemas } from "../../api/client";
+import { useScope } from "../../app/access";
+import { useKeys } from "../../app/keys";
+import { timeZone } from "../../app/preferences";
+import { useStore } from "../../app/store";
+import { connection, useBatchSocket } from "../../live/batch-socket";
+import { Confirm } from "../../ui/dialog";
+import { Icon } from "../../ui/icon";
+import { PageHead, ScopedButton } from "../../ui/page";
+import { Empty, ErrorMessage, Skeleton } from "../../ui/panel";
+import { endedOf, Progress, ProgressLegend, percentOf } from "../../ui/progress";
+import { batchState, State } from "../../ui/state";
+import { clockTime, countOf, duration, perSecond, visible, whole } from "../../ui/text";
+import { Time, useNow } from "../../ui/time";
+import { ApiError } from "../../api/client";
+import { nameOfBatch } from "../batches/batch-table";
+import { ChangePanel } from "./change-panel";
+import { Failures } from "./failures";
+import { Results } from "./results";
+import { Retry } from "./retry";
+import { Settings } from "./settings";
+import { Summary } from "./summary";
+
+type Batch = Schemas["BatchState"];
+
+const TABS = [
+  ["", "Overview"],
+  ["failures", "Failures"],
+  ["results", "Results"],
+  ["settings", "Settings"],
+] as const;
+
+export default function BatchPage() {
+  const { id = "", tab = "" } = useParams<{ id: string; tab?: string }>();
+  const isId = /^[0-9a-f-]{36}$/i.test(id);
+  if (!isId) return <NotFound />;
+  return <Found id={id.toLowerCase()} tab={tab} />;
+}
+
+function NotFound() {
+  return (
+    <>
+      <PageHead title="There is no such batch" tab="Not found" back={["/batches", "Batches"]} />
+      <Empty title="It does not exist, or it belongs to another owner.">
+        <p>Batches that have ended stay until their retention has passed.</p>
+        <Link href="/batches" className="button">
+          All batches
+        </Link>
+      </Empty>
+    </>
+  );
+}
+
+function Found({ id, tab }: { id: string; tab: string }) {
+  const [polls, setPolls] = useState(true);
+  const query = useBatch(id, polls ? 3_000 : 15_000);
+  const batch = query.data;
+  const running = batch !== undefined && batch.status !== "finished";
+  const { progress, isLive } = useBatchSocket(id, running);
+  useEffect(() => {
+    setPolls(!isLive);
+    connection.set(isLive ? "live" : query.error instanceof ApiError && query.error.status === 0 ? "offline" : "polling");
+    return () => connection.set("polling");
+  }, [isLive, query.error]);
+
+  if (batch === undefined) {
+    if (query.error instanceof ApiError && query.error.status === 404) return <NotFound />;
+    return query.error ? <ErrorMessage error={query.error} onRetry={() => query.refetch()} /> : <Skeleton lines={9} />;
+  }
+  return <Loaded key={id} batch={batch} progress={progress} tab={tab} />;
+}
+
+function Loaded({ batch, progress, tab }: { batch: Batch; progress: number | null; tab: string }) {
+  const id = batch.batch_id;
+  const [, go] = useLocation();
+  const running = batch.status !== "finished";
+  const failures = useFailures(id, running && (batch.counts.failed ?? 0) > 0);
+  const [open, setOpen] = useState<"cancel" | "retry" | "change" | null>(null);
+  const [causes, setCauses] = useState<string[]>([]);
+  const control = useControl(id);
+  const write = useScope("batches:write");
+  const current = TABS.findIndex(([name]) => name === tab);
+  const to = (at: number) => {
+    const target = TABS[at]?.[0];
+    if (target !== undefined) go(target === "" ? `/batches/${id}` : `/batches/${id}/${target}`);
+  };
+  const pauseOrResume = () => {
+    if (running && write.allowed) control.mutate(batch.status === "paused" ? "resume" : "pause");
+  };
+  const retry = (selected: string[]) => {
+    setCauses(selected);
+    setOpen("retry");
+  };
+  useKeys({
+    p: pauseOrResume,
+    r: () => !running && canRetry(batch) && retry([]),
+    "[": () => to(current - 1),
+    "]": () => to(current + 1),
+  });
+  useTabTitle(batch);
+  const ended = endedOf(batch.counts);
+  return (
+    <>
+      <PageHead
+        title={nameOfBatch(batch)}
+        tab={nameOfBatch(batch)}
+        back={["/batches", "Batches"]}
+        lead={
+          <span className="row">
+            <State name={batchState(batch)} />
+            <Link href={`/workloads/${batch.workload}`}>{batch.workload}</Link>
+            {batch.priority !== "normal" && <span className="tag">{batch.priority}</span>}
+            {batch.round > 1 && <span className="tag">round {batch.round}</span>}
+            {Object.entries(batch.labels ?? {}).map(([key, value]) => (
+              <Link key={key} href={`/batches?label=${encodeURIComponent(`${key}=${value}`)}`} className="tag">
+                {visible(`${key}=${value}`)}
+              </Link>
+            ))}
+            <span>
+              accepted <Time at={batch.accepted_at} />
+            </span>
+          </span>
+        }
+      >
+        {batch.status === "open" && (
+          <ScopedButton {...write} onClick={() => control.mutate("seal")} title="Close the batch to further items">
+            Seal
+          </ScopedButton>
+        )}
+        {running && (
+          <>
+            <ScopedButton {...write} onClick={pauseOrResume}>
+              <Icon name={batch.status === "paused" ? "running" : "paused"} size={14} />
+              {batch.status === "paused" ? "Resume" : "Pause"}
+            </ScopedButton>
+            <ScopedButton {...write} onClick={() => setOpen("change")}>
+              Change…
+            </ScopedButton>
+            <ScopedButton {...write} className="button danger" onClick={() => setOpen("cancel")}>
+              Cancel…
+            </ScopedButton>
+          </>
+        )}
+        {!running && canRetry(batch) && (
+          <ScopedButton {...write} className="button primary" onClick={() => retry([])}>
+            <Icon name="retry" size={14} />
+            Retry failed…
+          </ScopedButton>
+        )}
+      </PageHead>
+
+      <section className="panel batch-head" aria-label="Progress">
+        <div className="between">
+          <span className="percent">{percentOf(batch.counts, !running) ?? "growing"}</span>
+          <Outlook batch={batch} />
+        </div>
+        <Progress counts={batch.counts} progress={progress} finished={!running} large />
+        <div className="between">
+          <ProgressLegend counts={batch.counts} />
+          <span className="note">
+            {whole(ended)} of {batch.counts.total == null ? "an open number of" : whole(batch.counts.total)} items
+            {batch.counts.units &&
+              ` · ${whole(batch.counts.units.done ?? 0)}${
+                batch.counts.units.total == null ? "" : ` of ${whole(batch.counts.units.total)}`
+              } ${batch.counts.units.name}`}
+          </span>
+        </div>
+      </section>
+      <Notice batch={batch} />
+
+      <nav className="tabs" aria-label="Parts of the batch">
+        {TABS.map(([name, word]) => (
+          <Link
+            key={name}
+            href={name === "" ? `/batches/${id}` : `/batches/${id}/${name}`}
+            aria-current={name === tab ? "page" : undefined}
+          >
+            {word}
+            {name === "failures" && (batch.counts.failed ?? 0) > 0 && (
+              <span className="badge">{whole(batch.counts.failed ?? 0)}</span>
+            )}
+          </Link>
+        ))}
+      </nav>
+
+      {tab === "" && (
+        <div className="columns">
+          <div className="stack">
+            <Failures query={failures} batch={batch} onRetry={retry} short />
+          </div>
+          <div className="stack">
+            <Summary batch={batch} />
+          </div>
+        </div>
+      )}
+      {tab === "failures" && <Failures query={failures} batch={batch} onRetry={retry} />}
+      {tab === "results" && <Results batch={batch} />}
+      {tab === "settings" && <Settings batch={batch} />}
+      {current < 0 && <Empty title="This batch has no such part." />}
+
+      {open === "cancel" && (
+        <Confirm
+          title="Cancel this batch?"
+          act={`Cancel ${countOf(batch.counts.remaining ?? 0, "item")}`}
+          danger
+          busy={control.isPending}
+          onClose={() => setOpen(null)}
+          onAct={() => {
+            control.mutate("cancel");
+            setOpen(null);
+          }}
+        >
+          <p>
+            {countOf(batch.counts.remaining ?? 0, "item")} will not run; those that run now are interrupted. The{" "}
+            {countOf(ended, "outcome")} that are there stay, and the batch can be retried later.
+          </p>
+        </Confirm>
+      )}
+      {open === "retry" && (
+        <Retry batch={batch} groups={failures.data?.groups ?? []} causes={causes} onClose={() => setOpen(null)} />
+      )}
+      {open === "change" && <ChangePanel batch={batch} onClose={() => setOpen(null)} />}
+    </>
+  );
+}
+
+export function canRetry({ counts }: Batch): boolean {
+  return (counts.failed ?? 0) + (counts.expired ?? 0) + (counts.cancelled ?? 0) > 0;
+}
+
+function useTabTitle(batch: Batch): void {
+  const share = percentOf(batch.counts, false);
+  const word = batch.status === "finished" ? (batch.result ?? "finished") : (share ?? "growing");
+  const name = nameOfBatch(batch);
+  useEffect(() => {
+    document.title = `${word} · ${name} · Batchyard`;
+  }, [word, name]);
+}
+
+/** When the batch ends, or why that is not known. */
+function Outlook({ batch }: { batch: Batch }) {
+  const now = useNow();
+  const zone = useStore(timeZone);
+  if (batch.status === "finished") {
+    const took = batch.finished_at ? Date.parse(batch.finished_at) - Date.parse(batch.accepted_at) : null;
+    return (
+      <span className="quiet">
+        ended <Time at={batch.finished_at} />
+        {took !== null && `, after ${duration(took / 1000)}`}
+      </span>
+    );
+  }
+  if (batch.status === "paused") return <span className="quiet">paused: no estimate</span>;
+  if (batch.counts.remaining === 0 && batch.status === "running") return <span>making the summary</span>;
+  if (batch.waiting) return <span className="quiet">waiting: no estimate</span>;
+  const deadline = batch.terms?.deadline ? Date.parse(batch.terms.deadline) : null;
+  const end = batch.eta_s == null ? null : now + batch.eta_s * 1000;
+  return (
+    <span className="row">
+      <b>{batch.items_per_s ? perSecond(batch.items_per_s) : "starting"}</b>
+      {end !== null && batch.eta_s != null && (
+        <span>
+          ends about {clockTime(end, now, zone)}, in {duration(batch.eta_s)}
+        </span>
+      )}
+      {deadline !== null && (
+        <span className={end !== null && end > deadline ? "state warn" : "quiet"}>
+          deadline {clockTime(deadline, now, zone)}
+          {end !== null && (end > deadline ? ": too late at this pace" : ": fits")}
+        </span>
+      )}
+    </span>
+  );
+}
+
+const STOPPED: Record<string, string> = {
+  deadline: "Its deadline passed. Items that had not ended by then are expired.",
+  failure_threshold: "More items failed than its failure threshold allows.",
+  never_sealed: "It stayed open for too long and was never sealed.",
+  internal_error: "Batchyard met a defect while it worked on this batch. The log of the aggregator names it.",
+};
+
+function Notice({ batch }: { batch: Batch }) {
+  if (batch.waiting && batch.status !== "finished") {
+    return (
+      <div className="callout warn" role="note">
+        <Icon name="waiting" />
+        <span>
+          <b>Why nothing runs.</b> {visible(batch.waiting.detail)}
+          {batch.waiting.until && (
+            <>
+              {" "}
+              It goes on <Time at={batch.waiting.until} />.
+            </>
+          )}
+        </span>
+      </div>
+    );
+  }
+  if (batch.stop_reason) {
+    return (
+      <div className="callout bad" role="note">
+        <Icon name="warning" />
+        <span>
+          <b>The batch was stopped.</b> {STOPPED[batch.stop_reason] ?? batch.stop_reason}
+        </span>
+      </div>
+    );
+  }
+  return null;
+}

@@ -1,0 +1,115 @@
+import { Link } from "wouter";
+import type { Schemas } from "../../api/client";
+import { percentOf, Progress } from "../../ui/progress";
+import { batchState, State } from "../../ui/state";
+import { clockTime, duration, excerpt, perSecond, short } from "../../ui/text";
+import { Time, useNow } from "../../ui/time";
+import { timeZone } from "../../app/preferences";
+import { useStore } from "../../app/store";
+
+type Batch = Schemas["BatchState"];
+
+export function nameOfBatch(batch: Pick<Batch, "name" | "batch_id">): string {
+  return batch.name ? excerpt(batch.name, 120) : `Batch ${batch.batch_id.slice(0, 8)}…${batch.batch_id.slice(-4)}`;
+}
+
+/** Batches as rows; on a narrow screen as cards with the same fields. */
+export function BatchTable({ batches, label }: { batches: Batch[]; label: string }) {
+  return (
+    <div className="table-wrap">
+      <table className="cards" aria-label={label}>
+        <thead>
+          <tr>
+            <th>State</th>
+            <th>Name</th>
+            <th>Progress</th>
+            <th className="number">Succeeded</th>
+            <th className="number">Failed</th>
+            <th className="number">Left</th>
+            <th>Pace, end</th>
+            <th>Accepted</th>
+          </tr>
+        </thead>
+        <tbody>
+          {batches.map((batch) => (
+            <BatchRow key={batch.batch_id} batch={batch} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function BatchRow({ batch }: { batch: Batch }) {
+  const { counts } = batch;
+  const finished = batch.status === "finished";
+  const labels = Object.entries(batch.labels ?? {});
+  return (
+    <tr>
+      <td data-label="State">
+        <State name={batchState(batch)} />
+      </td>
+      <td data-label="Name">
+        <div>
+          <Link href={`/batches/${batch.batch_id}`} className="main-link" data-row="">
+            {nameOfBatch(batch)}
+          </Link>
+          <span className="sub">
+            {batch.workload}
+            {batch.priority !== "normal" && ` · ${batch.priority}`}
+            {batch.round > 1 && ` · round ${batch.round}`}
+            {labels.slice(0, 3).map(([key, value]) => ` · ${excerpt(`${key}=${value}`, 40)}`)}
+          </span>
+        </div>
+      </td>
+      <td data-label="Progress">
+        <div className="progress-cell">
+          <Progress counts={counts} finished={finished} />
+          <span className="sub">
+            <span>{percentOf(counts, finished) ?? "growing"}</span>
+            <span>{counts.total != null && `${short(counts.total)} items`}</span>
+          </span>
+        </div>
+      </td>
+      <td data-label="Succeeded" className="number">
+        {short(counts.succeeded ?? 0)}
+      </td>
+      <td data-label="Failed" className="number">
+        {counts.failed ? short(counts.failed) : <span className="quiet">0</span>}
+      </td>
+      <td data-label="Left" className="number">
+        {counts.remaining ? short(counts.remaining) : <span className="quiet">0</span>}
+      </td>
+      <td data-label="Pace, end">
+        <div>
+          <Pace batch={batch} />
+        </div>
+      </td>
+      <td data-label="Accepted">
+        <Time at={batch.accepted_at} />
+      </td>
+    </tr>
+  );
+}
+
+function Pace({ batch }: { batch: Batch }) {
+  const now = useNow();
+  const zone = useStore(timeZone);
+  if (batch.status === "finished") {
+    if (!batch.finished_at) return null;
+    const took = (Date.parse(batch.finished_at) - Date.parse(batch.accepted_at)) / 1000;
+    return <span className="quiet nowrap">took {duration(took)}</span>;
+  }
+  if (batch.status === "paused") return <span className="quiet">paused</span>;
+  if (batch.waiting) return <span className="quiet">{excerpt(batch.waiting.code.replaceAll("_", " "), 40)}</span>;
+  return (
+    <>
+      {batch.items_per_s ? <span className="nowrap">{perSecond(batch.items_per_s)}</span> : <span className="quiet">starting</span>}
+      {batch.eta_s != null && (
+        <span className="sub nowrap" title={`at ${clockTime(now + batch.eta_s * 1000, now, zone)}`}>
+          about {duration(batch.eta_s)} left
+        </span>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,225 @@
+import { useEffect, useRef, useState } from "react";
+import { Link, useLocation, useSearchParams } from "wouter";
+import type { Schemas } from "../../api/client";
+import { type BatchFilter, useBatches, useWorkloads } from "../../api/queries";
+import { useKeys } from "../../app/keys";
+import { Icon } from "../../ui/icon";
+import { Field, PageHead } from "../../ui/page";
+import { Command, Empty, Loaded, Panel } from "../../ui/panel";
+import { countOf } from "../../ui/text";
+import { BatchTable } from "./batch-table";
+import { held } from "./fresh";
+
+type Batch = Schemas["BatchState"];
+
+const PAGE = 50;
+const NAMES = ["name", "status", "result", "workload", "label"] as const;
+const STATUSES = ["open", "running", "paused", "finished"];
+const RESULTS = ["completed", "partial", "failed", "cancelled"];
+
+export default function Batches() {
+  const [params, setParams] = useSearchParams();
+  const [, go] = useLocation();
+  const before = params.get("before") ?? undefined;
+  const filter: BatchFilter = {
+    status: (params.get("status") ?? undefined) as BatchFilter["status"],
+    result: (params.get("result") ?? undefined) as BatchFilter["result"],
+    workload: params.get("workload") ?? undefined,
+    name: params.get("name") ?? undefined,
+    label: params.getAll("label"),
+    before,
+    limit: PAGE,
+  };
+  const query = useBatches(filter);
+  const isFiltered = NAMES.some((name) => params.get(name));
+  const next = query.data?.next_before ?? undefined;
+  const turn = (cursor: string | undefined) => {
+    setParams((now) => {
+      if (cursor) now.set("before", cursor);
+      else now.delete("before");
+      return now;
+    });
+    scrollTo(0, 0);
+  };
+  useKeys({
+    "]": () => next && turn(next),
+    "[": () => before && history.back(),
+  });
+  return (
+    <>
+      <PageHead title="Batches" tab="Batches">
+        <Link href="/submit" className="button primary">
+          <Icon name="submit" size={14} />
+          Submit
+        </Link>
+      </PageHead>
+      <Filters />
+      <Panel title={isFiltered ? "Batches that match" : "All batches"} busy={query.isFetching && query.isPlaceholderData}>
+        <Loaded query={query} lines={10}>
+          {(data) =>
+            data.batches.length === 0 ? (
+              isFiltered || before ? (
+                <Empty title="Nothing matches">
+                  <p>No batch of yours has all of these properties.</p>
+                  <button type="button" className="button" onClick={() => go("/batches")}>
+                    Clear the filters
+                  </button>
+                </Empty>
+              ) : (
+                <NoBatches />
+              )
+            ) : (
+              <HeldTable key={params.toString()} batches={data.batches} isFirst={before === undefined} />
+            )
+          }
+        </Loaded>
+        {(next || before) && (
+          <div className="panel-head">
+            <div className="end">
+              <button type="button" className="button small" disabled={!before} onClick={() => turn(undefined)}>
+                Newest
+              </button>
+              <button type="button" className="button small" disabled={!next} onClick={() => turn(next)}>
+                Older
+                <Icon name="next" size={13} />
+              </button>
+            </div>
+          </div>
+        )}
+      </Panel>
+    </>
+  );
+}
+
+function NoBatches() {
+  return (
+    <Empty title="There are no batches yet">
+      <p>A batch is a set of items for one workload. Submit one here, or from a shell:</p>
+      <Command text={`batchyard submit noop --item '{"n": 7}' --watch`} />
+      <Link href="/submit" className="button primary">
+        Submit a batch
+      </Link>
+    </Empty>
+  );
+}
+
+/** The table of a page. On the first page, new batches wait until the reader asks for them. */
+function HeldTable({ batches, isFirst }: { batches: Batch[]; isFirst: boolean }) {
+  const ids = batches.map((batch) => batch.batch_id);
+  const [shown, setShown] = useState(ids);
+  const last = useRef(new Map<string, Batch>());
+  useEffect(() => {
+    for (const batch of batches) last.current.set(batch.batch_id, batch);
+  }, [batches]);
+  const { rows, fresh } = held(shown, batches, last.current, (batch) => batch.batch_id);
+  return (
+    <>
+      {isFirst && fresh > 0 && (
+        <div className="panel-body">
+          <button type="button" className="button small" onClick={() => setShown(ids)}>
+            <Icon name="growing" size={13} />
+            {countOf(fresh, "new batch", "new batches")} — show
+          </button>
+        </div>
+      )}
+      <BatchTable batches={rows} label="Batches" />
+    </>
+  );
+}
+
+function Filters() {
+  const [params, setParams] = useSearchParams();
+  const workloads = useWorkloads();
+  const [name, setName] = useState(params.get("name") ?? "");
+  const given = params.get("name") ?? "";
+  const timer = useRef(0);
+  useEffect(() => setName(given), [given]);
+  const set = (field: (typeof NAMES)[number], value: string) => {
+    setParams(
+      (now) => {
+        now.delete("before");
+        if (value) now.set(field, value);
+        else now.delete(field);
+        return now;
+      },
+      { replace: true },
+    );
+  };
+  const choices = (workloads.data?.workloads ?? []).map((each) => each.name);
+  const workload = params.get("workload") ?? "";
+  return (
+    <search className="filters">
+      <Field id="filter-name" label="Name" wide>
+        <input
+          id="filter-name"
+          type="search"
+          data-filter=""
+          placeholder="part of the name"
+          value={name}
+          onChange={(event) => {
+            const value = event.target.value;
+            setName(value);
+            clearTimeout(timer.current);
+            timer.current = window.setTimeout(() => set("name", value.trim()), 250);
+          }}
+        />
+      </Field>
+      <Choice name="status" label="Status" values={STATUSES} value={params.get("status") ?? ""} onChange={set} />
+      <Choice name="result" label="Result" values={RESULTS} value={params.get("result") ?? ""} onChange={set} />
+      <Choice
+        name="workload"
+        label="Workload"
+        values={workload && !choices.includes(workload) ? [workload, ...choices] : choices}
+        value={workload}
+        onChange={set}
+      />
+      <LabelFilter value={params.get("label") ?? ""} onChange={(value) => set("label", value)} />
+    </search>
+  );
+}
+
+function Choice({
+  name,
+  label,
+  values,
+  value,
+  onChange,
+}: {
+  name: (typeof NAMES)[number];
+  label: string;
+  values: string[];
+  value: string;
+  onChange: (name: (typeof NAMES)[number], value: string) => void;
+}) {
+  return (
+    <Field id={`filter-${name}`} label={label}>
+      <select id={`filter-${name}`} value={value} onChange={(event) => onChange(name, event.target.value)}>
+        <option value="">any</option>
+        {values.map((each) => (
+          <option key={each} value={each}>
+            {each}
+          </option>
+        ))}
+      </select>
+    </Field>
+  );
+}
+
+function LabelFilter({ value, onChange }: { value: string; onChange: (value: string) => void }) {
+  const [text, setText] = useState(value);
+  useEffect(() => setText(value), [value]);
+  const isWhole = /^[^=]+=/.test(text);
+  return (
+    <Field id="filter-label" label="Label">
+      <input
+        id="filter-label"
+        placeholder="key=value"
+        value={text}
+        aria-invalid={text !== "" && !isWhole}
+        onChange={(event) => setText(event.target.value)}
+        onBlur={() => (text === "" || isWhole) && onChange(text)}
+        onKeyDown={(event) => event.key === "Enter" && (text === "" || isWhole) && onChange(text)}
+      />
+    </Field>
+  );
+}

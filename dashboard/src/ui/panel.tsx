@@ -1,0 +1,138 @@
+import type { UseQueryResult } from "@tanstack/react-query";
+import { type ReactNode, useId } from "react";
+import { ApiError } from "../api/client";
+import { Code } from "./code";
+import { Icon } from "./icon";
+import { useNow } from "./time";
+import { visible } from "./text";
+
+/** A part of a page with a heading. */
+export function Panel({
+  title,
+  count,
+  end,
+  children,
+  stale = false,
+  busy = false,
+}: {
+  title: string;
+  count?: ReactNode;
+  end?: ReactNode;
+  children: ReactNode;
+  stale?: boolean;
+  busy?: boolean;
+}) {
+  const id = useId();
+  return (
+    <section className="panel" aria-labelledby={id} aria-busy={busy} data-stale={stale}>
+      <div className="panel-head">
+        <h2 id={id}>{title}</h2>
+        {count !== undefined && <span className="count">{count}</span>}
+        {end && <div className="end">{end}</div>}
+      </div>
+      {children}
+    </section>
+  );
+}
+
+/** The place of content that is not there yet, in about its size. */
+export function Skeleton({ lines = 4 }: { lines?: number }) {
+  return (
+    <div className="skeleton" aria-hidden="true">
+      {Array.from({ length: lines }, (_, at) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: the lines are all alike
+        <i key={at} />
+      ))}
+    </div>
+  );
+}
+
+/** Why there is nothing, and the next step. */
+export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+  return (
+    <div className="message">
+      <strong>{title}</strong>
+      {children}
+    </div>
+  );
+}
+
+/** What went wrong, what still works, and the way on. */
+export function ErrorMessage({ error, onRetry }: { error: unknown; onRetry?: (() => void) | undefined }) {
+  const known = error instanceof ApiError ? error : null;
+  const title =
+    known === null
+      ? "This part of the page has a defect"
+      : known.status === 403
+        ? "Your key does not allow this"
+        : known.status === 404
+          ? "Not found"
+          : known.status === 0
+            ? "No connection"
+            : "That did not work";
+  const errors = known?.problem?.errors ?? [];
+  return (
+    <div className="message error" role="alert">
+      <span className="title">
+        <Icon name="warning" />
+        {title}
+        {known && <code className="tag">{known.code}</code>}
+      </span>
+      <p>{visible(error instanceof Error ? error.message : String(error))}</p>
+      {errors.length > 1 && (
+        <ul className="note">
+          {errors.slice(0, 20).map((each) => (
+            <li key={`${each.pointer ?? each.line ?? ""}${each.detail}`}>
+              {each.line != null && `line ${each.line}: `}
+              {visible(each.detail)}
+            </li>
+          ))}
+        </ul>
+      )}
+      {known?.status !== 403 && known?.status !== 404 && onRetry && (
+        <button type="button" className="button small" onClick={onRetry}>
+          <Icon name="retry" size={13} />
+          Try again
+          {known?.retryAfter != null && ` (best after ${known.retryAfter} s)`}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** What a panel shows while it has no data; and its data, also old ones while new ones come or fail to come. */
+export function Loaded<T>({
+  query,
+  children,
+  lines,
+}: {
+  query: UseQueryResult<T, Error>;
+  children: (data: T) => ReactNode;
+  lines?: number;
+}) {
+  const now = useNow();
+  if (query.data === undefined) {
+    if (query.error) return <ErrorMessage error={query.error} onRetry={() => query.refetch()} />;
+    return <Skeleton {...(lines === undefined ? {} : { lines })} />;
+  }
+  const since = query.error && query.dataUpdatedAt ? Math.round((now - query.dataUpdatedAt) / 1000) : 0;
+  return (
+    <>
+      {query.error && (
+        <p className="note panel-body" role="status">
+          <Icon name="warning" size={13} /> Shown as it was {Math.max(1, since)} s ago: {visible(query.error.message)}
+        </p>
+      )}
+      {children(query.data)}
+    </>
+  );
+}
+
+/** An empty state whose next step is a command. */
+export function Command({ text }: { text: string }) {
+  return (
+    <div style={{ width: "100%", maxWidth: 640 }}>
+      <Code text={text} label="command" />
+    </div>
+  );
+}
