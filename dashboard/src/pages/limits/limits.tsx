@@ -1,1 +1,139 @@
-export default function Soon() { return <p>Soon</p>; }
+import { useQuery } from "@tanstack/react-query";
+import { api, bodyOf, type Schemas } from "../../api/client";
+import { useInterval } from "../../api/queries";
+import { useScope } from "../../app/access";
+import { PageHead } from "../../ui/page";
+import { Loaded, Panel } from "../../ui/panel";
+import { excerpt, short } from "../../ui/text";
+
+type View = Schemas["LimitsView"];
+
+const NAMES: [keyof Schemas["OwnerLimits"], string, string][] = [
+  ["requests", "Requests a minute", "of all keys of the owner"],
+  ["key_requests", "Requests a minute of one key", ""],
+  ["waiting_items", "Items that wait", "further submissions are refused until some have run"],
+  ["uploads", "Uploads at a time", ""],
+  ["websockets", "WebSockets", "such as those of this page"],
+  ["questions", "Questions at a time", ""],
+  ["deliveries", "Deliveries at a time", "webhooks and e-mails"],
+  ["weight", "Weight", "share of the workers beside other owners"],
+];
+
+/** What an owner may use, and what is in use. */
+export default function Limits() {
+  const operate = useScope("operate");
+  const interval = useInterval(5_000);
+  const own = useQuery({
+    queryKey: ["limits"],
+    queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/limits", { signal })),
+    refetchInterval: interval,
+  });
+  const all = useQuery({
+    queryKey: ["owners-limits"],
+    queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/owners/limits", { signal })),
+    enabled: operate.allowed,
+    refetchInterval: interval,
+  });
+  return (
+    <>
+      <PageHead title="Limits" tab="Limits" lead="What your owner may use, and what is in use." />
+      <Panel title={own.data ? `Limits of ${excerpt(own.data.owner, 60)}` : "Your limits"}>
+        <Loaded query={own} lines={6}>
+          {(view) => <LimitTable view={view} />}
+        </Loaded>
+      </Panel>
+      {operate.allowed && (
+        <Panel title="Owners with limits of their own">
+          <Loaded query={all}>
+            {({ owners }) =>
+              owners.length === 0 ? (
+                <p className="message">All owners have the limits of the settings. `batchyard limits set` gives others.</p>
+              ) : (
+                <div className="table-wrap">
+                  <table className="cards" aria-label="Owners with limits of their own">
+                    <thead>
+                      <tr>
+                        <th>Owner</th>
+                        <th>Set</th>
+                      </tr>
+                    </thead>
+                    <tbody>
+                      {owners.map((view) => (
+                        <tr key={view.owner}>
+                          <td data-label="Owner">{excerpt(view.owner, 60)}</td>
+                          <td data-label="Set">
+                            <span className="row" style={{ gap: 4 }}>
+                              {Object.entries(view.set).map(([name, value]) => (
+                                <span key={name} className="tag">
+                                  {name.replaceAll("_", " ")} {String(value)}
+                                </span>
+                              ))}
+                            </span>
+                          </td>
+                        </tr>
+                      ))}
+                    </tbody>
+                  </table>
+                </div>
+              )
+            }
+          </Loaded>
+        </Panel>
+      )}
+    </>
+  );
+}
+
+function LimitTable({ view }: { view: View }) {
+  const inUse: Record<string, number> = view.in_use;
+  return (
+    <div className="table-wrap">
+      <table className="cards" aria-label="Limits">
+        <thead>
+          <tr>
+            <th>Limit</th>
+            <th>In use</th>
+            <th className="number">Limit</th>
+          </tr>
+        </thead>
+        <tbody>
+          {NAMES.map(([name, words, hint]) => {
+            const limit = view.limits[name];
+            const used = inUse[name];
+            return (
+              <tr key={name}>
+                <td data-label="Limit">
+                  <div>
+                    {words}
+                    {hint && <span className="sub">{hint}</span>}
+                  </div>
+                </td>
+                <td data-label="In use">
+                  {used === undefined ? (
+                    <span className="quiet">—</span>
+                  ) : (
+                    <div className="progress-cell">
+                      <span>{short(used)}</span>
+                      {limit != null && limit > 0 && (
+                        <div className="progress" aria-hidden="true">
+                          <i
+                            className={used / limit > 0.9 ? "fill-failed" : "fill-running"}
+                            style={{ width: `${Math.min(100, (used / limit) * 100)}%` }}
+                          />
+                        </div>
+                      )}
+                    </div>
+                  )}
+                </td>
+                <td data-label="At most" className="number">
+                  {limit == null ? "none" : short(limit)}
+                  {name in view.set && <span className="sub">set for you</span>}
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}

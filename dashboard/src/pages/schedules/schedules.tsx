@@ -1,1 +1,82 @@
-export default function Soon() { return <p>Soon</p>; }
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "wouter";
+import { api, bodyOf } from "../../api/client";
+import { useInterval } from "../../api/queries";
+import { PageHead } from "../../ui/page";
+import { Command, Empty, Loaded, Panel } from "../../ui/panel";
+import { State } from "../../ui/state";
+import { countOf, excerpt } from "../../ui/text";
+import { Time } from "../../ui/time";
+import { cronWords } from "./cron-words";
+
+export default function Schedules() {
+  const interval = useInterval(10_000);
+  const query = useQuery({
+    queryKey: ["schedules"],
+    queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/schedules", { params: { query: { limit: 200 } }, signal })),
+    refetchInterval: interval,
+  });
+  return (
+    <>
+      <PageHead title="Schedules" tab="Schedules" lead="Batches that start at recurring times." />
+      <Panel title="Schedules" count={query.data && countOf(query.data.schedules.length, "schedule")}>
+        <Loaded query={query}>
+          {({ schedules }) =>
+            schedules.length === 0 ? (
+              <Empty title="There are no schedules">
+                <p>A schedule submits a template, or a batch, at times that a cron expression names.</p>
+                <Command text={`batchyard schedules save nightly --cron '0 3 * * *' --zone Europe/Berlin --template nightly-read`} />
+              </Empty>
+            ) : (
+              <div className="table-wrap">
+                <table className="cards" aria-label="Schedules">
+                  <thead>
+                    <tr>
+                      <th>Schedule</th>
+                      <th>State</th>
+                      <th>When</th>
+                      <th>Next</th>
+                      <th>Starts</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {schedules.map((each) => (
+                      <tr key={each.name}>
+                        <td data-label="Schedule">
+                          <Link href={`/schedules/${each.name}`} className="main-link" data-row="">
+                            {each.name}
+                          </Link>
+                        </td>
+                        <td data-label="State">
+                          <State name={each.paused ? "paused" : "active"} />
+                        </td>
+                        <td data-label="When">
+                          <div>
+                            {cronWords(each.cron)}
+                            <span className="sub">
+                              <code>{each.cron}</code> {each.zone}
+                            </span>
+                          </div>
+                        </td>
+                        <td data-label="Next">
+                          {each.next_at && !each.paused ? <Time at={each.next_at} /> : <span className="quiet">—</span>}
+                        </td>
+                        <td data-label="Starts">
+                          {each.template ? (
+                            <Link href={`/templates/${each.template}`}>{each.template}</Link>
+                          ) : (
+                            <span>{excerpt(each.workload, 60)}</span>
+                          )}
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )
+          }
+        </Loaded>
+      </Panel>
+    </>
+  );
+}

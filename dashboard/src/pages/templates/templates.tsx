@@ -1,1 +1,68 @@
-export default function Soon() { return <p>Soon</p>; }
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "wouter";
+import { api, bodyOf } from "../../api/client";
+import { PageHead } from "../../ui/page";
+import { Command, Empty, Loaded, Panel } from "../../ui/panel";
+import { countOf, excerpt } from "../../ui/text";
+import { Time } from "../../ui/time";
+
+export default function Templates() {
+  const query = useQuery({
+    queryKey: ["templates"],
+    queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/templates", { params: { query: { limit: 200 } }, signal })),
+  });
+  return (
+    <>
+      <PageHead title="Templates" tab="Templates" lead="Batches with places that parameters fill, in versions that never change." />
+      <Panel title="Templates" count={query.data && countOf(query.data.templates.length, "template")}>
+        <Loaded query={query}>
+          {({ templates }) =>
+            templates.length === 0 ? (
+              <Empty title="There are no templates">
+                <p>A template is a saved batch. Schedules and follow-up batches use it.</p>
+                <Command text="batchyard templates save nightly-read template.json" />
+              </Empty>
+            ) : (
+              <div className="table-wrap">
+                <table className="cards" aria-label="Templates">
+                  <thead>
+                    <tr>
+                      <th>Template</th>
+                      <th>Workload</th>
+                      <th className="number">Version</th>
+                      <th>Saved</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {templates.map((each) => (
+                      <tr key={`${each.created_by}/${each.name}`}>
+                        <td data-label="Template">
+                          <div>
+                            <Link href={`/templates/${each.name}`} className="main-link" data-row="">
+                              {each.name}
+                            </Link>
+                            <span className="sub">
+                              {excerpt(each.description, 160)}
+                              {each.shared && " · shared with all owners"}
+                            </span>
+                          </div>
+                        </td>
+                        <td data-label="Workload">{each.workload}</td>
+                        <td data-label="Version" className="number">
+                          {each.version}
+                        </td>
+                        <td data-label="Saved">
+                          <Time at={each.created_at} />
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )
+          }
+        </Loaded>
+      </Panel>
+    </>
+  );
+}
