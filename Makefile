@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+DASHBOARD := services/ingest/http/assets/.inputs
 ARGS ?=
 # Extras stay in the lock, because old versions of pip do not find a package under its bare name (pip issue 11924).
 COMPILE = $(BIN)/uv pip compile --quiet $(or $(ARGS),--upgrade) --no-strip-extras --no-emit-index-url --no-header \
@@ -15,7 +16,7 @@ COMPILE = $(BIN)/uv pip compile --quiet $(or $(ARGS),--upgrade) --no-strip-extra
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test test-faults test-fuzz test-docs check lint types architecture conventions contracts shell yaml security manifests bench bench-smoke bench-rates lock clean
+.PHONY: help demo up down dashboard dashboard-dev screenshots test test-browser test-faults test-fuzz test-docs check lint types architecture conventions contracts shell yaml security manifests page bench bench-smoke bench-rates lock clean
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,10 +25,24 @@ $(READY): requirements.lock pyproject.toml contracts/pyproject.toml .ci/setup
 	@PYTHON="$(PYTHON)" .ci/setup
 	@touch $@
 
-demo: $(READY) ## Run the main job to its end: servers, five services, one batch of more than 120 pages, webhook, e-mail, exports, and a small batch of each other workload.
+# Without the npm registry all goes on without the page, and the next command tries again.
+$(DASHBOARD): $(READY) .ci/dashboard contracts/openapi.json $(shell git ls-files dashboard 2>/dev/null)
+	@PYTHON="$(BIN)/python" .ci/dashboard --optional
+	@if [ -f $@ ]; then touch $@; fi
+
+dashboard: $(READY) ## Build the page that `make up` serves, from dashboard/, if something there has changed.
+	@PYTHON="$(BIN)/python" .ci/dashboard
+
+dashboard-dev: $(READY) ## Serve the page with each change at once, for a Batchyard that runs; BATCHYARD_URL names it.
+	@PYTHON="$(BIN)/python" .ci/dashboard dev
+
+screenshots: $(READY) $(DASHBOARD) ## Write the pictures of the README anew, light and dark, from a cluster with the same batches each time.
+	@$(BIN)/python -m tests.browser.screenshots
+
+demo: $(READY) $(DASHBOARD) ## Run the main job to its end: servers, five services, one batch of more than 120 pages, webhook, e-mail, exports, and a small batch of each other workload.
 	@$(BIN)/batchyard demo $(ARGS)
 
-up: $(READY) ## Start servers and services, print the address, and keep all running until Ctrl-C or `make down`.
+up: $(READY) $(DASHBOARD) ## Start servers and services, print the address, and keep all running until Ctrl-C or `make down`.
 	@$(BIN)/batchyard up $(ARGS)
 
 down: $(READY) ## Stop all that runs for this checkout, from any shell.
@@ -39,13 +54,16 @@ test: $(READY) ## Run all tests that share servers, several at a time, and print
 test-faults: $(READY) ## Run the tests that kill, block or stop services and servers, one after the other, on servers of their own.
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
+test-browser: $(READY) $(DASHBOARD) ## Run the tests of the page in Debian's Chromium, on a running cluster; under four minutes.
+	@$(BIN)/python -m pytest -q -n 0 -p no:randomly tests/browser $(ARGS)
+
 test-fuzz: $(READY) ## Look for unknown faults with random requests, messages and orders of events, for four minutes; the log names the seeds.
 	@$(BIN)/python -m pytest -m fuzz -n 2 --dist loadfile $(ARGS)
 
 test-docs: $(READY) ## Run every block of README, docs and examples as it stands, twice, on a local cluster of its own; under four minutes.
 	@$(BIN)/python -m pytest -q -n 0 -p no:randomly tests/docs $(ARGS)
 
-check: lint types architecture conventions contracts shell yaml security manifests ## Run every check that needs no server: all that follow up to `make manifests`.
+check: lint types architecture conventions contracts shell yaml security manifests page ## Run every check that needs no server: all that follow up to `make page`.
 
 lint: $(READY) ## Check style and formatting (ruff).
 	$(BIN)/ruff check .
@@ -82,6 +100,9 @@ security: $(READY) ## Look for unsafe code (bandit; its minor findings are among
 manifests: $(READY) ## Check compose file, image and Kubernetes manifests without an engine, and that no secret is committed.
 	$(BIN)/python -m pytest -q tests/manifests
 
+page: $(READY) ## Check style, types and unit tests of dashboard/, where Node.js or the npm registry is there.
+	@PYTHON="$(BIN)/python" .ci/dashboard check
+
 bench: $(READY) ## Measure beside others, print a table, and write it to benchmarks/results/ and docs/performance.md; ARGS=--help.
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -95,12 +116,13 @@ lock: $(READY) ## Resolve all locks anew to the newest versions; ARGS="--upgrade
 	$(COMPILE) --all-extras pyproject.toml contracts/pyproject.toml --output-file requirements.lock
 	$(COMPILE) --extra otlp --constraints requirements.lock pyproject.toml --output-file requirements-image.lock
 	$(COMPILE) --generate-hashes --no-deps --python-version 3.12 tests/support/routing-engines.in --output-file tests/support/routing-engines.txt
+	$(COMPILE) dashboard/nodejs.in --output-file dashboard/nodejs.txt
 	for peer in benchmarks/peers/*.in; do $(COMPILE) "$$peer" --output-file "$${peer%.in}.txt"; done
-	for folder in benchmarks/peers/bullmq examples/node examples/node-worker examples/typescript; do \
+	for folder in benchmarks/peers/bullmq dashboard examples/node examples/node-worker examples/typescript; do \
 	  (cd "$$folder" && rm package-lock.json && npm install --silent --package-lock-only --omit-lockfile-registry-resolved); done
 
 clean: ## Stop what runs here and delete all that was made: servers' data, caches, results, the environment.
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack erase; fi
 	rm -rf .venv .batchyard out htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-	  .import_linter_cache
+	  .import_linter_cache services/ingest/http/assets dashboard/node_modules dashboard/.node
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

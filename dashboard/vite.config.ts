@@ -64,6 +64,7 @@ export default defineConfig({
     modulePreload: false,
     sourcemap: false,
     target: "es2022",
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   server: {
     proxy: {
