@@ -12,9 +12,12 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && python -m pip --python /opt/batchyard install --require-hashes --no-deps --only-binary :all: \
        --requirement requirements-image.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY .ci .ci
+COPY dashboard dashboard
 COPY contracts contracts
 COPY shared shared
 COPY services services
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=cache,target=/root/.npm PYTHON=python .ci/dashboard
 RUN python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels ./contracts . \
     && python -m pip --python /opt/batchyard install --no-index --no-deps /wheels/*.whl \
     && python -m pip --python /opt/batchyard check
