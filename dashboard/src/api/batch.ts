@@ -104,3 +104,13 @@ export function useControl(id: string) {
     onError: (error) => say(error.message, "bad"),
   });
 }
+
+export function useReasons(id: string) {
+  const interval = useInterval(3_000);
+  return useQuery({
+    queryKey: ["reasons", id],
+    queryFn: ({ signal }) =>
+      bodyOf(api.GET("/api/v1/batches/{batch_id}/reasons", { params: { path: { batch_id: id } }, signal })),
+    refetchInterval: interval,
+  });
+}

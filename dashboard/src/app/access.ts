@@ -1,5 +1,5 @@
-import { useMeta } from "../api/queries";
 import type { Schemas } from "../api/client";
+import { useMeta } from "../api/queries";
 
 export type Scope = Schemas["Meta"]["scopes"][number];
 

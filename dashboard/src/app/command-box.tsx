@@ -2,8 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { api, bodyOf } from "../api/client";
-import { batchState, State } from "../ui/state";
 import { Icon, type IconName } from "../ui/icon";
+import { batchState, State } from "../ui/state";
 import { excerpt } from "../ui/text";
 import { ranked } from "./commands";
 import { PLACES } from "./navigation";
@@ -68,7 +68,14 @@ export function CommandBox({ onClose, onKeys }: { onClose: () => void; onKeys: (
       hint: "l",
       act: () => liveUpdates.set(!liveUpdates.get()),
     },
-    { key: "keys", name: "Show the keys", words: "keyboard shortcuts help", icon: "information", hint: "?", act: onKeys },
+    {
+      key: "keys",
+      name: "Show the keys",
+      words: "keyboard shortcuts help",
+      icon: "information",
+      hint: "?",
+      act: onKeys,
+    },
     {
       key: "docs",
       name: "Open the API documentation",
@@ -77,7 +84,14 @@ export function CommandBox({ onClose, onKeys }: { onClose: () => void; onKeys: (
       hint: "/docs",
       act: () => window.open("/docs", "_blank", "noopener"),
     },
-    { key: "out", name: "Sign out", words: "leave session", icon: "person", hint: "session", act: () => void signOut() },
+    {
+      key: "out",
+      name: "Sign out",
+      words: "leave session",
+      icon: "person",
+      hint: "session",
+      act: () => void signOut(),
+    },
   ];
   const found: Entry[] = ranked(acts, wanted).slice(0, 8);
   if (ID.test(wanted)) {
@@ -136,11 +150,11 @@ export function CommandBox({ onClose, onKeys }: { onClose: () => void; onKeys: (
           }
         }}
       />
-      <ul id="command-list" role="listbox" aria-label="Found">
+      <div id="command-list" role="listbox" aria-label="Found">
         {found.map((entry, index) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: the field above acts on keys
           // biome-ignore lint/a11y/useFocusableInteractive: the field above keeps the focus
-          <li
+          <div
             key={entry.key}
             id={`command-${index}`}
             role="option"
@@ -150,12 +164,12 @@ export function CommandBox({ onClose, onKeys }: { onClose: () => void; onKeys: (
             <Icon name={entry.icon} />
             {entry.name}
             <small>{entry.hint}</small>
-          </li>
+          </div>
         ))}
         {listed.map((batch, index) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: the field above acts on keys
           // biome-ignore lint/a11y/useFocusableInteractive: the field above keeps the focus
-          <li
+          <div
             key={batch.batch_id}
             id={`command-${found.length + index}`}
             role="option"
@@ -167,9 +181,9 @@ export function CommandBox({ onClose, onKeys }: { onClose: () => void; onKeys: (
             <small>
               <State name={batchState(batch)} />
             </small>
-          </li>
+          </div>
         ))}
-      </ul>
+      </div>
       {total === 0 && <p>Nothing has this name. Filters of the page Batches find more.</p>}
     </dialog>
   );

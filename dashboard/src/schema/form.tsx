@@ -53,7 +53,10 @@ function SchemaInput({
     onChange: (event: { target: { value: string } }) => onChange(event.target.value),
   };
   const standard = field.schema.default;
-  const placeholder = standard === undefined || standard === null || standard === "" ? "" : `${excerpt(JSON.stringify(standard), 60)} if empty`;
+  const placeholder =
+    standard === undefined || standard === null || standard === ""
+      ? ""
+      : `${excerpt(JSON.stringify(standard), 60)} if empty`;
   return (
     <Field
       id={id}

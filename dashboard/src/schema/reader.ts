@@ -42,17 +42,24 @@ const LONG_TEXT = 500;
 /** The fields of an object, the required ones first. */
 export function fieldsOf(schema: JsonSchema): SchemaField[] {
   const required = new Set(schema.required ?? []);
-  const fields = Object.entries(schema.properties ?? {}).map(([name, part]) => fieldOf(name, part, schema, required.has(name)));
+  const fields = Object.entries(schema.properties ?? {}).map(([name, part]) =>
+    fieldOf(name, part, schema, required.has(name)),
+  );
   return fields.sort((one, other) => Number(other.required) - Number(one.required));
 }
 
 function fieldOf(name: string, part: JsonSchema, root: JsonSchema, required: boolean): SchemaField {
   const { schema, canBeNull } = simple(part, root);
-  const title = schema.title ?? part.title;
+  const words = name.replaceAll("_", " ");
+  const title = part.title ?? schema.title;
   return {
     name,
-    label: title && title.toLowerCase() !== name.replaceAll("_", " ") ? title : name.replaceAll("_", " "),
-    schema: { ...schema, ...(part.description ? { description: part.description } : {}), ...("default" in part ? { default: part.default } : {}) },
+    label: title && title.toLowerCase() !== words ? title : words.charAt(0).toUpperCase() + words.slice(1),
+    schema: {
+      ...schema,
+      ...(part.description ? { description: part.description } : {}),
+      ...("default" in part ? { default: part.default } : {}),
+    },
     kind: kindOf(schema),
     required,
     choices: schema.enum ?? ("const" in schema ? [schema.const] : []),
@@ -81,7 +88,7 @@ function simple(part: JsonSchema, root: JsonSchema): { schema: JsonSchema; canBe
 }
 
 function kindOf(schema: JsonSchema): Kind {
-  if (schema.enum !== undefined && schema.enum.every((each) => typeof each !== "object")) return "choice";
+  if (schema.enum?.every((each) => typeof each !== "object")) return "choice";
   if ("const" in schema && typeof schema.const !== "object") return "choice";
   if (schema.anyOf !== undefined || schema.oneOf !== undefined || schema.allOf !== undefined) return "json";
   switch (schema.type) {
@@ -116,19 +123,21 @@ const NAMES: Record<Kind, string> = {
 export function typeWords(field: SchemaField): string {
   const { schema, kind } = field;
   if (kind === "choice") return field.choices.map((each) => String(each)).join(", ");
-  const words = [kind === "json" && typeof schema.type === "string" ? (schema.type === "array" ? "list" : schema.type) : NAMES[kind]];
+  const words = [
+    kind === "json" && typeof schema.type === "string" ? (schema.type === "array" ? "list" : schema.type) : NAMES[kind],
+  ];
   if (kind === "whole" || kind === "number") {
     if (schema.minimum !== undefined) words.push(`from ${schema.minimum}`);
     if (schema.exclusiveMinimum !== undefined) words.push(`above ${schema.exclusiveMinimum}`);
     if (schema.maximum !== undefined) words.push(`to ${schema.maximum}`);
     if (schema.exclusiveMaximum !== undefined) words.push(`below ${schema.exclusiveMaximum}`);
   }
-  if (schema.maxLength !== undefined && kind === "text") words.push(`at most ${schema.maxLength} characters`);
+  if (schema.maxLength !== undefined && kind === "text") words.push(`of at most ${schema.maxLength} characters`);
   return words.join(" ");
 }
 
 /** The value of a typed text for a field; `undefined` for an empty one. Throws an `Error` that says what is wrong. */
-export function valueOf(field: SchemaField, text: string): unknown {
+export function typedValueOf(field: SchemaField, text: string): unknown {
   if (text.trim() === "") return undefined;
   switch (field.kind) {
     case "whole":
@@ -140,8 +149,10 @@ export function valueOf(field: SchemaField, text: string): unknown {
       const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = field.schema;
       if (minimum !== undefined && value < minimum) throw new Error(`Give at least ${minimum}.`);
       if (maximum !== undefined && value > maximum) throw new Error(`Give at most ${maximum}.`);
-      if (exclusiveMinimum !== undefined && value <= exclusiveMinimum) throw new Error(`Give more than ${exclusiveMinimum}.`);
-      if (exclusiveMaximum !== undefined && value >= exclusiveMaximum) throw new Error(`Give less than ${exclusiveMaximum}.`);
+      if (exclusiveMinimum !== undefined && value <= exclusiveMinimum)
+        throw new Error(`Give more than ${exclusiveMinimum}.`);
+      if (exclusiveMaximum !== undefined && value >= exclusiveMaximum)
+        throw new Error(`Give less than ${exclusiveMaximum}.`);
       return value;
     }
     case "boolean":
@@ -168,12 +179,15 @@ export function valueOf(field: SchemaField, text: string): unknown {
 export type Draft = Record<string, string>;
 
 /** The object of a draft, with what was entered and nothing else; and what is wrong, by the names of fields. */
-export function objectOf(fields: SchemaField[], draft: Draft): { value: Record<string, unknown>; wrong: Record<string, string> } {
+export function objectOf(
+  fields: SchemaField[],
+  draft: Draft,
+): { value: Record<string, unknown>; wrong: Record<string, string> } {
   const value: Record<string, unknown> = {};
   const wrong: Record<string, string> = {};
   for (const field of fields) {
     try {
-      const found = valueOf(field, draft[field.name] ?? "");
+      const found = typedValueOf(field, draft[field.name] ?? "");
       if (found !== undefined) value[field.name] = found;
       else if (field.required) wrong[field.name] = "This field is required.";
     } catch (error) {

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { Icon } from "./icon";
-import { say } from "./toast";
 import { indented, visible } from "./text";
+import { say } from "./toast";
 
 const MAX_SHOWN = 65_536;
 
@@ -34,6 +34,7 @@ export function Code({ text, label }: { text: string; label: string }) {
   return (
     <div className="code">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a part that scrolls has to be reached by keyboard */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the text keeps its line breaks */}
       <pre tabIndex={0} role="region" aria-label={label}>
         {visible(isLong ? text.slice(0, MAX_SHOWN) : text)}
         {isLong && `\n… ${text.length - MAX_SHOWN} characters more. Copy or download to see all.`}

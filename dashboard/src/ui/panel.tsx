@@ -3,8 +3,8 @@ import { type ReactNode, useId } from "react";
 import { ApiError } from "../api/client";
 import { Code } from "./code";
 import { Icon } from "./icon";
-import { useNow } from "./time";
 import { visible } from "./text";
+import { useNow } from "./time";
 
 /** A part of a page with a heading. */
 export function Panel({

@@ -44,6 +44,15 @@ export function duration(seconds: number): string {
   return parts.join(" ");
 }
 
+/** A length of time that was estimated, in its largest unit, such as `25 min`. */
+export function roughly(seconds: number): string {
+  if (seconds < 10) return "some seconds";
+  if (seconds < 90) return `${Math.round(seconds / 5) * 5} s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 36 * 3_600) return `${Math.round(seconds / 1_800) / 2} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
 /** The distance of a time from now: `in 5 min`, `2 h ago`, `just now`. */
 export function distance(at: number, now: number): string {
   const seconds = Math.round((at - now) / 1000);
@@ -96,13 +105,12 @@ export function bytes(count: number): string {
   return `${Math.round(count / 100_000) / 10} MB`;
 }
 
-// Control characters but line ends and tabs, and characters that change the direction of text or cannot be seen.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to be shown
-const INVISIBLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
+/** Control characters but line ends and tabs, and characters that change the direction of text or cannot be seen. */
+const INVISIBLE = /[\p{Cf}\p{Zl}\p{Zp}]|[^\P{Cc}\t\n\r]/gu;
 
 /** Foreign text, with characters that cannot be seen written as `\uXXXX`. */
 export function visible(text: string): string {
-  return text.replace(INVISIBLE, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return text.replace(INVISIBLE, (found) => `\\u${(found.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
 }
 
 /** The first characters of a foreign text, for a list. */

@@ -1,4 +1,4 @@
-"""The dashboard: a page and its files, which `make dashboard` builds from `dashboard/` into `assets/` beside this file."""
+"""The dashboard: a page and its files, which `make dashboard` builds from `dashboard/` into `assets/` beside this."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -98,12 +98,7 @@ export default function Audit() {
                             <Time at={entry.at} />
                           </td>
                           <td data-label="Action">
-                            <button
-                              type="button"
-                              className="link-button"
-                              data-row=""
-                              onClick={() => setOpen(entry)}
-                            >
+                            <button type="button" className="link-button" data-row="" onClick={() => setOpen(entry)}>
                               <code>{excerpt(entry.action, 60)}</code>
                             </button>
                           </td>

@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
 import { useBatch, useControl, useFailures } from "../../api/batch";
 import type { Schemas } from "../../api/client";
+import { ApiError } from "../../api/client";
 import { useScope } from "../../app/access";
 import { useKeys } from "../../app/keys";
 import { timeZone } from "../../app/preferences";
@@ -13,13 +14,13 @@ import { PageHead, ScopedButton } from "../../ui/page";
 import { Empty, ErrorMessage, Skeleton } from "../../ui/panel";
 import { endedOf, Progress, ProgressLegend, percentOf } from "../../ui/progress";
 import { batchState, State } from "../../ui/state";
-import { clockTime, countOf, duration, perSecond, visible, whole } from "../../ui/text";
+import { clockTime, countOf, duration, perSecond, roughly, visible, whole } from "../../ui/text";
 import { Time, useNow } from "../../ui/time";
-import { ApiError } from "../../api/client";
 import { nameOfBatch } from "../batches/batch-table";
 import { ChangePanel } from "./change-panel";
 import { Failures } from "./failures";
-import { Results } from "./results";
+import { Reasons } from "./reasons";
+import { FirstResults, Results } from "./results";
 import { Retry } from "./retry";
 import { Settings } from "./settings";
 import { Summary } from "./summary";
@@ -62,7 +63,9 @@ function Found({ id, tab }: { id: string; tab: string }) {
   const { progress, isLive } = useBatchSocket(id, running);
   useEffect(() => {
     setPolls(!isLive);
-    connection.set(isLive ? "live" : query.error instanceof ApiError && query.error.status === 0 ? "offline" : "polling");
+    connection.set(
+      isLive ? "live" : query.error instanceof ApiError && query.error.status === 0 ? "offline" : "polling",
+    );
     return () => connection.set("polling");
   }, [isLive, query.error]);
 
@@ -189,10 +192,12 @@ function Loaded({ batch, progress, tab }: { batch: Batch; progress: number | nul
       {tab === "" && (
         <div className="columns">
           <div className="stack">
+            {running && <Reasons batch={batch} />}
             <Failures query={failures} batch={batch} onRetry={retry} short />
           </div>
           <div className="stack">
-            <Summary batch={batch} />
+            {(batch.summary != null || batch.summary_error) && <Summary batch={batch} />}
+            <FirstResults batch={batch} />
           </div>
         </div>
       )}
@@ -263,7 +268,7 @@ function Outlook({ batch }: { batch: Batch }) {
       <b>{batch.items_per_s ? perSecond(batch.items_per_s) : "starting"}</b>
       {end !== null && batch.eta_s != null && (
         <span>
-          ends about {clockTime(end, now, zone)}, in {duration(batch.eta_s)}
+          ends about {clockTime(end, now, zone)}, in {roughly(batch.eta_s)}
         </span>
       )}
       {deadline !== null && (

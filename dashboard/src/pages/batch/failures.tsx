@@ -100,7 +100,11 @@ function Row({
             )}
           </span>
           <span className="sub">
-            items {group.ordinals.slice(0, 10).map((ordinal) => `#${ordinal}`).join(", ")}
+            items{" "}
+            {group.ordinals
+              .slice(0, 10)
+              .map((ordinal) => `#${ordinal}`)
+              .join(", ")}
             {group.count > group.ordinals.length && " …"}
           </span>
         </div>

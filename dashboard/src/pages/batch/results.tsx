@@ -1,10 +1,10 @@
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { useSearchParams } from "wouter";
+import { Link, useSearchParams } from "wouter";
 import { type Outcome, useResults } from "../../api/batch";
 import type { Schemas } from "../../api/client";
-import { useKeys } from "../../app/keys";
-import { useQuery } from "@tanstack/react-query";
 import { api, bodyOf } from "../../api/client";
+import { useKeys } from "../../app/keys";
 import { Json } from "../../ui/code";
 import { Dialog } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
@@ -122,9 +122,7 @@ export function Results({ batch }: { batch: Batch }) {
                   </table>
                 </div>
                 <div className="panel-head">
-                  <span className="count">
-                    {running && "Items that have not ended are left out."}
-                  </span>
+                  <span className="count">{running && "Items that have not ended are left out."}</span>
                   <div className="end">
                     <button
                       type="button"
@@ -221,6 +219,46 @@ function OutcomeDialog({ outcome, onClose }: { outcome: Outcome; onClose: () => 
       </dl>
       <Json raw={raw} label="outcome" />
     </Dialog>
+  );
+}
+
+/** The first results of a batch, beside its failures. */
+export function FirstResults({ batch }: { batch: Batch }) {
+  const running = batch.status !== "finished";
+  const [open, setOpen] = useState<Outcome | null>(null);
+  const query = useResults(batch.batch_id, { status: "succeeded", after: -1, limit: 6 }, batch.round, running);
+  return (
+    <Panel
+      title="First results"
+      end={
+        <>
+          <Link href={`/batches/${batch.batch_id}/results`} className="button small">
+            All
+          </Link>
+          <Exports batch={batch} />
+        </>
+      }
+    >
+      <Loaded query={query}>
+        {({ outcomes }) =>
+          outcomes.length === 0 ? (
+            <Empty title={running ? "No item has succeeded so far" : "No item succeeded"} />
+          ) : (
+            <ul className="needs">
+              {outcomes.map((outcome) => (
+                <li key={outcome.item.ordinal}>
+                  <button type="button" className="link-button" data-row="" onClick={() => setOpen(outcome)}>
+                    #{outcome.item.ordinal}
+                  </button>
+                  <code className="text quiet">{excerpt(JSON.stringify(outcome.item.result) ?? "", 110)}</code>
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Loaded>
+      {open && <OutcomeDialog outcome={open} onClose={() => setOpen(null)} />}
+    </Panel>
   );
 }
 

@@ -8,7 +8,7 @@ import { ErrorMessage, Skeleton } from "../../ui/panel";
 import { curl, quoted } from "../../ui/shell-text";
 import { countOf, excerpt, whole } from "../../ui/text";
 import { say } from "../../ui/toast";
-import { operationsOf, operationsOfText, type Operation, type PatchRow } from "./patch";
+import { type Operation, operationsOf, operationsOfText, type PatchRow } from "./patch";
 
 type Preview = Schemas["RetryPreview"];
 type Request = Schemas["RetryRequest"];
@@ -48,7 +48,8 @@ export function Retry({
       ),
     onSuccess: () => {
       say(`Round ${batch.round + 1} begins`);
-      for (const name of ["batch", "failures", "results"]) client.invalidateQueries({ queryKey: [name, batch.batch_id] });
+      for (const name of ["batch", "failures", "results"])
+        client.invalidateQueries({ queryKey: [name, batch.batch_id] });
       client.invalidateQueries({ queryKey: ["batches"] });
       onClose();
     },
@@ -97,7 +98,13 @@ export function Retry({
           </label>
         ))}
       </fieldset>
-      <PatchEditor rows={rows} setRows={setRows} raw={raw} setRaw={setRaw} wrong={typeof patch === "string" ? patch : ""} />
+      <PatchEditor
+        rows={rows}
+        setRows={setRows}
+        raw={raw}
+        setRaw={setRaw}
+        wrong={typeof patch === "string" ? patch : ""}
+      />
       <DryRun preview={preview} skip={skip} setSkip={setSkip} hasPatch={Array.isArray(patch) && patch.length > 0} />
       {request && <SameAs batch={batch.batch_id} request={request} />}
       {act.error && <ErrorMessage error={act.error} />}
@@ -339,4 +346,3 @@ function SameAs({ batch, request }: { batch: string; request: Request }) {
     </details>
   );
 }
-

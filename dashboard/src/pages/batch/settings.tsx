@@ -32,7 +32,10 @@ export function Settings({ batch }: { batch: Batch }) {
 
 function formsOf(id: string): [string, string][] {
   return [
-    ["CLI", `batchyard watch ${id}\nbatchyard failures ${id}\nbatchyard results ${id} --format csv --output results.csv`],
+    [
+      "CLI",
+      `batchyard watch ${id}\nbatchyard failures ${id}\nbatchyard results ${id} --format csv --output results.csv`,
+    ],
     ["curl", `${curl("GET", `/api/v1/batches/${id}`)}\n\n${curl("GET", `/api/v1/batches/${id}/results?format=csv`)}`],
     [
       "Python",
@@ -75,7 +78,11 @@ function Terms({ batch }: { batch: Batch }) {
           <dt>Weight</dt>
           <dd>{terms.weight ?? "1"}</dd>
           <dt>Rate</dt>
-          <dd>{terms.rate ? `${perSecond(terms.rate.per_second)}, ${terms.rate.burst ?? 1} at once` : "no limit of its own"}</dd>
+          <dd>
+            {terms.rate
+              ? `${perSecond(terms.rate.per_second)}, ${terms.rate.burst ?? 1} at once`
+              : "no limit of its own"}
+          </dd>
           <dt>Items at once</dt>
           <dd>{terms.concurrency ?? "no limit of its own"}</dd>
           {terms.not_before && (

@@ -1,11 +1,11 @@
 import { Link } from "wouter";
 import type { Schemas } from "../../api/client";
-import { percentOf, Progress } from "../../ui/progress";
-import { batchState, State } from "../../ui/state";
-import { clockTime, duration, excerpt, perSecond, short } from "../../ui/text";
-import { Time, useNow } from "../../ui/time";
 import { timeZone } from "../../app/preferences";
 import { useStore } from "../../app/store";
+import { Progress, percentOf } from "../../ui/progress";
+import { batchState, State } from "../../ui/state";
+import { clockTime, duration, excerpt, perSecond, roughly, short } from "../../ui/text";
+import { Time, useNow } from "../../ui/time";
 
 type Batch = Schemas["BatchState"];
 
@@ -67,7 +67,7 @@ function BatchRow({ batch }: { batch: Batch }) {
           <Progress counts={counts} finished={finished} />
           <span className="sub">
             <span>{percentOf(counts, finished) ?? "growing"}</span>
-            <span>{counts.total != null && `${short(counts.total)} items`}</span>
+            <span>{counts.total != null && `${short(counts.total)} ${counts.total === 1 ? "item" : "items"}`}</span>
           </span>
         </div>
       </td>
@@ -104,10 +104,14 @@ function Pace({ batch }: { batch: Batch }) {
   if (batch.waiting) return <span className="quiet">{excerpt(batch.waiting.code.replaceAll("_", " "), 40)}</span>;
   return (
     <>
-      {batch.items_per_s ? <span className="nowrap">{perSecond(batch.items_per_s)}</span> : <span className="quiet">starting</span>}
+      {batch.items_per_s ? (
+        <span className="nowrap">{perSecond(batch.items_per_s)}</span>
+      ) : (
+        <span className="quiet">starting</span>
+      )}
       {batch.eta_s != null && (
         <span className="sub nowrap" title={`at ${clockTime(now + batch.eta_s * 1000, now, zone)}`}>
-          about {duration(batch.eta_s)} left
+          about {roughly(batch.eta_s)} left
         </span>
       )}
     </>

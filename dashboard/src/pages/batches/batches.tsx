@@ -54,7 +54,10 @@ export default function Batches() {
         </Link>
       </PageHead>
       <Filters />
-      <Panel title={isFiltered ? "Batches that match" : "All batches"} busy={query.isFetching && query.isPlaceholderData}>
+      <Panel
+        title={isFiltered ? "Batches that match" : "All batches"}
+        busy={query.isFetching && query.isPlaceholderData}
+      >
         <Loaded query={query} lines={10}>
           {(data) =>
             data.batches.length === 0 ? (

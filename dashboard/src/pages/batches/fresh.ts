@@ -6,7 +6,12 @@ export interface Held<T> {
 }
 
 /** The rows that were shown, in their order and with their newest state; and the number of rows that are new. */
-export function held<T>(shown: readonly string[], newest: readonly T[], last: ReadonlyMap<string, T>, id: (row: T) => string): Held<T> {
+export function held<T>(
+  shown: readonly string[],
+  newest: readonly T[],
+  last: ReadonlyMap<string, T>,
+  id: (row: T) => string,
+): Held<T> {
   const byId = new Map(newest.map((row) => [id(row), row]));
   const rows = shown.flatMap((each) => byId.get(each) ?? last.get(each) ?? []);
   const known = new Set(shown);

@@ -221,7 +221,11 @@ function Act({
   });
   return (
     <Confirm
-      title={what === "replay" ? `Replay ${countOf(letters.length, "letter")}?` : `Drop ${countOf(letters.length, "letter")} for good?`}
+      title={
+        what === "replay"
+          ? `Replay ${countOf(letters.length, "letter")}?`
+          : `Drop ${countOf(letters.length, "letter")} for good?`
+      }
       act={what === "replay" ? "Replay" : "Drop"}
       danger={what === "drop"}
       busy={act.isPending}

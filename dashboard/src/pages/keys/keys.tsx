@@ -87,7 +87,9 @@ function KeyTable({
   canWrite: { allowed: boolean; why: string };
 }) {
   const now = useNow();
-  const ordered = [...keys].sort((one, other) => Number(stateOf(one, now) !== "active") - Number(stateOf(other, now) !== "active"));
+  const ordered = [...keys].sort(
+    (one, other) => Number(stateOf(one, now) !== "active") - Number(stateOf(other, now) !== "active"),
+  );
   return (
     <div className="table-wrap">
       <table className="cards" aria-label="API keys">
@@ -200,7 +202,13 @@ function CreateDialog({ onClose }: { onClose: () => void }) {
     <Dialog title="Create a key" onClose={onClose}>
       <form className="stack" onSubmit={submit}>
         <Field id="key-name" label="What it is for">
-          <input id="key-name" required maxLength={100} value={name} onChange={(event) => setName(event.target.value)} />
+          <input
+            id="key-name"
+            required
+            maxLength={100}
+            value={name}
+            onChange={(event) => setName(event.target.value)}
+          />
         </Field>
         <fieldset className="field">
           <legend>It may</legend>
@@ -279,10 +287,7 @@ function Revoke({ apiKey, onClose }: { apiKey: Key; onClose: () => void }) {
     >
       <p>It ends within a second on every server, with its sessions and WebSockets. Its batches go on.</p>
       {isOwn && (
-        <Field
-          id="typed-name"
-          label={`This page is signed in with it. Type ${excerpt(apiKey.name, 60)}`}
-        >
+        <Field id="typed-name" label={`This page is signed in with it. Type ${excerpt(apiKey.name, 60)}`}>
           <input id="typed-name" autoComplete="off" value={typed} onChange={(event) => setTyped(event.target.value)} />
         </Field>
       )}

@@ -47,7 +47,9 @@ export default function Limits() {
           <Loaded query={all}>
             {({ owners }) =>
               owners.length === 0 ? (
-                <p className="message">All owners have the limits of the settings. `batchyard limits set` gives others.</p>
+                <p className="message">
+                  All owners have the limits of the settings. `batchyard limits set` gives others.
+                </p>
               ) : (
                 <div className="table-wrap">
                   <table className="cards" aria-label="Owners with limits of their own">

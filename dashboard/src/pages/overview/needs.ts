@@ -22,7 +22,11 @@ interface Known {
 
 const DAY_MS = 86_400_000;
 
-export function needsOf({ ended, active, rates, workers }: Known, now: number, name: (batch: Schemas["BatchState"]) => string): Need[] {
+export function needsOf(
+  { ended, active, rates, workers }: Known,
+  now: number,
+  name: (batch: Schemas["BatchState"]) => string,
+): Need[] {
   const needs: Need[] = [];
   if (workers === 0) {
     needs.push({

@@ -47,7 +47,11 @@ export default function Overview() {
           Submit
         </Link>
       </PageHead>
-      {isNew && open.data?.batches.length === 0 ? <Welcome /> : <Figures active={active} paused={held} workers={workers.data} />}
+      {isNew && open.data?.batches.length === 0 ? (
+        <Welcome />
+      ) : (
+        <Figures active={active} paused={held} workers={workers.data} />
+      )}
       <div className="columns">
         <Panel title="Needs you" count={needs.length > 0 ? countOf(needs.length, "matter") : undefined}>
           <Loaded query={ended} lines={3}>
@@ -78,7 +82,11 @@ export default function Overview() {
         <Panel title="Last ended">
           <Loaded query={ended} lines={4}>
             {({ batches }) =>
-              batches.length === 0 ? <Empty title="No batch has ended yet" /> : <LastEnded batches={batches.slice(0, 6)} />
+              batches.length === 0 ? (
+                <Empty title="No batch has ended yet" />
+              ) : (
+                <LastEnded batches={batches.slice(0, 6)} />
+              )
             }
           </Loaded>
         </Panel>
@@ -214,7 +222,14 @@ function System({
 }) {
   if (!workloads) return null;
   return (
-    <Panel title="Workloads" end={<Link href="/workloads">All about them</Link>}>
+    <Panel
+      title="Workloads"
+      end={
+        <Link href="/workloads" className="button small">
+          All
+        </Link>
+      }
+    >
       <div className="table-wrap">
         <table className="cards" aria-label="Workloads">
           <thead>
@@ -222,14 +237,15 @@ function System({
               <th>Workload</th>
               <th>State</th>
               <th className="number">Workers</th>
-              <th className="number">At destinations</th>
-              <th className="number">Waiting for a rate</th>
+              <th className="number">In flight</th>
+              <th className="number">Waiting</th>
             </tr>
           </thead>
           <tbody>
             {workloads.map((workload) => {
               const own = (rates ?? []).filter((rate) => rate.workload === workload.name);
-              const count = workers?.filter((worker) => worker.workloads.includes(workload.name)).length ?? workload.workers ?? 0;
+              const count =
+                workers?.filter((worker) => worker.workloads.includes(workload.name)).length ?? workload.workers ?? 0;
               const isOpen = own.some((rate) => rate.circuit === "open");
               return (
                 <tr key={workload.name}>

@@ -53,13 +53,19 @@ export default function SchedulePage() {
     },
     onSuccess: (_answer, what) => {
       say(what === "run" ? "A run begins within seconds" : what === "pause" ? "Paused: no run begins" : "Resumed");
-      for (const each of ["schedule", "schedule-times", "schedule-runs"]) client.invalidateQueries({ queryKey: [each, name] });
+      for (const each of ["schedule", "schedule-times", "schedule-runs"])
+        client.invalidateQueries({ queryKey: [each, name] });
     },
     onError: (error) => say(error.message, "bad"),
   });
   return (
     <>
-      <PageHead title={name} tab={name} back={["/schedules", "Schedules"]} lead={query.data && cronWords(query.data.cron)}>
+      <PageHead
+        title={name}
+        tab={name}
+        back={["/schedules", "Schedules"]}
+        lead={query.data && cronWords(query.data.cron)}
+      >
         {query.data && (
           <>
             <ScopedButton {...write} onClick={() => act.mutate(query.data.paused ? "resume" : "pause")}>
@@ -162,7 +168,9 @@ export default function SchedulePage() {
                       </>
                     )}
                   </dl>
-                  {Object.keys(found.parameters ?? {}).length > 0 && <Json value={found.parameters} label="parameters" />}
+                  {Object.keys(found.parameters ?? {}).length > 0 && (
+                    <Json value={found.parameters} label="parameters" />
+                  )}
                 </div>
               )}
             </Loaded>
@@ -175,7 +183,9 @@ export default function SchedulePage() {
                     <li key={time.at} className="row">
                       <ExactTime at={time.at} />
                       {time.mark && (
-                        <span className="tag">{time.mark === "moved" ? "moved by a clock change" : "hour repeats"}</span>
+                        <span className="tag">
+                          {time.mark === "moved" ? "moved by a clock change" : "hour repeats"}
+                        </span>
                       )}
                     </li>
                   ))}
@@ -185,7 +195,14 @@ export default function SchedulePage() {
           </Panel>
           <Panel title="The same elsewhere">
             <div className="panel-body">
-              <SameIn forms={[["CLI", `batchyard schedules show ${name}\nbatchyard schedules run ${name}\nbatchyard schedules pause ${name}`]]} />
+              <SameIn
+                forms={[
+                  [
+                    "CLI",
+                    `batchyard schedules show ${name}\nbatchyard schedules run ${name}\nbatchyard schedules pause ${name}`,
+                  ],
+                ]}
+              />
             </div>
           </Panel>
         </div>

@@ -25,7 +25,9 @@ export default function Schedules() {
             schedules.length === 0 ? (
               <Empty title="There are no schedules">
                 <p>A schedule submits a template, or a batch, at times that a cron expression names.</p>
-                <Command text={`batchyard schedules save nightly --cron '0 3 * * *' --zone Europe/Berlin --template nightly-read`} />
+                <Command
+                  text={`batchyard schedules save nightly --cron '0 3 * * *' --zone Europe/Berlin --template nightly-read`}
+                />
               </Empty>
             ) : (
               <div className="table-wrap">

@@ -1,10 +1,10 @@
 import { type FormEvent, useState } from "react";
 import logo from "../../app/favicon.svg";
 import { signIn } from "../../app/session";
+import { Code } from "../../ui/code";
 import { Dialog } from "../../ui/dialog";
 import { Field } from "../../ui/page";
 import { ErrorMessage } from "../../ui/panel";
-import { Code } from "../../ui/code";
 
 /** The one field that a reader without a session sees. */
 function KeyForm({ act }: { act: string }) {

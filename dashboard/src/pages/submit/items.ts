@@ -20,14 +20,24 @@ export function readPasted(text: string): Pasted {
   const base = { count: lines.length, first: lines.slice(0, 5), wrong: null };
   if (trimmed === "") return { format: "ndjson", text: "", count: 0, first: [], wrong: null };
   if (lines.every((line) => ADDRESS.test(line.trim()))) {
-    return { format: "ndjson", text: lines.map((line) => `${JSON.stringify({ url: line.trim() })}\n`).join(""), ...base };
+    return {
+      format: "ndjson",
+      text: lines.map((line) => `${JSON.stringify({ url: line.trim() })}\n`).join(""),
+      ...base,
+    };
   }
   if (trimmed.startsWith("[")) {
     try {
       const list: unknown = JSON.parse(trimmed);
       if (!Array.isArray(list)) return { format: "json", text: "", ...base, wrong: "This is no list of items." };
       const rows = list.map((each) => JSON.stringify(each));
-      return { format: "ndjson", text: rows.map((row) => `${row}\n`).join(""), count: rows.length, first: rows.slice(0, 5), wrong: null };
+      return {
+        format: "ndjson",
+        text: rows.map((row) => `${row}\n`).join(""),
+        count: rows.length,
+        first: rows.slice(0, 5),
+        wrong: null,
+      };
     } catch (error) {
       return { format: "json", text: "", ...base, wrong: `This is no JSON: ${(error as Error).message}` };
     }
@@ -42,7 +52,8 @@ export function readPasted(text: string): Pasted {
     text: `${lines.join("\n")}\n`,
     ...base,
     count: lines.length - 1,
-    wrong: lines.length < 2 ? "A CSV text has a header with the names of the fields, then one item on each line." : null,
+    wrong:
+      lines.length < 2 ? "A CSV text has a header with the names of the fields, then one item on each line." : null,
   };
 }
 
@@ -65,7 +76,8 @@ export function formatOf(name: string): Format | null {
 
 /** An id of the form UUIDv7, which begins with the time. */
 export function newBatchId(now: number, random: Uint8Array): string {
-  const hex = now.toString(16).padStart(12, "0") + Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hex =
+    now.toString(16).padStart(12, "0") + Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
   const variant = (8 + (Number.parseInt(hex[16] ?? "0", 16) & 3)).toString(16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

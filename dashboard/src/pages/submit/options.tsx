@@ -33,7 +33,9 @@ export function labelsOf(text: string): Record<string, string> {
     .split(/[,\n]/)
     .map((part) => part.trim())
     .filter((part) => part.includes("="));
-  return Object.fromEntries(pairs.map((part) => [part.slice(0, part.indexOf("=")).trim(), part.slice(part.indexOf("=") + 1).trim()]));
+  return Object.fromEntries(
+    pairs.map((part) => [part.slice(0, part.indexOf("=")).trim(), part.slice(part.indexOf("=") + 1).trim()]),
+  );
 }
 
 /** The terms and reuse options, as the API names them. */

@@ -6,7 +6,12 @@ import { labelsOf, type Options, termsOf } from "./options";
 type Submit = Schemas["BatchSubmit"];
 
 /** Submits items that are in memory as one command. Returns the id of the batch. */
-export async function sendItems(workload: string, items: Schemas["NewItem"][], options: Options, key: string): Promise<string> {
+export async function sendItems(
+  workload: string,
+  items: Schemas["NewItem"][],
+  options: Options,
+  key: string,
+): Promise<string> {
   const labels = labelsOf(options.labels);
   const body = {
     workload,
@@ -29,7 +34,13 @@ export async function sendItems(workload: string, items: Schemas["NewItem"][], o
 }
 
 /** Submits a text or a file of items as it is. The browser streams a file, and never holds it whole. */
-export async function sendFile(workload: string, content: Blob, format: Format, options: Options, key: string): Promise<string> {
+export async function sendFile(
+  workload: string,
+  content: Blob,
+  format: Format,
+  options: Options,
+  key: string,
+): Promise<string> {
   const terms = termsOf(options);
   const query = new URLSearchParams({ workload, priority: options.priority });
   query.set("batch_id", newBatchId(Date.now(), crypto.getRandomValues(new Uint8Array(10))));
@@ -49,4 +60,3 @@ export async function sendFile(workload: string, content: Blob, format: Format, 
   });
   return (JSON.parse(text) as Schemas["CommandAccepted"]).batch_id;
 }
-

@@ -44,7 +44,8 @@ export default function Submit() {
 function Chosen({ workloads }: { workloads: Workload[] }) {
   const [params, setParams] = useSearchParams();
   const name = params.get("workload") ?? "";
-  const workload = workloads.find((each) => each.name === name) ?? workloads.find((each) => each.workers !== 0) ?? workloads[0];
+  const workload =
+    workloads.find((each) => each.name === name) ?? workloads.find((each) => each.workers !== 0) ?? workloads[0];
   if (!workload) return null;
   return (
     <SubmitForm
@@ -152,7 +153,13 @@ function SubmitForm({ workload, chooser }: { workload: Workload; chooser: React.
           <div className="panel-body stack">
             {way === "form" ? (
               <>
-                <SchemaForm fields={fields} draft={draft} onChange={setDraft} wrong={shown ? wrong : {}} prefix="item" />
+                <SchemaForm
+                  fields={fields}
+                  draft={draft}
+                  onChange={setDraft}
+                  wrong={shown ? wrong : {}}
+                  prefix="item"
+                />
                 <div className="row">
                   <button
                     type="button"
@@ -165,7 +172,12 @@ function SubmitForm({ workload, chooser }: { workload: Workload; chooser: React.
                 <details>
                   <summary className="note">Custom id</summary>
                   <Field id="custom-id" label="Custom id" hint="Repeated in the result, to find the item again">
-                    <input id="custom-id" maxLength={128} value={customId} onChange={(event) => setCustomId(event.target.value)} />
+                    <input
+                      id="custom-id"
+                      maxLength={128}
+                      value={customId}
+                      onChange={(event) => setCustomId(event.target.value)}
+                    />
                   </Field>
                 </details>
               </>
@@ -188,7 +200,13 @@ function SubmitForm({ workload, chooser }: { workload: Workload; chooser: React.
       <aside className="stack">
         <Panel title="Ready?">
           <div className="panel-body stack">
-            <Check way={way} count={way === "form" ? 1 : pasted.count} wrong={wrong} file={file} pastedWrong={pasted.wrong} />
+            <Check
+              way={way}
+              count={way === "form" ? 1 : pasted.count}
+              wrong={wrong}
+              file={file}
+              pastedWrong={pasted.wrong}
+            />
             {workload.workers === 0 && (
               <div className="callout warn">
                 <Icon name="warning" />

@@ -13,7 +13,11 @@ export default function Templates() {
   });
   return (
     <>
-      <PageHead title="Templates" tab="Templates" lead="Batches with places that parameters fill, in versions that never change." />
+      <PageHead
+        title="Templates"
+        tab="Templates"
+        lead="Batches with places that parameters fill, in versions that never change."
+      />
       <Panel title="Templates" count={query.data && countOf(query.data.templates.length, "template")}>
         <Loaded query={query}>
           {({ templates }) =>

@@ -14,7 +14,11 @@ export default function Workers() {
   const now = useNow();
   return (
     <>
-      <PageHead title="Workers" tab="Workers" lead="Processes that run items. Each announces itself every two seconds." />
+      <PageHead
+        title="Workers"
+        tab="Workers"
+        lead="Processes that run items. Each announces itself every two seconds."
+      />
       <Panel title="Live workers" count={query.data && countOf(query.data.workers.length, "worker")}>
         <Loaded query={query}>
           {({ workers }) =>
@@ -48,7 +52,11 @@ export default function Workers() {
                         <td data-label="State">
                           <State
                             name={
-                              worker.stopping ? "stopping" : now - Date.parse(worker.seen_at) > QUIET_MS ? "missed" : "active"
+                              worker.stopping
+                                ? "stopping"
+                                : now - Date.parse(worker.seen_at) > QUIET_MS
+                                  ? "missed"
+                                  : "active"
                             }
                             {...(now - Date.parse(worker.seen_at) > QUIET_MS ? { word: "not heard" } : {})}
                           />

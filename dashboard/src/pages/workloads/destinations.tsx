@@ -253,7 +253,11 @@ function RateDialog({ rate, onClose }: { rate: Rate; onClose: () => void }) {
         </section>
       )}
       <form className="stack" onSubmit={submit}>
-        <Field id="rate-value" label="Items a second" hint={operate.allowed ? "It holds until it is taken back." : operate.why}>
+        <Field
+          id="rate-value"
+          label="Items a second"
+          hint={operate.allowed ? "It holds until it is taken back." : operate.why}
+        >
           <input
             id="rate-value"
             type="number"

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Link, useParams } from "wouter";
 import { api, bodyOf, type Schemas } from "../../api/client";
 import { useScope } from "../../app/access";
-import { fieldsOf, typeWords, type JsonSchema } from "../../schema/reader";
+import { fieldsOf, type JsonSchema, typeWords } from "../../schema/reader";
 import { Json, SameIn } from "../../ui/code";
 import { Confirm } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
@@ -108,6 +108,7 @@ function Found({ workload }: { workload: Schemas["WorkloadView"] }) {
 
 function SchemaTable({ schema }: { schema: JsonSchema }) {
   const fields = fieldsOf(schema);
+  const areExplained = fields.some((field) => field.schema.description);
   return (
     <>
       {fields.length === 0 ? (
@@ -119,7 +120,7 @@ function SchemaTable({ schema }: { schema: JsonSchema }) {
               <tr>
                 <th>Field</th>
                 <th>Type</th>
-                <th>Meaning</th>
+                {areExplained && <th>Meaning</th>}
               </tr>
             </thead>
             <tbody>
@@ -134,7 +135,7 @@ function SchemaTable({ schema }: { schema: JsonSchema }) {
                   <td data-label="Type">
                     <span className="quiet">{excerpt(typeWords(field), 120)}</span>
                   </td>
-                  <td data-label="Meaning">{excerpt(field.schema.description ?? "", 300)}</td>
+                  {areExplained && <td data-label="Meaning">{excerpt(field.schema.description ?? "", 300)}</td>}
                 </tr>
               ))}
             </tbody>
