@@ -5,22 +5,22 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Yard
 from tests.support.dashboard_visit import Visit, sign_in
+from tests.support.keyed_cluster import KeyedCluster
 from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PATIENCE_MS = PATIENCE_S * 1000
 
 
-async def test_a_key_signs_in_and_signing_out_ends_the_session(stranger: Visit, yard: Yard) -> None:
+async def test_a_key_signs_in_and_signing_out_ends_the_session(stranger: Visit, keyed: KeyedCluster) -> None:
     stranger.expected_statuses = {401}
     page = stranger.page
     await stranger.go("/batches")
-    await page.get_by_label("API key").fill(yard.owner_key)
+    await page.get_by_label("API key").fill(keyed.owner_key)
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("heading", name="Batches", level=1)).to_be_visible()
-    assert yard.owner_key not in str(
+    assert keyed.owner_key not in str(
         await page.evaluate("[JSON.stringify(localStorage), document.cookie, location.href]")
     )
 
@@ -39,28 +39,30 @@ async def test_a_wrong_key_is_refused_with_the_reason(stranger: Visit) -> None:
     await expect(stranger.page.get_by_role("alert")).to_contain_text("unauthorized")
 
 
-async def test_a_link_signs_in_once(stranger: Visit, yard: Yard) -> None:
+async def test_a_link_signs_in_once(stranger: Visit, keyed: KeyedCluster) -> None:
     stranger.expected_statuses = {401}
-    headers = {"Authorization": f"Bearer {yard.owner_key}"}
-    async with yard.cluster.http.post("session/links", headers=headers) as answer:
+    headers = {"Authorization": f"Bearer {keyed.owner_key}"}
+    async with keyed.cluster.http.post("session/links", headers=headers) as answer:
         path = (await answer.json())["path"]
-    await stranger.page.goto(f"{yard.url}{path}")
+    await stranger.page.goto(f"{keyed.url}{path}")
     await expect(stranger.page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
     assert "sign-in" not in stranger.page.url
 
     await stranger.context.clear_cookies()
     await stranger.page.goto("about:blank")
-    await stranger.page.goto(f"{yard.url}{path}")
+    await stranger.page.goto(f"{keyed.url}{path}")
     await expect(stranger.page.get_by_label("API key")).to_be_visible()
 
 
-async def test_after_the_session_has_ended_the_page_stays_and_asks_for_the_key(visit: Visit, yard: Yard) -> None:
+async def test_after_the_session_has_ended_the_page_stays_and_asks_for_the_key(
+    visit: Visit, keyed: KeyedCluster
+) -> None:
     visit.expected_statuses = {401}
     await visit.go("/batches")
     await visit.context.clear_cookies()
     dialog = visit.page.get_by_role("dialog", name="Your session has ended")
     await expect(dialog).to_be_visible(timeout=PATIENCE_MS)
-    await dialog.get_by_label("API key").fill(yard.owner_key)
+    await dialog.get_by_label("API key").fill(keyed.owner_key)
     await dialog.get_by_role("button", name="Sign in again").click()
     await expect(dialog).to_be_hidden()
     await expect(visit.page.get_by_role("heading", name="Batches", level=1)).to_be_visible()
@@ -106,9 +108,9 @@ async def test_a_file_with_a_wrong_line_is_refused_with_the_line(visit: Visit) -
     await expect(page.get_by_role("alert")).to_contain_text(re.compile("line 2", re.IGNORECASE))
 
 
-async def test_a_running_batch_is_paused_changed_resumed_and_cancelled(visit: Visit, yard: Yard) -> None:
+async def test_a_running_batch_is_paused_changed_resumed_and_cancelled(visit: Visit, keyed: KeyedCluster) -> None:
     page = visit.page
-    batch_id = await yard.submit([{"n": n, "sleep_s": 0.5} for n in range(2000)], name="Long one")
+    batch_id = await keyed.submit([{"n": n, "sleep_s": 0.5} for n in range(2000)], name="Long one")
     await visit.go(f"/batches/{batch_id}")
     await expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=PATIENCE_MS)
     await page.get_by_role("button", name="Pause").click()
@@ -125,9 +127,9 @@ async def test_a_running_batch_is_paused_changed_resumed_and_cancelled(visit: Vi
     await expect(page.get_by_text("cancelled", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
 
 
-async def test_failed_items_run_again_with_another_payload(visit: Visit, yard: Yard) -> None:
+async def test_failed_items_run_again_with_another_payload(visit: Visit, keyed: KeyedCluster) -> None:
     items = [{"n": 1}, {"n": 2, "fail": "captcha"}, {"n": 3, "fail": "captcha"}, {"n": 4, "fail": "parse_error"}]
-    batch_id = await yard.submit_and_wait(items, name="To be mended")
+    batch_id = await keyed.submit_and_wait(items, name="To be mended")
     page = visit.page
     await visit.go(f"/batches/{batch_id}/failures")
     row = page.get_by_role("row", name=re.compile("captcha"))
@@ -144,17 +146,17 @@ async def test_failed_items_run_again_with_another_payload(visit: Visit, yard: Y
     await expect(page.get_by_text("1 failed")).to_be_visible()
 
 
-async def test_a_batch_of_another_owner_is_not_found(visit: Visit, yard: Yard) -> None:
+async def test_a_batch_of_another_owner_is_not_found(visit: Visit, keyed: KeyedCluster) -> None:
     visit.expected_statuses = {404}
-    foreign = await yard.submit([{"n": 1}], key=await yard.create_key("bob"))
+    foreign = await keyed.submit([{"n": 1}], key=await keyed.create_key("bob"))
     await visit.go(f"/batches/{foreign}")
     await expect(visit.page.get_by_role("heading", name="There is no such batch")).to_be_visible()
     await visit.go("/batches/not-an-id")
     await expect(visit.page.get_by_role("heading", name="There is no such batch")).to_be_visible()
 
 
-async def test_batches_are_filtered_by_the_address(visit: Visit, yard: Yard) -> None:
-    await yard.submit([{"n": 1}], name="Needle", labels={"team": "hay"})
+async def test_batches_are_filtered_by_the_address(visit: Visit, keyed: KeyedCluster) -> None:
+    await keyed.submit([{"n": 1}], name="Needle", labels={"team": "hay"})
     await visit.go("/batches?label=team%3Dhay")
     await expect(visit.page.get_by_role("link", name="Needle")).to_be_visible(timeout=PATIENCE_MS)
     await visit.page.get_by_label("Name").fill("nothing of that name")
@@ -164,14 +166,14 @@ async def test_batches_are_filtered_by_the_address(visit: Visit, yard: Yard) -> 
     await expect(visit.page.get_by_role("link", name="Needle")).to_be_visible()
 
 
-async def test_a_key_is_made_used_and_revoked(visit: Visit, yard: Yard) -> None:
+async def test_a_key_is_made_used_and_revoked(visit: Visit, keyed: KeyedCluster) -> None:
     page = visit.page
     await visit.go("/keys")
     await page.get_by_role("button", name="Create a key").click()
     await page.get_by_label("What it is for").fill("Nightly import")
     await page.get_by_role("button", name="Create", exact=True).click()
     key = await page.locator("[data-secret]").inner_text()
-    async with yard.cluster.http.get("session", headers={"Authorization": f"Bearer {key}"}) as answer:
+    async with keyed.cluster.http.get("session", headers={"Authorization": f"Bearer {key}"}) as answer:
         assert (await answer.json())["owner"] == "ann"
     await page.get_by_label("I have saved it").check()
     await page.get_by_role("button", name="Done").click()
@@ -179,7 +181,7 @@ async def test_a_key_is_made_used_and_revoked(visit: Visit, yard: Yard) -> None:
     await row.get_by_role("button", name="Revoke…").click()
     await page.get_by_role("dialog").get_by_role("button", name="Revoke", exact=True).click()
     await expect(row.get_by_text("revoked")).to_be_visible()
-    async with yard.cluster.http.get("session", headers={"Authorization": f"Bearer {key}"}) as answer:
+    async with keyed.cluster.http.get("session", headers={"Authorization": f"Bearer {key}"}) as answer:
         assert answer.status == 401
 
 
@@ -195,8 +197,8 @@ async def test_an_operator_sees_workers_dead_letters_and_the_audit(operator: Vis
     await expect(operator.page.get_by_role("table", name="Audit")).to_contain_text("session.start")
 
 
-async def test_a_second_sign_in_goes_on_with_the_same_page(stranger: Visit, yard: Yard) -> None:
+async def test_a_second_sign_in_goes_on_with_the_same_page(stranger: Visit, keyed: KeyedCluster) -> None:
     stranger.expected_statuses = {401}
-    await sign_in(stranger, yard.owner_key)
+    await sign_in(stranger, keyed.owner_key)
     await stranger.go("/workloads/noop")
     await expect(stranger.page.get_by_role("heading", name="No operation")).to_be_visible()

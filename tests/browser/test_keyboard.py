@@ -3,8 +3,8 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Yard
 from tests.support.dashboard_visit import Visit
+from tests.support.keyed_cluster import KeyedCluster
 from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -15,9 +15,9 @@ async def _press(page: Page, *keys: str) -> None:
         await page.keyboard.press(key)
 
 
-async def test_pages_rows_and_parts_are_reached_without_a_pointer(visit: Visit, yard: Yard) -> None:
+async def test_pages_rows_and_parts_are_reached_without_a_pointer(visit: Visit, keyed: KeyedCluster) -> None:
     page = visit.page
-    await yard.submit_and_wait([{"n": 1}, {"n": 2, "fail": "captcha"}], name="By keys")
+    await keyed.submit_and_wait([{"n": 1}, {"n": 2, "fail": "captcha"}], name="By keys")
     await visit.go("/")
     await _press(page, "g", "b")
     await expect(page.get_by_role("heading", name="Batches", level=1)).to_be_visible()
@@ -34,9 +34,9 @@ async def test_pages_rows_and_parts_are_reached_without_a_pointer(visit: Visit, 
     await expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-async def test_the_command_box_finds_pages_and_batches(visit: Visit, yard: Yard) -> None:
+async def test_the_command_box_finds_pages_and_batches(visit: Visit, keyed: KeyedCluster) -> None:
     page = visit.page
-    await yard.submit_and_wait([{"n": 1}], name="Found by its name")
+    await keyed.submit_and_wait([{"n": 1}], name="Found by its name")
     await visit.go("/")
     await _press(page, "Control+k")
     await page.keyboard.type("dead")

@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.browser.conftest import Yard
 from tests.support.dashboard_visit import Visit, sign_in, visiting
+from tests.support.keyed_cluster import KeyedCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PAGES = (
@@ -43,13 +43,13 @@ HOSTILE = (
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def hostile_batch(yard: Yard) -> UUID:
+async def hostile_batch(keyed: KeyedCluster) -> UUID:
     """A batch whose name, labels, ids and payloads try to be executed."""
     items = [{"n": n, "note": text} for n, text in enumerate(HOSTILE)]
     items.append({"n": 99, "fail": "captcha", "note": HOSTILE[0]})
     for number, text in enumerate(HOSTILE):
-        await yard.submit([{"n": 1}], name=text, labels={"note": text[:60]}, idempotency_key=f"hostile-{number}")
-    return await yard.submit_and_wait(items, name=HOSTILE[1], labels={"a": HOSTILE[2]})
+        await keyed.submit([{"n": 1}], name=text, labels={"note": text[:60]}, idempotency_key=f"hostile-{number}")
+    return await keyed.submit_and_wait(items, name=HOSTILE[1], labels={"a": HOSTILE[2]})
 
 
 async def test_hostile_texts_are_shown_and_not_executed(operator: Visit, visit: Visit, hostile_batch: UUID) -> None:
@@ -68,9 +68,11 @@ async def test_hostile_texts_are_shown_and_not_executed(operator: Visit, visit: 
 
 
 @pytest.mark.parametrize("width", [320, 768, 1920])
-async def test_every_page_fits_the_screen(browser: Browser, yard: Yard, hostile_batch: UUID, width: int) -> None:
-    async with visiting(browser, yard.url, width=width) as visit:
-        await sign_in(visit, yard.owner_key)
+async def test_every_page_fits_the_screen(
+    browser: Browser, keyed: KeyedCluster, hostile_batch: UUID, width: int
+) -> None:
+    async with visiting(browser, keyed.url, width=width) as visit:
+        await sign_in(visit, keyed.owner_key)
         widths = {}
         for path in (*PAGES, *(f"/batches/{hostile_batch}{part}" for part in PARTS)):
             await visit.go(path)
@@ -82,17 +84,17 @@ async def test_every_page_fits_the_screen(browser: Browser, yard: Yard, hostile_
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_page_has_a_barrier(
-    browser: Browser, yard: Yard, hostile_batch: UUID, scheme: Literal["light", "dark"]
+    browser: Browser, keyed: KeyedCluster, hostile_batch: UUID, scheme: Literal["light", "dark"]
 ) -> None:
-    async with visiting(browser, yard.url, scheme=scheme) as visit:
-        await sign_in(visit, yard.operator_key)
+    async with visiting(browser, keyed.url, scheme=scheme) as visit:
+        await sign_in(visit, keyed.operator_key)
         barriers = {}
         for path in PAGES:
             await visit.go(path)
             await visit.page.wait_for_load_state("networkidle")
             barriers[path] = await visit.barriers()
         await visit.context.clear_cookies()
-        await sign_in(visit, yard.owner_key)
+        await sign_in(visit, keyed.owner_key)
         for part in PARTS:
             await visit.go(f"/batches/{hostile_batch}{part}")
             await visit.page.wait_for_load_state("networkidle")
@@ -110,8 +112,8 @@ async def test_the_page_of_sign_in_has_no_barrier(stranger: Visit) -> None:
     assert await stranger.barriers() == []
 
 
-async def test_the_first_load_is_small(browser: Browser, yard: Yard) -> None:
-    async with visiting(browser, yard.url) as visit:
+async def test_the_first_load_is_small(browser: Browser, keyed: KeyedCluster) -> None:
+    async with visiting(browser, keyed.url) as visit:
         sizes: list[int] = []
         await visit.page.route("**/*", lambda route: route.continue_())
         client = await visit.context.new_cdp_session(visit.page)

@@ -15,6 +15,7 @@ from tests.support.patience import PATIENCE_S, until
 from tests.support.running_ingest import IngestHarness, running_ingest
 
 UNSAFE = "/batches/019a2b3c-0000-7000-8000-000000000001/pause"
+OWN_PAGE = {"Sec-Fetch-Site": "same-origin", "X-Batchyard": "1"}
 
 
 @asynccontextmanager
@@ -136,3 +137,38 @@ async def test_a_websocket_opens_by_the_cookie_of_its_own_page_and_closes_with_t
             while (frame := await socket.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.TEXT:
                 pass
             assert (frame.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, 1008)
+
+
+async def test_a_link_signs_in_once(clean: Servers) -> None:
+    async with ingest(clean) as harness:
+        key = await created(harness, scopes=["batches:read"])
+        status, link = await harness.post("/session/links", headers=bearer(key["key"]))
+        assert status == 201
+        token = link["path"].removeprefix("/#sign-in=")
+        (row,) = await harness.rows("SELECT sign_in_links::text AS whole FROM sign_in_links")
+        assert token not in row["whole"]
+        async with (
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as browser,
+            browser.post(f"{harness.url}/session/redeem", json={"token": token}) as response,
+        ):
+            assert (response.status, (await response.json())["owner"]) == (201, "ann")
+            ((name, morsel),) = SimpleCookie(response.headers["Set-Cookie"]).items()
+        headers = {"Cookie": f"{name}={morsel.value}"}
+        assert (await harness.get("/session", headers=headers))[0] == 200
+        assert (await harness.post("/session/redeem", json={"token": token}))[0] == 401
+        assert (await harness.post("/session/links", headers={**headers, **OWN_PAGE}))[0] == 401
+
+
+async def test_a_link_ends_with_its_time_and_with_its_key(clean: Servers) -> None:
+    async with ingest(clean) as harness:
+        key = await created(harness)
+        for end in ("UPDATE sign_in_links SET expires_at = now()", "UPDATE api_keys SET revoked_at = now()"):
+            token = (await harness.post("/session/links", headers=bearer(key["key"])))[1]["path"].rpartition("=")[2]
+            await harness.rows(end)
+            assert (await harness.post("/session/redeem", json={"token": token}))[0] == 401
+
+
+async def test_a_token_that_is_too_long_is_refused_before_it_is_looked_up(clean: Servers) -> None:
+    async with ingest(clean) as harness:
+        assert (await harness.post("/session/redeem", json={"token": "x" * 300}))[0] == 422
+        assert (await harness.post("/session/redeem", json={"token": "x" * 3000}))[0] == 413

@@ -1,8 +1,12 @@
 """The image: small, unprivileged, made of nothing but what the lock names."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
-from pathlib import PurePosixPath
+import zipfile
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -72,3 +76,38 @@ def test_copied_files_pass_dockerignore() -> None:
     assert rules[0] == "*"
     assert copied == allowed
     assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_dashboard_is_built_in_the_image_and_not_copied_into_it() -> None:
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    build = [line for line in INSTRUCTIONS if ".ci/dashboard" in line]
+
+    assert {"services/ingest/http/assets", "dashboard/node_modules"} <= {*ignored}
+    assert len(build) == 1
+    assert INSTRUCTIONS.index(build[0]) < next(at for at, line in enumerate(INSTRUCTIONS) if "pip wheel" in line)
+
+
+def test_a_wheel_without_the_dashboard_is_refused(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "wheel_with_page.py", tmp_path / ".ci")
+    for package in ("shared", "services"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / ".gitignore").write_text("/services/ingest/http/assets/\n")
+
+    assert "make dashboard" in _wheel(tmp_path).stderr
+
+    assets = tmp_path / "services" / "ingest" / "http" / "assets"
+    assets.mkdir(parents=True)
+    (assets / "index.html").write_text("<!doctype html>")
+    built = _wheel(tmp_path)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    assert "services/ingest/http/assets/index.html" in zipfile.ZipFile(wheel).namelist()
+
+
+def _wheel(folder: Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)

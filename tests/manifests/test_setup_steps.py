@@ -67,7 +67,7 @@ def test_no_step_of_any_set_up_can_resolve() -> None:
     assert found == {}
 
 
-@pytest.mark.parametrize("file", [".ci/setup", "Dockerfile", "benchmarks/peers/environment.py"])
+@pytest.mark.parametrize("file", [".ci/setup", ".ci/dashboard", "Dockerfile", "benchmarks/peers/environment.py"])
 def test_the_steps_of_each_set_up_are_seen(file: str) -> None:
     assert steps((ROOT / file).read_text("utf-8"))
 
@@ -88,6 +88,7 @@ def test_the_steps_of_each_set_up_are_seen(file: str) -> None:
         "npm install --no-package-lock",
         'await _run(cluster, _program("npm"), "install", "--no-audit", cwd=folder)',
         "npx vite",
+        'node "$library" install',
     ],
 )
 def test_a_step_that_could_resolve_is_found(step: str) -> None:
