@@ -141,7 +141,7 @@ async def test_failed_items_run_again_with_another_payload(visit: Visit, keyed: 
     await dialog.get_by_label("Path").fill("/fail")
     await expect(dialog.get_by_text("after", exact=True).first).to_be_visible()
     await dialog.get_by_role("button", name="Run 2 items again").click()
-    await expect(page.get_by_text("round 2")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.get_by_text("round 2", exact=True)).to_be_visible(timeout=PATIENCE_MS)
     await expect(page.get_by_text("3 succeeded")).to_be_visible(timeout=PATIENCE_MS)
     await expect(page.get_by_text("1 failed")).to_be_visible()
 

@@ -1,5 +1,7 @@
 """All of the dashboard can be reached by the keyboard alone."""
 
+import re
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -27,7 +29,7 @@ async def test_pages_rows_and_parts_are_reached_without_a_pointer(visit: Visit, 
     await _press(page, "Escape", "j", "Enter")
     await expect(page.get_by_role("heading", name="By keys")).to_be_visible()
     await _press(page, "]")
-    await expect(page).to_have_url(f"{page.url.split('/batches/')[0]}/batches/{page.url.split('/')[4]}/failures")
+    await expect(page).to_have_url(re.compile("/failures$"))
     await _press(page, "r")
     await expect(page.get_by_role("dialog")).to_be_visible()
     await _press(page, "Escape")

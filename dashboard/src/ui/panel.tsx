@@ -78,7 +78,10 @@ export function ErrorMessage({ error, onRetry }: { error: unknown; onRetry?: (()
         {title}
         {known && <code className="tag">{known.code}</code>}
       </span>
-      <p>{visible(error instanceof Error ? error.message : String(error))}</p>
+      <p>
+        {known?.problem?.line != null && `Line ${known.problem.line}: `}
+        {visible(error instanceof Error ? error.message : String(error))}
+      </p>
       {errors.length > 1 && (
         <ul className="note">
           {errors.slice(0, 20).map((each) => (
