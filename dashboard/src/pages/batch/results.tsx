@@ -107,7 +107,7 @@ export function Results({ batch }: { batch: Batch }) {
                   <table className="cards" aria-label="Results">
                     <thead>
                       <tr>
-                        <th className="number">Item</th>
+                        <th>Item</th>
                         <th>Outcome</th>
                         <th>Result or error</th>
                         <th className="number">Attempts</th>
@@ -152,10 +152,19 @@ function Row({ outcome, onOpen }: { outcome: Outcome; onOpen: () => void }) {
   const { item } = outcome;
   return (
     <tr>
-      <td data-label="Item" className="number">
-        <button type="button" className="link-button" data-row="" onClick={onOpen} aria-label={`Item ${item.ordinal}`}>
-          #{item.ordinal}
-        </button>
+      <td data-label="Item">
+        <div>
+          <button
+            type="button"
+            className="link-button"
+            data-row=""
+            onClick={onOpen}
+            aria-label={`Item ${item.ordinal}`}
+          >
+            #{item.ordinal}
+          </button>
+          {item.custom_id && <span className="sub">{excerpt(item.custom_id, 128)}</span>}
+        </div>
       </td>
       <td data-label="Outcome">
         <State name={item.status} />
@@ -172,7 +181,6 @@ function Row({ outcome, onOpen }: { outcome: Outcome; onOpen: () => void }) {
           ) : (
             <code className="quiet">{excerpt(JSON.stringify(item.result) ?? "", 180)}</code>
           )}
-          {item.custom_id && <span className="sub">{excerpt(item.custom_id, 128)}</span>}
         </div>
       </td>
       <td data-label="Attempts" className="number">

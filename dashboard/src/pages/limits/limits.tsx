@@ -95,7 +95,7 @@ function LimitTable({ view }: { view: View }) {
           <tr>
             <th>Limit</th>
             <th>In use</th>
-            <th className="number">Limit</th>
+            <th className="number">At most</th>
           </tr>
         </thead>
         <tbody>
@@ -118,10 +118,12 @@ function LimitTable({ view }: { view: View }) {
                       <span>{short(used)}</span>
                       {limit != null && limit > 0 && (
                         <div className="progress" aria-hidden="true">
-                          <i
-                            className={used / limit > 0.9 ? "fill-failed" : "fill-running"}
-                            style={{ width: `${Math.min(100, (used / limit) * 100)}%` }}
-                          />
+                          {used > 0 && (
+                            <i
+                              className={used / limit > 0.9 ? "fill-failed" : "fill-running"}
+                              style={{ width: `${Math.min(100, (used / limit) * 100)}%` }}
+                            />
+                          )}
                         </div>
                       )}
                     </div>

@@ -1,4 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link, useParams } from "wouter";
 import { api, bodyOf } from "../../api/client";
 import { useInterval } from "../../api/queries";
@@ -12,6 +13,7 @@ import { excerpt, visible } from "../../ui/text";
 import { ExactTime, Time } from "../../ui/time";
 import { say } from "../../ui/toast";
 import { cronWords } from "./cron-words";
+import { ScheduleForm } from "./schedule-form";
 
 const SHOWN_TIMES = 10;
 const OVERLAPS: Record<string, string> = {
@@ -27,6 +29,7 @@ export default function SchedulePage() {
   const write = useScope("schedules:write");
   const interval = useInterval(5_000);
   const path = { schedule: name };
+  const [edits, setEdits] = useState(false);
   const query = useQuery({
     queryKey: ["schedule", name],
     queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/schedules/{schedule}", { params: { path }, signal })),
@@ -72,12 +75,16 @@ export default function SchedulePage() {
               <Icon name={query.data.paused ? "running" : "paused"} size={14} />
               {query.data.paused ? "Resume" : "Pause"}
             </ScopedButton>
+            <ScopedButton {...write} onClick={() => setEdits(true)}>
+              Edit…
+            </ScopedButton>
             <ScopedButton {...write} className="button primary" onClick={() => act.mutate("run")}>
               Run now
             </ScopedButton>
           </>
         )}
       </PageHead>
+      {edits && query.data && <ScheduleForm present={query.data} onClose={() => setEdits(false)} />}
       <div className="columns">
         <div className="stack">
           <Panel title="Runs">

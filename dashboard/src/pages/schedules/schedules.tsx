@@ -1,16 +1,22 @@
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link } from "wouter";
 import { api, bodyOf } from "../../api/client";
 import { useInterval } from "../../api/queries";
-import { PageHead } from "../../ui/page";
+import { useScope } from "../../app/access";
+import { Icon } from "../../ui/icon";
+import { PageHead, ScopedButton } from "../../ui/page";
 import { Command, Empty, Loaded, Panel } from "../../ui/panel";
 import { State } from "../../ui/state";
 import { countOf, excerpt } from "../../ui/text";
 import { Time } from "../../ui/time";
 import { cronWords } from "./cron-words";
+import { ScheduleForm } from "./schedule-form";
 
 export default function Schedules() {
   const interval = useInterval(10_000);
+  const write = useScope("schedules:write");
+  const [edits, setEdits] = useState(false);
   const query = useQuery({
     queryKey: ["schedules"],
     queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/schedules", { params: { query: { limit: 200 } }, signal })),
@@ -18,7 +24,12 @@ export default function Schedules() {
   });
   return (
     <>
-      <PageHead title="Schedules" tab="Schedules" lead="Batches that start at recurring times." />
+      <PageHead title="Schedules" tab="Schedules" lead="Batches that start at recurring times.">
+        <ScopedButton {...write} className="button primary" onClick={() => setEdits(true)}>
+          <Icon name="submit" size={14} />
+          New schedule
+        </ScopedButton>
+      </PageHead>
       <Panel title="Schedules" count={query.data && countOf(query.data.schedules.length, "schedule")}>
         <Loaded query={query}>
           {({ schedules }) =>
@@ -79,6 +90,7 @@ export default function Schedules() {
           }
         </Loaded>
       </Panel>
+      {edits && <ScheduleForm onClose={() => setEdits(false)} />}
     </>
   );
 }

@@ -123,7 +123,7 @@ export default function Destinations() {
                         </td>
                         <td data-label="Why">
                           <div>
-                            {excerpt(rate.reason, 160)}
+                            {rate.reason === "no limit" ? "" : excerpt(rate.reason, 160)}
                             {rate.backoff_until && (
                               <span className="sub">
                                 held until <Time at={rate.backoff_until} />: {excerpt(rate.backoff_reason ?? "", 120)}
