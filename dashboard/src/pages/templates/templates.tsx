@@ -24,7 +24,7 @@ export default function Templates() {
             templates.length === 0 ? (
               <Empty title="There are no templates">
                 <p>A template is a saved batch. Schedules and follow-up batches use it.</p>
-                <Command text="batchyard templates save nightly-read template.json" />
+                <Command text="batchyard templates save template.json" />
               </Empty>
             ) : (
               <div className="table-wrap">
