@@ -166,7 +166,7 @@ function Preview({ cron, zone, form, isWhole }: { cron: string; zone: string; fo
   const query = useQuery({
     queryKey: ["schedule-preview", asked, isWhole],
     queryFn: ({ signal }) =>
-      bodyOf(api.POST("/api/v1/schedules/preview", { params: { query: { count: TIMES } }, body: form, signal })),
+      bodyOf(api.POST("/api/v1/schedule-preview", { params: { query: { count: TIMES } }, body: form, signal })),
     enabled: isWhole,
     retry: false,
   });
