@@ -48,10 +48,10 @@ up: $(READY) $(DASHBOARD) ## Start servers and services, print the address, and 
 down: $(READY) ## Stop all that runs for this checkout, from any shell.
 	@$(BIN)/batchyard down $(ARGS)
 
-test: $(READY) ## Run all tests that share servers, several at a time, and print the coverage; red under 85 % in all or in a domain. ARGS="-k words" narrows it.
+test: $(READY) $(DASHBOARD) ## Run all tests that share servers, several at a time, and print the coverage; red under 85 % in all or in a domain. ARGS="-k words" narrows it.
 	@.ci/test $(ARGS)
 
-test-faults: $(READY) ## Run the tests that kill, block or stop services and servers, one after the other, on servers of their own.
+test-faults: $(READY) $(DASHBOARD) ## Run the tests that kill, block or stop services and servers, one after the other, on servers of their own.
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
 test-browser: $(READY) $(DASHBOARD) ## Run the tests of the page in Debian's Chromium, on a running cluster; under four minutes.
@@ -60,7 +60,7 @@ test-browser: $(READY) $(DASHBOARD) ## Run the tests of the page in Debian's Chr
 test-fuzz: $(READY) ## Look for unknown faults with random requests, messages and orders of events, for four minutes; the log names the seeds.
 	@$(BIN)/python -m pytest -m fuzz -n 2 --dist loadfile $(ARGS)
 
-test-docs: $(READY) ## Run every block of README, docs and examples as it stands, twice, on a local cluster of its own; under four minutes.
+test-docs: $(READY) $(DASHBOARD) ## Run every block of README, docs and examples as it stands, twice, on a local cluster of its own; under four minutes.
 	@$(BIN)/python -m pytest -q -n 0 -p no:randomly tests/docs $(ARGS)
 
 check: lint types architecture conventions contracts shell yaml security manifests page ## Run every check that needs no server: all that follow up to `make page`.

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -21,10 +22,15 @@ from services.cli.exit_codes import Exit
 from services.cli.local_cluster import Plan, local_cluster
 from services.cli.rendering.output import note, say, write_json
 
+_BUILD = Path(__file__).resolve().parents[3] / ".ci" / "dashboard"
+"""Program of a checkout that builds the dashboard if it has changed; a wheel contains it."""
+
 
 def up(*, workers: int | None, port: int | None, detach: bool, quiet: bool, json: bool) -> None:
     """Start the local cluster and keep it running until Ctrl-C, or leave it in the background."""
     home = default_home()
+    if _BUILD.is_file() and not quiet:  # without the npm registry it says so, and all else starts
+        subprocess.run([_BUILD, "--optional"], check=False, stdout=sys.stderr)  # noqa: S603  # our own program
     try:
         if detach:
             asyncio.run(_run_in_background(home, workers, port, json=json))

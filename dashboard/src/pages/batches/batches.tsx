@@ -72,7 +72,11 @@ export default function Batches() {
                 <NoBatches />
               )
             ) : (
-              <HeldTable key={params.toString()} batches={data.batches} isFirst={before === undefined} />
+              <HeldTable
+                key={`${params} ${query.isPlaceholderData}`}
+                batches={data.batches}
+                isFirst={before === undefined}
+              />
             )
           }
         </Loaded>
