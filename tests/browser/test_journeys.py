@@ -202,3 +202,17 @@ async def test_a_second_sign_in_goes_on_with_the_same_page(stranger: Visit, keye
     await sign_in(stranger, keyed.owner_key)
     await stranger.go("/workloads/noop")
     await expect(stranger.page.get_by_role("heading", name="No operation")).to_be_visible()
+
+
+async def test_an_operator_looks_at_the_batches_of_another_owner(operator: Visit, keyed: KeyedCluster) -> None:
+    page = operator.page
+    await keyed.submit_and_wait([{"n": 1}], name="Ann's own")
+    await operator.go("/batches")
+    await page.get_by_label("Account").click()
+    await page.get_by_label("Look at the batches of").fill("ann")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("link", name="Ann's own").click()
+    await expect(page.get_by_role("heading", name="Ann's own")).to_be_visible()
+    operator.expected_statuses = {404}
+    await page.get_by_role("button", name="batches of ann").click()
+    await expect(page.get_by_role("heading", name="There is no such batch")).to_be_visible()

@@ -1,5 +1,6 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { Store } from "../app/store";
+import { forOwner } from "./acting-for";
 import { ApiError, errorOf, UNREACHABLE } from "./problem";
 import type { components, paths } from "./schema";
 
@@ -20,9 +21,14 @@ export function serverNow(): number {
 const SAFE = new Set(["GET", "HEAD"]);
 
 const middleware: Middleware = {
-  onRequest({ request }) {
+  async onRequest({ request }) {
     if (!SAFE.has(request.method)) request.headers.set("X-Batchyard", "dashboard");
-    return request;
+    const { pathname, search, origin } = new URL(request.url);
+    const path = forOwner(pathname + search, request.method);
+    if (path === pathname + search) return request;
+    const body = SAFE.has(request.method) ? null : await request.text();
+    const { method, headers, signal, credentials } = request;
+    return new Request(origin + path, { method, headers, signal, credentials, ...(body ? { body } : {}) });
   },
   onResponse({ response }) {
     noteAnswer(response);
@@ -66,7 +72,7 @@ export async function bodyOf<T>(request: Promise<Answer<T>>): Promise<T> {
 export async function fetchText(path: string, init: RequestInit = {}): Promise<{ text: string; headers: Headers }> {
   let response: Response;
   try {
-    response = await fetch(path, { credentials: "same-origin", ...init });
+    response = await fetch(forOwner(path, init.method), { credentials: "same-origin", ...init });
   } catch (cause) {
     if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
     throw UNREACHABLE;

@@ -1,11 +1,14 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
+import { actingFor } from "../api/acting-for";
 import { sessionState } from "../api/client";
-import { useMeta } from "../api/queries";
+import { queryClient, useMeta } from "../api/queries";
 import { connection } from "../live/batch-socket";
 import { SignInDialog } from "../pages/sign-in/sign-in";
 import { Dialog } from "../ui/dialog";
 import { Icon } from "../ui/icon";
+import { Field } from "../ui/page";
+import { excerpt } from "../ui/text";
 import { say, Toasts } from "../ui/toast";
 import { CommandBox } from "./command-box";
 import logo from "./favicon.svg";
@@ -169,6 +172,7 @@ function TopBar({ onCommands, onKeys }: { onCommands: () => void; onKeys: () => 
         <kbd>Ctrl K</kbd>
       </button>
       <div className="bar-end">
+        <ActingFor />
         <LiveMark />
         <button
           type="button"
@@ -204,6 +208,42 @@ function LiveMark() {
   );
 }
 
+/** Says whose batches an operator looks at, when they are not the own ones. */
+function ActingFor() {
+  const owner = useStore(actingFor);
+  if (owner === null) return null;
+  return (
+    <button type="button" className="button small" onClick={() => actFor(null)} title="Back to your own batches">
+      <Icon name="person" size={13} />
+      batches of {excerpt(owner, 24)}
+      <Icon name="close" size={13} />
+    </button>
+  );
+}
+
+function actFor(owner: string | null): void {
+  actingFor.set(owner);
+  void queryClient.resetQueries();
+}
+
+function OwnerForm({ onDone }: { onDone: () => void }) {
+  const [name, setName] = useState("");
+  return (
+    <form
+      className="about"
+      onSubmit={(event) => {
+        event.preventDefault();
+        actFor(name.trim() || null);
+        onDone();
+      }}
+    >
+      <Field id="acting-for" label="Look at the batches of">
+        <input id="acting-for" placeholder="owner" value={name} onChange={(event) => setName(event.target.value)} />
+      </Field>
+    </form>
+  );
+}
+
 function AccountMenu({ onKeys }: { onKeys: () => void }) {
   const meta = useMeta();
   const menu = useRef<HTMLDetailsElement>(null);
@@ -235,6 +275,7 @@ function AccountMenu({ onKeys }: { onKeys: () => void }) {
             "…"
           )}
         </p>
+        {meta.data?.scopes.includes("operate") && <OwnerForm onDone={closing(() => {})} />}
         <Link href="/keys" onClick={closing(() => {})}>
           <Icon name="keys" /> Keys
         </Link>

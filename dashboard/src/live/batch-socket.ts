@@ -1,5 +1,6 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
+import { forOwner } from "../api/acting-for";
 import { batchKey } from "../api/batch";
 import type { Schemas } from "../api/client";
 import { liveUpdates } from "../app/preferences";
@@ -47,7 +48,8 @@ export function useBatchSocket(id: string, running: boolean): { progress: number
     };
 
     const open = () => {
-      socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/v1/batches/${id}/progress`, ["batchyard"]);
+      const path = forOwner(`/api/v1/batches/${id}/progress`);
+      socket = new WebSocket(location.origin.replace(/^http/, "ws") + path, ["batchyard"]);
       socket.onopen = () => {
         failures = 0;
         setLive(true);

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useSearchParams } from "wouter";
+import { forOwner } from "../../api/acting-for";
 import { type Outcome, useResults } from "../../api/batch";
 import type { Schemas } from "../../api/client";
 import { api, bodyOf } from "../../api/client";
@@ -295,7 +296,7 @@ function Exports({ batch }: { batch: Batch }) {
         {formats.map(([format, name]) => (
           <a
             key={format}
-            href={`/api/v1/batches/${batch.batch_id}/results?format=${encodeURIComponent(format)}`}
+            href={forOwner(`/api/v1/batches/${batch.batch_id}/results?format=${encodeURIComponent(format)}`)}
             download=""
           >
             {excerpt(name, 40)}
