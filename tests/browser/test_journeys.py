@@ -1,4 +1,4 @@
-"""What readers come to the dashboard for: sign in, submit, watch, mend, and keys."""
+"""Journeys of readers through the dashboard: sign in, submit, watch, mend, and keys."""
 
 import re
 
@@ -185,7 +185,7 @@ async def test_a_key_is_made_used_and_revoked(visit: Visit, keyed: KeyedCluster)
         assert answer.status == 401
 
 
-async def test_what_a_key_does_not_allow_is_explained(visit: Visit) -> None:
+async def test_a_missing_scope_is_explained(visit: Visit) -> None:
     await visit.go("/dead-letters")
     await expect(visit.page.get_by_text("Your key lacks the scope operate.").first).to_be_visible()
 

@@ -1,4 +1,4 @@
-"""All of the dashboard can be reached by the keyboard alone."""
+"""The whole dashboard can be reached by the keyboard alone."""
 
 import re
 

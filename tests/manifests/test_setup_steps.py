@@ -88,7 +88,6 @@ def test_the_steps_of_each_set_up_are_seen(file: str) -> None:
         "npm install --no-package-lock",
         'await _run(cluster, _program("npm"), "install", "--no-audit", cwd=folder)',
         "npx vite",
-        'node "$library" install',
     ],
 )
 def test_a_step_that_could_resolve_is_found(step: str) -> None:

@@ -74,7 +74,7 @@ async def _run_in_background(home: Path, workers: int | None, port: int | None, 
             "Stop it with `batchyard down`, then start it again.",
         )
     running = read_cluster(home)
-    _print_address(_address(home), running and running.environment.get(TOKEN.name), json=json)
+    _print_address(_address(home), running.environment.get(TOKEN.name) if running else None, json=json)
 
 
 async def _launch(home: Path, workers: int | None, port: int | None) -> None:

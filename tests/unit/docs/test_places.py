@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.docs.pages import PAGES, ROOT, name_of, prose, rows
 
-_PATH = re.compile(r"`((?:services|shared|contracts|devstack|benchmarks|docs|examples|k8s|tests)/[^`\s]*)`")
+_PATH = re.compile(r"`((?:services|dashboard|shared|contracts|devstack|benchmarks|docs|examples|k8s|tests)/[^`\s]*)`")
 _PLACEHOLDER = re.compile(r"<[a-z]+>")
 _DATED = ("CHANGELOG.md",)
 

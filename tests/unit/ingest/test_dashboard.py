@@ -91,7 +91,7 @@ async def test_brotli_goes_before_gzip() -> None:
 @pytest.mark.parametrize(
     "path", ["/assets/gone-B1a2c3d4.js", "/assets/index.html", "/assets/", "/api/v1/absent", "/docs/x"]
 )
-async def test_what_is_no_page_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_path_of_no_page_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
 
     assert answer.status_code == 404
