@@ -1,12 +1,12 @@
 """Writes the pictures of the README, in both themes: `make screenshots`."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from playwright.async_api import async_playwright
 
 from batchyard_contracts.api_keys import new_api_key
-from devstack import default_home
+from devstack import Servers, default_home
 from tests.support.chromium import START_FLAGS, chromium_program
 from tests.support.cluster import running_cluster
 from tests.support.command import PROJECT
@@ -17,6 +17,7 @@ from tests.support.servers import running_servers
 
 FOLDER = PROJECT / "docs" / "pictures"
 _WIDTH, _HEIGHT = 1280, 860
+_THEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 _CODES = {17: "captcha", 41: "http_503", 97: "parse_error"}
 
 
@@ -62,28 +63,32 @@ async def _take(visit: Visit, name: str, theme: str) -> None:
     print(f"{FOLDER / name}-{theme}.png")  # noqa: T201
 
 
-async def main() -> None:
-    """Start a cluster, fill it, and take the pictures."""
+async def _take_all(servers: Servers) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     key = new_api_key("test")
+    async with (
+        running_cluster(servers, {"BATCHYARD_OPERATOR_KEY": key}, token=key) as cluster,
+        async_playwright() as playwright,
+    ):
+        first = KeyedCluster(cluster, key, "")
+        keyed = KeyedCluster(cluster, key, await first.create_key("ann", "Ann's laptop"))
+        shown = await _seed(keyed)
+        browser = await playwright.chromium.launch(executable_path=chromium_program(), args=list(START_FLAGS))
+        for theme in _THEMES:
+            async with visiting(browser, keyed.url, width=_WIDTH, scheme=theme) as visit:
+                await visit.page.set_viewport_size({"width": _WIDTH, "height": _HEIGHT})
+                await sign_in(visit, keyed.owner_key)
+                for path, name in (("/", "overview"), ("/batches", "batches"), (f"/batches/{shown}", "batch")):
+                    await visit.go(path)
+                    await _take(visit, name, theme)
+        await browser.close()
+
+
+def main() -> None:
+    """Start a cluster, fill it, and take the pictures."""
     with running_servers(default_home()) as shared, shared.isolated() as servers:
-        async with (
-            running_cluster(servers, {"BATCHYARD_OPERATOR_KEY": key}, token=key) as cluster,
-            async_playwright() as playwright,
-        ):
-            first = KeyedCluster(cluster, key, "")
-            keyed = KeyedCluster(cluster, key, await first.create_key("ann", "Ann's laptop"))
-            shown = await _seed(keyed)
-            browser = await playwright.chromium.launch(executable_path=chromium_program(), args=list(START_FLAGS))
-            for theme in ("light", "dark"):
-                async with visiting(browser, keyed.url, width=_WIDTH, scheme=theme) as visit:
-                    await visit.page.set_viewport_size({"width": _WIDTH, "height": _HEIGHT})
-                    await sign_in(visit, keyed.owner_key)
-                    for path, name in (("/", "overview"), ("/batches", "batches"), (f"/batches/{shown}", "batch")):
-                        await visit.go(path)
-                        await _take(visit, name, theme)
-            await browser.close()
+        asyncio.run(_take_all(servers))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -1,6 +1,7 @@
 """Journeys of readers through the dashboard: sign in, submit, watch, mend, and keys."""
 
 import re
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
@@ -128,7 +129,12 @@ async def test_a_running_batch_is_paused_changed_resumed_and_cancelled(visit: Vi
 
 
 async def test_failed_items_run_again_with_another_payload(visit: Visit, keyed: KeyedCluster) -> None:
-    items = [{"n": 1}, {"n": 2, "fail": "captcha"}, {"n": 3, "fail": "captcha"}, {"n": 4, "fail": "parse_error"}]
+    items: list[dict[str, Any]] = [
+        {"n": 1},
+        {"n": 2, "fail": "captcha"},
+        {"n": 3, "fail": "captcha"},
+        {"n": 4, "fail": "parse_error"},
+    ]
     batch_id = await keyed.submit_and_wait(items, name="To be mended")
     page = visit.page
     await visit.go(f"/batches/{batch_id}/failures")
