@@ -16,12 +16,19 @@ function onKey(event: KeyboardEvent): void {
   const name = nameOf(event);
   if (name === "" || event.defaultPrevented) return;
   const inField = isField(event.target);
-  if (inField && name === "Escape" && document.querySelector("dialog[open]") === null) {
+  const isFree = document.querySelector("dialog[open]") === null;
+  if (inField && name === "Escape" && isFree) {
+    event.preventDefault(); // a browser would clear a search field
     (event.target as HTMLElement).blur();
     return;
   }
+  if (name === "ArrowDown" && isFree && (event.target as HTMLElement).matches("[data-filter]")) {
+    event.preventDefault();
+    moveRow(1);
+    return;
+  }
   const isSingle = !name.startsWith("Ctrl+");
-  if (isSingle && (inField || !singleKeys.get() || document.querySelector("dialog[open]") !== null)) return;
+  if (isSingle && (inField || !singleKeys.get() || !isFree)) return;
   const pressed = sequence(event.timeStamp < pendingUntil ? pending : "", name);
   pending = name === "g" && pressed === "g" ? "g" : "";
   pendingUntil = event.timeStamp + 1_200;

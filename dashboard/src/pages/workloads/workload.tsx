@@ -115,7 +115,7 @@ function SchemaTable({ schema }: { schema: JsonSchema }) {
         <p className="message">Any JSON fits.</p>
       ) : (
         <div className="table-wrap">
-          <table className="cards">
+          <table className="cards fields" aria-label="Fields">
             <thead>
               <tr>
                 <th>Field</th>
