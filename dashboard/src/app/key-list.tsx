@@ -3,6 +3,7 @@ import { KEYS } from "./key-map";
 import { singleKeys } from "./preferences";
 import { useStore } from "./store";
 
+const NAMES: Record<string, string> = { Escape: "Esc", ArrowDown: "↓" };
 const GROUPS = ["Everywhere", "Go to", "Lists", "A batch"] as const;
 
 export function KeyList({ onClose }: { onClose: () => void }) {
@@ -19,7 +20,7 @@ export function KeyList({ onClose }: { onClose: () => void }) {
                   <span>{key.does}</span>
                   <span className="row nowrap">
                     {key.keys.split(" ").map((part) => (
-                      <kbd key={part}>{part === "Escape" ? "Esc" : part}</kbd>
+                      <kbd key={part}>{NAMES[part] ?? part}</kbd>
                     ))}
                   </span>
                 </li>
