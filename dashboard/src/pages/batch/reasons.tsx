@@ -3,11 +3,14 @@ import { useReasons } from "../../api/batch";
 import type { Schemas } from "../../api/client";
 import { Empty, Loaded, Panel } from "../../ui/panel";
 import { countOf, excerpt, short, whole } from "../../ui/text";
-import { Time } from "../../ui/time";
+import { Time, useNow } from "../../ui/time";
+
+const SHORT_MS = 3_000;
 
 /** Everything that holds back the items of a batch that runs, what holds back most first. */
 export function Reasons({ batch }: { batch: Schemas["BatchState"] }) {
   const query = useReasons(batch.batch_id);
+  const now = useNow();
   return (
     <Panel title="Why not faster?">
       <Loaded query={query} lines={3}>
@@ -44,7 +47,7 @@ export function Reasons({ batch }: { batch: Schemas["BatchState"] }) {
                         {excerpt(reason.detail, 300)}
                         <span className="note">
                           {reason.items != null && ` · ${countOf(reason.items, "item")}`}
-                          {reason.until && (
+                          {reason.until && Date.parse(reason.until) > now + SHORT_MS && (
                             <>
                               {" · until "}
                               <Time at={reason.until} />
