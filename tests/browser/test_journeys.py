@@ -222,3 +222,27 @@ async def test_an_operator_looks_at_the_batches_of_another_owner(operator: Visit
     operator.expected_statuses = {404}
     await page.get_by_role("button", name="batches of ann").click()
     await expect(page.get_by_role("heading", name="There is no such batch")).to_be_visible()
+
+
+async def test_an_item_is_shown_with_its_payload_and_error(visit: Visit, keyed: KeyedCluster) -> None:
+    page = visit.page
+    batch_id = await keyed.submit_and_wait([{"n": 1}, {"n": 2, "fail": "captcha"}], name="Two items")
+    await visit.go(f"/batches/{batch_id}/failures")
+    await page.get_by_role("link", name="Items that failed by captcha").click()
+    await expect(page.get_by_role("table", name="Items").get_by_role("row")).to_have_count(2)
+    await page.get_by_role("button", name="Item 1").click()
+    await expect(page.get_by_role("region", name="payload")).to_contain_text("captcha")
+    await page.keyboard.press("Escape")
+    await visit.go(f"/batches/{batch_id}")
+    await expect(page.get_by_role("region", name="Timeline")).to_contain_text("accepted")
+
+
+async def test_the_overview_leads_to_what_needs_somebody(visit: Visit, keyed: KeyedCluster) -> None:
+    page = visit.page
+    await keyed.submit_and_wait([{"n": n, "fail": "captcha"} for n in range(3)], name="All of it failed")
+    await visit.go("/")
+    matter = page.get_by_role("region", name="Needs you").get_by_role("listitem").filter(has_text="All of it failed")
+    await matter.get_by_role("link").click()
+    await expect(page.get_by_role("heading", name="All of it failed")).to_be_visible()
+    await visit.go("/")
+    await expect(page.get_by_role("region", name="System")).to_contain_text("RabbitMQ")

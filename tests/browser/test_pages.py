@@ -28,7 +28,7 @@ PAGES = (
     "/settings",
     "/no-such-page",
 )
-PARTS = ("", "/failures", "/results", "/settings")
+PARTS = ("", "/failures", "/items", "/results", "/settings")
 HOSTILE = (
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",

@@ -114,3 +114,55 @@ export function useReasons(id: string) {
     refetchInterval: interval,
   });
 }
+
+export type ItemState = Schemas["ItemView"]["state"];
+
+export interface ItemFilter {
+  state?: Exclude<ItemState, "in_transit"> | undefined;
+  cause?: string | undefined;
+  custom_id?: string | undefined;
+  after?: number | undefined;
+}
+
+export function useItems(id: string, filter: ItemFilter, round: number, running: boolean) {
+  const interval = useInterval(3_000);
+  return useQuery({
+    queryKey: ["items", id, round, filter],
+    queryFn: ({ signal }) => {
+      const query = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
+      return bodyOf(api.GET("/api/v1/batches/{batch_id}/items", { params: { path: { batch_id: id }, query }, signal }));
+    },
+    refetchInterval: running ? interval : false,
+    placeholderData: (before) => before,
+  });
+}
+
+export function useItem(id: string, ordinal: number, running: boolean) {
+  const interval = useInterval(3_000);
+  return useQuery({
+    queryKey: ["item", id, ordinal],
+    queryFn: ({ signal }) =>
+      bodyOf(
+        api.GET("/api/v1/batches/{batch_id}/items/{ordinal}", {
+          params: { path: { batch_id: id, ordinal } },
+          signal,
+        }),
+      ),
+    refetchInterval: running ? interval : false,
+  });
+}
+
+export function useTimeline(id: string, running: boolean) {
+  const interval = useInterval(5_000);
+  return useQuery({
+    queryKey: ["timeline", id],
+    queryFn: ({ signal }) =>
+      bodyOf(
+        api.GET("/api/v1/batches/{batch_id}/timeline", {
+          params: { path: { batch_id: id }, query: { limit: 50 } },
+          signal,
+        }),
+      ),
+    refetchInterval: running ? interval : false,
+  });
+}

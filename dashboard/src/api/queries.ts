@@ -1,6 +1,7 @@
 import { keepPreviousData, QueryClient, useQuery } from "@tanstack/react-query";
 import { liveUpdates } from "../app/preferences";
 import { useStore } from "../app/store";
+import { actingFor } from "./acting-for";
 import { ApiError, api, bodyOf, sessionState } from "./client";
 
 export const queryClient = new QueryClient({
@@ -76,6 +77,16 @@ export function useRates(history: number, every = 4_000) {
   return useQuery({
     queryKey: ["rates", history],
     queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/rates", { params: { query: { history } }, signal })),
+    refetchInterval: useInterval(every),
+  });
+}
+
+export function useOverview(every = 3_000) {
+  const owner = useStore(actingFor);
+  return useQuery({
+    queryKey: ["overview", owner],
+    queryFn: ({ signal }) =>
+      bodyOf(api.GET("/api/v1/overview", { params: { query: owner === null ? {} : { owner } }, signal })),
     refetchInterval: useInterval(every),
   });
 }

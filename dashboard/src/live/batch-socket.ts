@@ -41,7 +41,7 @@ export function useBatchSocket(id: string, running: boolean): { progress: number
       client.setQueryData<Schemas["BatchState"]>(batchKey(id), (state) => state && applied(state, event));
       setProgress("progress" in event ? (event.progress ?? null) : null);
       if ("finished_at" in event) {
-        for (const name of ["batch", "failures", "results", "deliveries"]) {
+        for (const name of ["batch", "failures", "items", "results", "deliveries", "timeline"]) {
           client.invalidateQueries({ queryKey: [name, id] });
         }
       }

@@ -19,17 +19,20 @@ import { Time, useNow } from "../../ui/time";
 import { nameOfBatch } from "../batches/batch-table";
 import { ChangePanel } from "./change-panel";
 import { Failures } from "./failures";
+import { Items } from "./items";
 import { Reasons } from "./reasons";
 import { FirstResults, Results } from "./results";
 import { Retry } from "./retry";
 import { Settings } from "./settings";
 import { Summary } from "./summary";
+import { TimelinePanel } from "./timeline";
 
 type Batch = Schemas["BatchState"];
 
 const TABS = [
   ["", "Overview"],
   ["failures", "Failures"],
+  ["items", "Items"],
   ["results", "Results"],
   ["settings", "Settings"],
 ] as const;
@@ -198,10 +201,12 @@ function Loaded({ batch, progress, tab }: { batch: Batch; progress: number | nul
           <div className="stack">
             {(batch.summary != null || batch.summary_error) && <Summary batch={batch} />}
             <FirstResults batch={batch} />
+            <TimelinePanel batch={batch} />
           </div>
         </div>
       )}
       {tab === "failures" && <Failures query={failures} batch={batch} onRetry={retry} />}
+      {tab === "items" && <Items batch={batch} />}
       {tab === "results" && <Results batch={batch} />}
       {tab === "settings" && <Settings batch={batch} />}
       {current < 0 && <Empty title="This batch has no such part." />}

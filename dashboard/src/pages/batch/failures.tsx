@@ -81,7 +81,7 @@ function Row({
   const write = useScope("batches:write");
   const finished = batch.status === "finished";
   const { cause } = group;
-  const items = new URLSearchParams({ status: "failed", ...(cause ? { cause } : {}) });
+  const items = new URLSearchParams({ state: "failed", ...(cause ? { cause } : {}) });
   return (
     <tr>
       <td data-label="Cause">
@@ -115,7 +115,7 @@ function Row({
       <td data-label="">
         <div className="row" style={{ justifyContent: "flex-end", flexWrap: "nowrap" }}>
           <Link
-            href={`/batches/${batch.batch_id}/results?${items}`}
+            href={`/batches/${batch.batch_id}/items?${items}`}
             className="button small"
             data-row=""
             aria-label={`Items that failed by ${visible(group.code)}`}

@@ -1,44 +1,28 @@
 import { Link } from "wouter";
 import type { Schemas } from "../../api/client";
-import { useBatches, useRates, useWorkers, useWorkloads } from "../../api/queries";
+import { useBatches, useOverview } from "../../api/queries";
 import { timeZone } from "../../app/preferences";
 import { useStore } from "../../app/store";
 import { Icon } from "../../ui/icon";
 import { PageHead } from "../../ui/page";
 import { Command, Empty, Loaded, Panel } from "../../ui/panel";
 import { batchState, State } from "../../ui/state";
-import { clockTime, countOf, excerpt, perSecond, short } from "../../ui/text";
+import { clockTime, countOf, excerpt, perSecond, short, whole } from "../../ui/text";
 import { Time, useNow } from "../../ui/time";
 import { BatchTable, nameOfBatch } from "../batches/batch-table";
-import { needsOf } from "./needs";
+import { lookOf } from "./attention";
 
 type Batch = Schemas["BatchState"];
+type View = Schemas["OverviewView"];
 
-const MANY = 50;
+const SHOWN_BATCHES = 8;
+const SHOWN_MATTERS = 7;
 
-/** Is it well, when is it done, what needs me. */
+/** Is it well, when is it done, what needs somebody. */
 export default function Overview() {
-  const running = useBatches({ status: "running", limit: MANY }, 2_000);
-  const open = useBatches({ status: "open", limit: MANY }, 5_000);
-  const paused = useBatches({ status: "paused", limit: MANY }, 5_000);
-  const ended = useBatches({ status: "finished", limit: 20 }, 5_000);
-  const workers = useWorkers(5_000);
-  const rates = useRates(0, 5_000);
-  const workloads = useWorkloads();
-  const now = useNow();
-  const active = [...(running.data?.batches ?? []), ...(open.data?.batches ?? [])];
-  const held = paused.data?.batches ?? [];
-  const needs = needsOf(
-    {
-      ended: ended.data?.batches ?? [],
-      active,
-      rates: rates.data?.rates ?? [],
-      workers: workers.data ? workers.data.workers.length : null,
-    },
-    now,
-    nameOfBatch,
-  );
-  const isNew = ended.data?.batches.length === 0 && running.data?.batches.length === 0 && held.length === 0;
+  const overview = useOverview();
+  const running = useBatches({ status: "running", limit: 50 });
+  const active = running.data?.batches ?? [];
   return (
     <>
       <PageHead title="Overview" tab="Overview">
@@ -47,53 +31,41 @@ export default function Overview() {
           Submit
         </Link>
       </PageHead>
-      {isNew && open.data?.batches.length === 0 ? (
-        <Welcome />
-      ) : (
-        <Figures active={active} paused={held} workers={workers.data} />
-      )}
+      {overview.data && (isNew(overview.data) ? <Welcome /> : <Figures view={overview.data} active={active} />)}
       <div className="columns">
-        <Panel title="Needs you" count={needs.length > 0 ? countOf(needs.length, "matter") : undefined}>
-          <Loaded query={ended} lines={3}>
-            {() =>
-              needs.length === 0 ? (
+        <Panel
+          title="Needs you"
+          count={overview.data?.attention.length ? countOf(overview.data.attention.length, "matter") : undefined}
+        >
+          <Loaded query={overview} lines={3}>
+            {({ attention }) =>
+              attention.length === 0 ? (
                 <Empty title="Nothing needs you">
-                  <p>Batches that failed in part, open circuits and batches that wait appear here.</p>
+                  <p>Failed and stopped batches, open circuits, missed schedules and dead letters appear here.</p>
                 </Empty>
               ) : (
                 <ul className="needs">
-                  {needs.slice(0, 6).map((need) => (
-                    <li key={need.key}>
-                      <span className={`state ${need.tone}`}>
-                        <Icon name={need.icon} size={13} />
-                        {need.tone === "bad" ? "urgent" : "look"}
-                      </span>
-                      <span className="text">{excerpt(need.text, 240)}</span>
-                      <Link href={need.path} className="button small" data-row="">
-                        {need.act}
-                      </Link>
-                    </li>
+                  {attention.slice(0, SHOWN_MATTERS).map((entry) => (
+                    <Matter key={`${entry.kind}${entry.batch_id ?? ""}${entry.detail}`} entry={entry} />
                   ))}
                 </ul>
               )
             }
           </Loaded>
         </Panel>
-        <Panel title="Last ended">
-          <Loaded query={ended} lines={4}>
-            {({ batches }) =>
-              batches.length === 0 ? (
-                <Empty title="No batch has ended yet" />
-              ) : (
-                <LastEnded batches={batches.slice(0, 6)} />
-              )
-            }
-          </Loaded>
-        </Panel>
+        <div className="stack">
+          <Panel title="Last ended">
+            <Loaded query={overview} lines={3}>
+              {({ ends }) =>
+                !ends || ends.length === 0 ? <Empty title="No batch has ended yet" /> : <LastEnded batches={ends} />
+              }
+            </Loaded>
+          </Panel>
+        </div>
       </div>
       <Panel
         title="Running now"
-        count={active.length > 0 ? countOf(active.length, "batch", "batches") : undefined}
+        count={overview.data && countOf(overview.data.batches.running, "batch", "batches")}
         end={
           <Link href="/batches?status=running" className="button small">
             All
@@ -103,21 +75,48 @@ export default function Overview() {
         <Loaded query={running} lines={4}>
           {() =>
             active.length === 0 ? (
-              <Empty title="No batch runs">
-                {held.length > 0 && (
-                  <p>
-                    <Link href="/batches?status=paused">{countOf(held.length, "batch is", "batches are")} paused</Link>.
-                  </p>
-                )}
-              </Empty>
+              <Empty title="No batch runs" />
             ) : (
-              <BatchTable batches={active.slice(0, 8)} label="Running batches" />
+              <BatchTable batches={active.slice(0, SHOWN_BATCHES)} label="Running batches" />
             )
           }
         </Loaded>
       </Panel>
-      <System workers={workers.data?.workers} workloads={workloads.data?.workloads} rates={rates.data?.rates} />
+      <Panel title="System">
+        <Loaded query={overview} lines={2}>
+          {({ system }) => <System parts={system} />}
+        </Loaded>
+      </Panel>
     </>
+  );
+}
+
+function isNew({ batches, ends }: View): boolean {
+  const { open, running, paused } = batches;
+  return open + running + (paused ?? 0) === 0 && (ends?.length ?? 0) === 0;
+}
+
+function Matter({ entry }: { entry: Schemas["AttentionEntry"] }) {
+  const look = lookOf(entry);
+  return (
+    <li>
+      <span className={`state ${look.tone}`}>
+        <Icon name={look.icon} size={13} />
+        {look.word}
+      </span>
+      <span className="text">
+        {excerpt(entry.detail, 240)}
+        {entry.at && (
+          <span className="note">
+            {" "}
+            <Time at={entry.at} />
+          </span>
+        )}
+      </span>
+      <Link href={look.path} className="button small" data-row="">
+        {look.act}
+      </Link>
+    </li>
   );
 }
 
@@ -138,39 +137,32 @@ function Welcome() {
   );
 }
 
-function Figures({
-  active,
-  paused,
-  workers,
-}: {
-  active: Batch[];
-  paused: Batch[];
-  workers: Schemas["WorkersReply"] | undefined;
-}) {
+function Figures({ view, active }: { view: View; active: Batch[] }) {
   const now = useNow();
   const zone = useStore(timeZone);
-  const pace = active.reduce((sum, batch) => sum + (batch.items_per_s ?? 0), 0);
-  const left = active.reduce((sum, batch) => sum + (batch.counts.remaining ?? 0), 0);
+  const { batches, items, system } = view;
   const last = Math.max(0, ...active.map((batch) => batch.eta_s ?? 0));
   const unknown = active.filter((batch) => batch.eta_s == null).length;
+  const workers = system.find((part) => part.name === "worker");
   return (
     <div className="figures">
       <Link href="/batches?status=running" className="figure">
         <span className="name">Running</span>
-        <span className="value">
-          {active.length}
-          {active.length >= MANY && "+"}
+        <span className="value">{whole(batches.running)}</span>
+        <span className="more">
+          {[batches.open > 0 && `${whole(batches.open)} open`, batches.paused && `${whole(batches.paused)} paused`]
+            .filter(Boolean)
+            .join(", ") || "none open or paused"}
         </span>
-        <span className="more">{paused.length > 0 ? `${paused.length} paused` : "none paused"}</span>
       </Link>
       <div className="figure">
         <span className="name">Items left</span>
-        <span className="value">{short(left)}</span>
-        <span className="more">in running batches</span>
+        <span className="value">{short(items.remaining)}</span>
+        <span className="more">{items.running != null ? `${short(items.running)} at work` : "in all batches"}</span>
       </div>
       <div className="figure">
         <span className="name">Pace</span>
-        <span className="value">{pace > 0 ? perSecond(pace) : "—"}</span>
+        <span className="value">{view.items_per_s > 0 ? perSecond(view.items_per_s) : "—"}</span>
         <span className="more">items that end</span>
       </div>
       <div className="figure">
@@ -182,10 +174,8 @@ function Figures({
       </div>
       <Link href="/workers" className="figure">
         <span className="name">Workers</span>
-        <span className={workers?.workers.length === 0 ? "value bad" : "value"}>{workers?.workers.length ?? "—"}</span>
-        <span className="more">
-          {workers ? `${workers.workers.reduce((sum, worker) => sum + worker.running, 0)} items at work` : ""}
-        </span>
+        <span className={workers?.state === "away" ? "value bad" : "value"}>{workers?.instances ?? "—"}</span>
+        <span className="more">{workers?.state === "away" ? "none is heard" : "alive"}</span>
       </Link>
     </div>
   );
@@ -194,7 +184,7 @@ function Figures({
 function LastEnded({ batches }: { batches: Batch[] }) {
   return (
     <ul className="needs">
-      {batches.map((batch) => (
+      {batches.slice(0, 6).map((batch) => (
         <li key={batch.batch_id}>
           <State name={batchState(batch)} />
           <span className="text">
@@ -211,67 +201,17 @@ function LastEnded({ batches }: { batches: Batch[] }) {
   );
 }
 
-function System({
-  workers,
-  workloads,
-  rates,
-}: {
-  workers: Schemas["WorkerState"][] | undefined;
-  workloads: Schemas["WorkloadView"][] | undefined;
-  rates: Schemas["RateState"][] | undefined;
-}) {
-  if (!workloads) return null;
+function System({ parts }: { parts: Schemas["SystemPart"][] }) {
   return (
-    <Panel
-      title="Workloads"
-      end={
-        <Link href="/workloads" className="button small">
-          All
-        </Link>
-      }
-    >
-      <div className="table-wrap">
-        <table className="cards" aria-label="Workloads">
-          <thead>
-            <tr>
-              <th>Workload</th>
-              <th>State</th>
-              <th className="number">Workers</th>
-              <th className="number">In flight</th>
-              <th className="number">Waiting</th>
-            </tr>
-          </thead>
-          <tbody>
-            {workloads.map((workload) => {
-              const own = (rates ?? []).filter((rate) => rate.workload === workload.name);
-              const count =
-                workers?.filter((worker) => worker.workloads.includes(workload.name)).length ?? workload.workers ?? 0;
-              const isOpen = own.some((rate) => rate.circuit === "open");
-              return (
-                <tr key={workload.name}>
-                  <td data-label="Workload">
-                    <Link href={`/workloads/${workload.name}`} className="main-link">
-                      {excerpt(workload.title || workload.name, 60)}
-                    </Link>
-                  </td>
-                  <td data-label="State">
-                    <State name={isOpen ? "circuit_open" : count > 0 ? "active" : "absent"} />
-                  </td>
-                  <td data-label="Workers" className="number">
-                    {count}
-                  </td>
-                  <td data-label="In flight" className="number">
-                    {short(own.reduce((sum, rate) => sum + (rate.in_flight ?? 0), 0))}
-                  </td>
-                  <td data-label="Waiting" className="number">
-                    {short(own.reduce((sum, rate) => sum + (rate.waiting ?? 0), 0))}
-                  </td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
-    </Panel>
+    <ul className="panel-body parts">
+      {parts.map((part) => (
+        <li key={part.name}>
+          <span>{excerpt(part.name, 40)}</span>
+          <State name={part.state} />
+          {part.instances != null && part.instances > 1 && <span className="note">{part.instances} of it</span>}
+          {!!part.messages && <span className="note">{countOf(part.messages, "message")} wait</span>}
+        </li>
+      ))}
+    </ul>
   );
 }
