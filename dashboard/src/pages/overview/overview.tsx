@@ -208,7 +208,7 @@ function System({ parts }: { parts: Schemas["SystemPart"][] }) {
         <li key={part.name}>
           <span>{excerpt(part.name, 40)}</span>
           <State name={part.state} />
-          {part.instances != null && part.instances > 1 && <span className="note">{part.instances} of it</span>}
+          {part.instances != null && part.instances > 1 && <span className="note">{part.instances} processes</span>}
           {!!part.messages && <span className="note">{countOf(part.messages, "message")} wait</span>}
         </li>
       ))}
