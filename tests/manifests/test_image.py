@@ -90,8 +90,8 @@ def test_the_dashboard_is_built_in_the_image_and_not_copied_into_it() -> None:
 def test_a_wheel_without_the_dashboard_is_refused(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci" / "wheel_with_page.py", tmp_path / ".ci")
+    (tmp_path / "dashboard").mkdir()
+    shutil.copy(ROOT / "dashboard" / "wheel_with_page.py", tmp_path / "dashboard")
     for package in ("shared", "services"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
