@@ -1,10 +1,26 @@
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_ingest') THEN CREATE ROLE batchyard_ingest; END IF; END $$;
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_ingest') THEN
+    CREATE ROLE batchyard_ingest;
+  END IF;
+END $$;
 ALTER ROLE batchyard_ingest LOGIN NOCREATEDB NOCREATEROLE PASSWORD 'SCRAM-SHA-256$4096:3X9aRbP23KaIhUNu43yisA==$xmbVVpQ2LQuX0NCx0HrmolLuGdIAVCw+rPnkdLZJ48E=:qdAES50Cv5eGTZ/PCETNS8AFi7Z87gqxTDHcJJ/xE8o=';
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_dispatcher') THEN CREATE ROLE batchyard_dispatcher; END IF; END $$;
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_dispatcher') THEN
+    CREATE ROLE batchyard_dispatcher;
+  END IF;
+END $$;
 ALTER ROLE batchyard_dispatcher LOGIN NOCREATEDB NOCREATEROLE PASSWORD 'SCRAM-SHA-256$4096:xAZu3SUw1riMjuly8nhTyQ==$nQEYPAvGtnhnyBmEYUDdgz2Em6fy8+B0lCeW0dZ5bjM=:Ah1MTws0NkV+4wBz7EyB0H1yfSQW/lZElRP4h7PADD8=';
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_aggregator') THEN CREATE ROLE batchyard_aggregator; END IF; END $$;
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_aggregator') THEN
+    CREATE ROLE batchyard_aggregator;
+  END IF;
+END $$;
 ALTER ROLE batchyard_aggregator LOGIN NOCREATEDB NOCREATEROLE PASSWORD 'SCRAM-SHA-256$4096:D1Fp7W798+VTYBv9+r58Ig==$onzwgUIMr6/p6oBHYs10hWLMpHH4XOxT11k9fgsPKVw=:QUhxJYzEAzyz02kCmA/vjf8abzgnS8wQEXzqswOvUx4=';
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_notifier') THEN CREATE ROLE batchyard_notifier; END IF; END $$;
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_notifier') THEN
+    CREATE ROLE batchyard_notifier;
+  END IF;
+END $$;
 ALTER ROLE batchyard_notifier LOGIN NOCREATEDB NOCREATEROLE PASSWORD 'SCRAM-SHA-256$4096:kZMaPrXCLE89jNOw54zZtQ==$ZBJHPcBIO4c3OdViZq4obuMwK+o7kW8bq0lICaB06TU=:i91BaztuSds0tr8TA/vm1SwkU7HBRSHjdlf1JGLzjEU=';
 DO $$ BEGIN EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;

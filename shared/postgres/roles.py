@@ -30,6 +30,12 @@ BEGIN
 END $$"""
 """Statement that gives a role the tables and functions that an earlier owner has made in its schema. Indexes, and the
 sequences of columns, follow their tables."""
+_CREATE = """\
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'NAME') THEN
+    CREATE ROLE NAME;
+  END IF;
+END $$"""
 _ITERATIONS = 4096
 _SALT_BYTES = 16
 
@@ -47,8 +53,7 @@ def role_statements(
     for service, password in passwords.items():
         role = role_of(service)
         statements += [
-            f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role}; "
-            "END IF; END $$",
+            _CREATE.replace("NAME", role),
             f"ALTER ROLE {role} LOGIN NOCREATEDB NOCREATEROLE PASSWORD '{scram_verifier(password, salt_of(role))}'",
         ]
     return statements

@@ -1,10 +1,26 @@
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_ingest') THEN CREATE ROLE batchyard_ingest; END IF; END $$;
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_ingest') THEN
+    CREATE ROLE batchyard_ingest;
+  END IF;
+END $$;
 ALTER ROLE batchyard_ingest LOGIN NOCREATEDB NOCREATEROLE PASSWORD 'SCRAM-SHA-256$4096:3X9aRbP23KaIhUNu43yisA==$XXF9FvkGpCgT1JiUQ25ENyKeY9z8OAu7i47Tg0Bvq5U=:C8cj/hPD0B9utfo1fjUIHQr0xOQZxm2o8LYd6pnj3ng=';
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_dispatcher') THEN CREATE ROLE batchyard_dispatcher; END IF; END $$;
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_dispatcher') THEN
+    CREATE ROLE batchyard_dispatcher;
+  END IF;
+END $$;
 ALTER ROLE batchyard_dispatcher LOGIN NOCREATEDB NOCREATEROLE PASSWORD 'SCRAM-SHA-256$4096:xAZu3SUw1riMjuly8nhTyQ==$AA6Vro6P+gt6DlBmi38Axqb3p3PZnt5f6YTooa7NCcw=:XoV24NZYtdC5lWSrGWgSUby/Oqk/pViiVbt1qNJGuJU=';
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_aggregator') THEN CREATE ROLE batchyard_aggregator; END IF; END $$;
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_aggregator') THEN
+    CREATE ROLE batchyard_aggregator;
+  END IF;
+END $$;
 ALTER ROLE batchyard_aggregator LOGIN NOCREATEDB NOCREATEROLE PASSWORD 'SCRAM-SHA-256$4096:D1Fp7W798+VTYBv9+r58Ig==$ktusYVSVK93ivJII8paZZ2wWL3HLMHY4aF8A2UrH7Bo=:+Y1J27H0nxnVi47fCmO3hRdpVSbVC7nLMpEOKSU1xUs=';
-DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_notifier') THEN CREATE ROLE batchyard_notifier; END IF; END $$;
+DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'batchyard_notifier') THEN
+    CREATE ROLE batchyard_notifier;
+  END IF;
+END $$;
 ALTER ROLE batchyard_notifier LOGIN NOCREATEDB NOCREATEROLE PASSWORD 'SCRAM-SHA-256$4096:kZMaPrXCLE89jNOw54zZtQ==$rKVeyOAHA3GGs3ynPvQfJ9Ff93lWyMy99PHqiN0Od6I=:RopXuX7+Qk6TVYYdSOfretjBcpbv8MatsOpDlvGreVU=';
 DO $$ BEGIN EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
