@@ -85,13 +85,17 @@ def waits_of_whole_batch(batch: Batch, window: InFlightWindow, now: float, start
         yield wait
 
 
-def wait_of_own_limits(limits: BatchLimits | None, in_flight: int, now: float) -> Wait | None:
-    """Return the reason for which the batch's own rate or concurrency allows no further item; None if it allows one."""
-    if limits is None or limits.available(in_flight, now) != 0:
+def wait_of_own_limits(limits: BatchLimits | None, in_flight: int, now: float, wanted: int = 1) -> Wait | None:
+    """Return the reason for which the batch's own rate or concurrency does not allow `wanted` further items; None if it
+    does, or as many as its rate ever allows at once."""
+    if limits is None:
         return None
     if limits.concurrency is not None and in_flight >= limits.concurrency:
         return Wait("concurrency_limit", "As many items of the batch as its `concurrency` allows are in flight.")
-    return Wait("rate_limit", "The batch's own rate allows no further item yet.", limits.next_at())
+    if limits.rate is None or not limits.lacks(wanted, now):
+        return None
+    detail = f"The batch's own rate allows {limits.rate.per_second:g} items in a second."
+    return Wait("rate_limit", detail, limits.next_at() if limits.lacks(1, now) else None)
 
 
 def wait_at_destination(limiters: tuple[Limiter, ...], now: float) -> Wait | None:
@@ -115,18 +119,20 @@ def concurrency_wait(limiters: tuple[Limiter, ...]) -> Wait:
     return Wait("concurrency_limit", f"As many items as {name} allows at a time are in flight.")
 
 
-def wait_of_partition(window: InFlightWindow, partition: str, now: float) -> Wait | None:
-    """Return the reason for which nothing more goes to a partition at present; None if something may."""
+def wait_of_partition(window: InFlightWindow, partition: str, now: float, wanted: int = 1) -> Wait | None:
+    """Return the reason for which no `wanted` further items go to a partition at present; None if they may, or as many
+    as its rate ever allows at once."""
     limiters = window.limits.limiters_of(partition)
     if wait := wait_at_destination(limiters, now):
         return wait
     for limiter in limiters:
-        room, at = limiter.room(1, now)
-        if room <= 0:
-            if limiter.terms.concurrency is not None and limiter.in_flight >= limiter.terms.concurrency:
-                return concurrency_wait((limiter,))
+        if limiter.terms.concurrency is not None and limiter.in_flight >= limiter.terms.concurrency:
+            return concurrency_wait((limiter,))
+        if limiter.rate is not None and limiter.lacks(wanted, now):
+            room, at = limiter.room(1, now)
             name = limiter.value or "the workload"
-            return Wait("rate_limit", f"The rate of {name} allows no further item yet.", at)
+            detail = f"The rate of {name} allows {limiter.rate.per_second:g} items in a second."
+            return Wait("rate_limit", detail, None if room else at)
     return None
 
 

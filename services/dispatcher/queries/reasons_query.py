@@ -68,8 +68,9 @@ class ReasonsQueryHandler:
         window = self._state.workload_queue(batch.workload).window
         shown = busiest(found.values(), _MAX_EXAMINED)
         for one in shown:
-            one.wait = wait_of_partition(window, one.partition, now)
-        waits = [] if batch.stop_status else self._waits_of_all(batch, window, now, at)
+            one.wait = wait_of_partition(window, one.partition, now, max(1, one.waiting))
+        waiting = sum(one.waiting for one in found.values())
+        waits = [] if batch.stop_status else self._waits_of_all(batch, window, now, at, max(1, waiting))
         standing = self._standing(batch)
         first_retry = None if first_retry_s is None else now + first_retry_s
         is_busy = window.is_full(batch.priority)
@@ -84,7 +85,7 @@ class ReasonsQueryHandler:
             paused=batch.paused,
             not_before=batch.starts_after(at),
             workers=self._state.workers.count(batch.workload),
-            waiting=sum(one.waiting for one in found.values()),
+            waiting=waiting,
             more_waiting=queue is not None and queue.backlog.has_more,
             in_flight=window.in_flight_by_batch[batch.batch_id],
             retries=further_retries,
@@ -110,11 +111,11 @@ class ReasonsQueryHandler:
                 await asyncio.sleep(0)
         return found
 
-    def _waits_of_all(self, batch: Batch, window: InFlightWindow, now: float, at: datetime) -> list[Wait]:
-        """Return the reasons that concern all items of a batch, its own limits included."""
+    def _waits_of_all(self, batch: Batch, window: InFlightWindow, now: float, at: datetime, waiting: int) -> list[Wait]:
+        """Return the reasons that concern all items of a batch, of which `waiting` wait, its own limits included."""
         waits = list(waits_of_whole_batch(batch, window, now, start_of(batch, now, at)))
         in_flight = window.in_flight_by_batch[batch.batch_id]
-        own = wait_of_own_limits(self._state.batch_limits.get(batch.batch_id), in_flight, now)
+        own = wait_of_own_limits(self._state.batch_limits.get(batch.batch_id), in_flight, now, waiting)
         return [*waits, own] if own else waits
 
     def _standing(self, batch: Batch) -> Standing:

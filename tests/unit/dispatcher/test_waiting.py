@@ -12,7 +12,7 @@ from services.dispatcher.domain.rate_limiting.limiter import Limiter
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue, Pick
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.scheduling.partition_queue import PageRange, PageSlice
-from services.dispatcher.domain.waiting import wait_of_batch
+from services.dispatcher.domain.waiting import Wait, wait_of_batch, wait_of_own_limits, wait_of_partition
 
 NOW = 1000.0
 OTHER = uuid.UUID(int=2)
@@ -74,6 +74,24 @@ def test_the_batch_own_rate_is_a_reason() -> None:
     assert wait is not None
     assert wait.code == "rate_limit"
     assert wait.until == pytest.approx(NOW + 10)
+
+
+def test_a_rate_that_items_wait_for_is_a_reason_also_when_it_allows_the_next_one() -> None:
+    own = BatchLimits.of(Terms(rate=Rate(per_second=10, burst=5)), NOW, None, has_started=False)
+    assert own is not None
+    assert wait_of_own_limits(own, 0, NOW, 100) is None, "something else keeps the items: the rate allows all at once"
+    own.take(4, NOW)
+    assert wait_of_own_limits(own, 0, NOW, 1) is None
+    wait = wait_of_own_limits(own, 0, NOW, 100)
+    assert wait is not None
+    assert (wait.code, wait.until) == ("rate_limit", None)
+    case = Case(rate=Rate(per_second=10, burst=5))
+    assert wait_of_partition(case.window, "a", NOW, 100) is None
+    case.dispatch(6)
+    assert wait_of_partition(case.window, "a", NOW, 1) is None
+    assert wait_of_partition(case.window, "a", NOW, 100) == Wait(
+        "rate_limit", "The rate of a allows 10 items in a second."
+    )
 
 
 def test_limits_of_the_destination_are_reasons() -> None:

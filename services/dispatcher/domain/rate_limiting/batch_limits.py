@@ -48,6 +48,13 @@ class BatchLimits:
             limits.append(max(0, self.gcra.available(self.rate.per_second, self._burst, now)))
         return min(limits, default=None)
 
+    def lacks(self, wanted: int, now: float) -> bool:
+        """Tell whether the rate allows fewer items now than `wanted`, or than ever at once if that is less."""
+        if self.rate is None:
+            return False
+        at_once = min(wanted, max(1, int(self._burst)))
+        return self.gcra.available(self.rate.per_second, self._burst, now) < at_once
+
     def take(self, items: int, now: float) -> None:
         """Charge dispatched items to the rate."""
         if self.rate is not None:

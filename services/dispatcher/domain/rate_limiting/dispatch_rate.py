@@ -29,11 +29,16 @@ class DispatchRate:
     def room(self, rate: Rate, wanted: int, now: float) -> tuple[int, float]:
         """Return how many of `wanted` items may be dispatched now; if 0, also the time at which to ask again."""
         per_second = paced_rate(rate)
-        room = self.gcra.available(per_second, AHEAD_S * per_second + rate.burst, now)
+        room = self.gcra.available(per_second, _most_at_once(rate), now)
         minimum = max(1, min(wanted, int(per_second * AHEAD_S / 2)))
         if room >= minimum:
             return min(room, wanted), now
         return 0, now + (minimum - room) / per_second
+
+    def lacks(self, rate: Rate, wanted: int, now: float) -> bool:
+        """Tell whether fewer items may be dispatched now than `wanted`, or than ever at once if that is less."""
+        most = _most_at_once(rate)
+        return self.gcra.available(paced_rate(rate), most, now) < max(1, min(wanted, int(most)))
 
     def take(self, rate: Rate, count: int, now: float) -> None:
         """Charge dispatched items to the rate."""
@@ -63,3 +68,7 @@ class DispatchRate:
         excess = clamp(seconds, 0.0, MAX_SECONDS) - 1.5 * AHEAD_S
         if excess > 0 and sent_at >= self.corrected_at:
             self.gcra.full_at, self.corrected_at = max(self.gcra.full_at, now) + excess, now
+
+
+def _most_at_once(rate: Rate) -> float:
+    return AHEAD_S * paced_rate(rate) + rate.burst

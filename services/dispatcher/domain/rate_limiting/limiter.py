@@ -77,6 +77,10 @@ class Limiter:
         self.bucket.limit_lead(self.rate, self.in_flight, now)
         return self.bucket.room(self.rate, wanted, now)
 
+    def lacks(self, wanted: int, now: float) -> bool:
+        """Tell whether the rate allows fewer items now than `wanted`, or than ever at once if that is less."""
+        return self.rate is not None and self.bucket.lacks(self.rate, wanted, now)
+
     def record_dispatched(self, count: int, now: float) -> None:
         """Count dispatched items."""
         self.in_flight += count
