@@ -14,7 +14,7 @@ function progressed(part: object): Schemas["BatchProgressed"] {
   return { batch_id: ID, round: 1, status: "running", counts: { total: 10 }, ...part } as Schemas["BatchProgressed"];
 }
 
-test("progress renews counts, pace and estimate", () => {
+test("progress renews counts, throughput and estimate", () => {
   const state = applied(STATE, progressed({ counts: { total: 10, succeeded: 5 }, items_per_s: 3, eta_s: 2 }));
   expect([state.counts.succeeded, state.items_per_s, state.eta_s]).toEqual([5, 3, 2]);
 });

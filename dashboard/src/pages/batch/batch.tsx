@@ -279,7 +279,7 @@ function Outlook({ batch }: { batch: Batch }) {
       {deadline !== null && (
         <span className={end !== null && end > deadline ? "state warn" : "quiet"}>
           deadline {clockTime(deadline, now, zone)}
-          {end !== null && (end > deadline ? ": too late at this pace" : ": fits")}
+          {end !== null && (end > deadline ? ": too late at this rate" : ": fits")}
         </span>
       )}
     </span>

@@ -26,7 +26,7 @@ export function BatchTable({ batches, label }: { batches: Batch[]; label: string
             <th className="number">Succeeded</th>
             <th className="number">Failed</th>
             <th className="number">Left</th>
-            <th>Pace, end</th>
+            <th>Throughput, end</th>
             <th>Accepted</th>
           </tr>
         </thead>
@@ -80,9 +80,9 @@ function BatchRow({ batch }: { batch: Batch }) {
       <td data-label="Left" className="number">
         {counts.remaining ? short(counts.remaining) : <span className="quiet">0</span>}
       </td>
-      <td data-label="Pace, end">
+      <td data-label="Throughput, end">
         <div>
-          <Pace batch={batch} />
+          <Throughput batch={batch} />
         </div>
       </td>
       <td data-label="Accepted">
@@ -92,7 +92,7 @@ function BatchRow({ batch }: { batch: Batch }) {
   );
 }
 
-function Pace({ batch }: { batch: Batch }) {
+function Throughput({ batch }: { batch: Batch }) {
   const now = useNow();
   const zone = useStore(timeZone);
   if (batch.status === "finished") {

@@ -161,15 +161,15 @@ function Figures({ view, active }: { view: View; active: Batch[] }) {
         <span className="more">{items.running != null ? `${short(items.running)} at work` : "in all batches"}</span>
       </div>
       <div className="figure">
-        <span className="name">Pace</span>
+        <span className="name">Throughput</span>
         <span className="value">{view.items_per_s > 0 ? perSecond(view.items_per_s) : "—"}</span>
-        <span className="more">items that end</span>
+        <span className="more">items ended</span>
       </div>
       <div className="figure">
         <span className="name">Ends about</span>
         <span className="value">{last > 0 ? clockTime(now + last * 1000, now, zone) : "—"}</span>
         <span className="more">
-          {active.length === 0 ? "nothing runs" : unknown > 0 ? `${unknown} without an estimate` : "at this pace"}
+          {active.length === 0 ? "nothing runs" : unknown > 0 ? `${unknown} without an estimate` : "at this rate"}
         </span>
       </div>
       <Link href="/workers" className="figure">

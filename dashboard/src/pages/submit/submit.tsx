@@ -190,7 +190,7 @@ function SubmitForm({ workload, chooser }: { workload: Workload; chooser: React.
           <summary>
             <Icon name="next" size={13} />
             Options
-            <span className="note">name, labels, pace, deadline, notification</span>
+            <span className="note">name, labels, rate, deadline, notification</span>
           </summary>
           <div className="panel-body">
             <OptionFields options={options} onChange={setOptions} />
