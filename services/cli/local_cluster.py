@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from devstack import Program, ProgramFailed, Servers, Stack, StackError, Supervisor, free_ports
+from devstack.passwords import passwords_of
 from devstack.ports import is_free
 from services.cli.client.address import Address
 from services.cli.client.cluster_file import RunningCluster, published
@@ -29,6 +30,9 @@ _READY_WITHIN = 60.0
 _AMQP_VARIABLE = "BATCHYARD_AMQP_URL"
 _PUBLIC_URL_VARIABLE = "BATCHYARD_PUBLIC_URL"
 _SECRET_VARIABLE = "BATCHYARD_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable
+_LEASE_KEYS_VARIABLE = "BATCHYARD_LEASE_KEYS"
+_BELIEVE_REPORTS = frozenset({"dispatcher", "aggregator"})
+"""Services that read reports of workers."""
 _KEY_ENVIRONMENT_VARIABLE = "BATCHYARD_KEY_ENVIRONMENT"
 _PORT_ATTEMPTS = 3
 _FINAL_CODES = frozenset({exit_codes.CONFIGURATION, exit_codes.PORT_TAKEN})
@@ -75,7 +79,7 @@ async def local_cluster(plan: Plan, echo: Callable[[str], None]) -> AsyncIterato
         if plan.http_port is not None and not is_free(plan.http_port):
             raise StackError(f"Port {plan.http_port} is taken. Give another --port, or leave it out.")
         servers = await stack.start()
-        accounts = await stack.create_accounts(servers, [LOCAL_OWNER])
+        accounts = with_lease_keys(plan.home, await stack.create_accounts(servers, [LOCAL_OWNER]))
         keys = {OPERATOR_KEY.name: operator_key(plan.home, echo)}
         variables = {**keys, _KEY_ENVIRONMENT_VARIABLE: "local", **plan.environment}
         plan = replace(plan, environment=variables, accounts=accounts)
@@ -142,6 +146,13 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
         _program(name, port, {**addresses[name.partition("-")[0]], **common}, http_port)
         for name, port in zip(names, ports, strict=False)
     ]
+
+
+def with_lease_keys(home: Path, accounts: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Return the variables of the accounts, with the key that proves to dispatcher and aggregator that a worker has
+    received the chunk that it reports on: that of the environment, else one that is created once and stored."""
+    keys = {_LEASE_KEYS_VARIABLE: os.environ.get(_LEASE_KEYS_VARIABLE) or passwords_of(home, ["lease"])["lease"]}
+    return {name: {**found, **(keys if name in _BELIEVE_REPORTS else {})} for name, found in accounts.items()}
 
 
 def webhook_secret(home: Path) -> str:

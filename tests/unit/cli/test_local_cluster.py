@@ -10,7 +10,7 @@ from devstack import Servers
 from services.cli.actions import demo
 from services.cli.actions.demo import run_demo
 from services.cli.errors import NotFound
-from services.cli.local_cluster import SERVICES, Plan, programs, webhook_secret
+from services.cli.local_cluster import SERVICES, Plan, programs, webhook_secret, with_lease_keys
 
 SERVERS = Servers("amqp://a/", "postgresql://b/", "redis://c/")
 
@@ -42,6 +42,18 @@ def test_a_service_gets_the_addresses_of_its_own_accounts_and_of_no_other(tmp_pa
         assert {name for name in accounts if f"{name}-secret" in text} == {service}
         assert not any(address in program.env.values() for address in SERVERS.environment().values())
         assert ("BATCHYARD_DATABASE_URL" in program.env) == (service == "ingest")
+
+
+def test_no_worker_gets_the_key_of_lease_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BATCHYARD_LEASE_KEYS", raising=False)
+    accounts = {name: {"BATCHYARD_AMQP_URL": f"amqp://h/{name}"} for name in SERVICES}
+    found = with_lease_keys(tmp_path, accounts)
+    assert found == with_lease_keys(tmp_path, accounts)
+    assert {name for name in found if "BATCHYARD_LEASE_KEYS" in found[name]} == {"dispatcher", "aggregator"}
+    assert found["dispatcher"]["BATCHYARD_LEASE_KEYS"] == found["aggregator"]["BATCHYARD_LEASE_KEYS"]
+    started = programs(Plan(tmp_path, accounts=found), SERVERS, 8123)
+    key = found["dispatcher"]["BATCHYARD_LEASE_KEYS"]
+    assert [program.name for program in started if key in program.env.values()] == ["dispatcher", "aggregator"]
 
 
 def test_a_webhook_secret_is_made_once_and_kept_to_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
