@@ -71,7 +71,7 @@ async def local_cluster(plan: Plan, echo: Callable[[str], None]) -> AsyncIterato
 
     Raises `StackError` with advice if a server or a service cannot be started.
     """
-    environment = _environment_without_servers()
+    environment = environment_without_servers()
     supervisor = Supervisor(plan.home, echo)
     await supervisor.start()  # no program yet: it claims the folder, before anything of another cluster is touched
     stack = Stack(plan.home, echo, environment=environment)
@@ -112,8 +112,8 @@ async def _start_services(supervisor: Supervisor, plan: Plan, servers: Servers) 
     raise AssertionError
 
 
-def _environment_without_servers() -> dict[str, str]:
-    """Return the environment without the addresses that `batchyard env` printed for servers of an earlier cluster."""
+def environment_without_servers() -> dict[str, str]:
+    """Return the environment without the addresses of a local cluster that `batchyard env` printed for clients."""
     own = shlex.split(os.environ.get(LOCAL_SERVERS.name, ""))
     return {name: value for name, value in os.environ.items() if value not in own}
 

@@ -1,7 +1,6 @@
 """Actions of `batchyard workload`. Workers and checks run as processes of their own, as in production."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from importlib.resources import files
@@ -15,6 +14,7 @@ from batchyard_contracts.v1.values import WorkloadName
 from devstack import Stack, StackError, default_home, run_interruptible
 from devstack.state import StackState
 from services.cli.errors import BadInput, NotStarted
+from services.cli.local_cluster import environment_without_servers
 from services.cli.parsing.json_text import read_json
 from services.cli.rendering.output import note, say
 
@@ -45,7 +45,7 @@ def run_worker(file: Path) -> None:
     files = msgspec.json.encode([str(file.resolve())]).decode()
     more = {"BATCHYARD_WORKER_FILES": files, "BATCHYARD_LOG_FORMAT": "console"}
     try:
-        code = asyncio.run(run_interruptible(_in_local_cluster(os.environ | more)))
+        code = asyncio.run(run_interruptible(_in_local_cluster(environment_without_servers() | more)))
     except StackError as error:
         raise NotStarted(str(error)) from error
     raise typer.Exit(code or 0)
@@ -68,7 +68,7 @@ async def _in_local_cluster(environment: dict[str, str]) -> int:
         raise NotStarted(
             "No local cluster is running.", "Start one with `batchyard up --detach`, or set BATCHYARD_AMQP_URL."
         )
-    stack = Stack(home, note)
+    stack = Stack(home, note, environment=environment)
     servers = await stack.start()
     try:
         accounts = await stack.create_accounts(servers)

@@ -71,3 +71,7 @@ async def test_without_a_cluster_a_worker_is_not_started(cli: Command, tmp_path:
     file.write_text("", "utf-8")
     ended = await cli("workload", "run", str(file))
     assert (ended.code, "batchyard up" in ended.err) == (Exit.UNREACHABLE, True)
+    own = "amqp://default:secret@127.0.0.1:1/"  # of a client, as `batchyard env` prints it: no worker may use it
+    after_env = Command({**cli.environment, "BATCHYARD_AMQP_URL": own, "BATCHYARD_LOCAL_SERVERS": own})
+    ended = await after_env("workload", "run", str(file))
+    assert (ended.code, "batchyard up" in ended.err) == (Exit.UNREACHABLE, True)
