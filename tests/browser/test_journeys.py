@@ -80,7 +80,7 @@ async def test_a_batch_is_submitted_by_the_form_and_watched_to_its_end(visit: Vi
     await page.get_by_label("Name", exact=True).fill("By the form")
     await page.keyboard.press("Control+Enter")
     await expect(page.get_by_role("heading", name="By the form")).to_be_visible()
-    await expect(page.get_by_text("completed", exact=True)).to_be_visible(timeout=PATIENCE_MS)
+    await expect(visit.state("completed")).to_be_visible(timeout=PATIENCE_MS)
     await page.get_by_role("navigation", name="Parts of the batch").get_by_role("link", name="Results").click()
     await page.get_by_role("button", name="Item 0").click()
     await expect(page.get_by_role("region", name="outcome")).to_contain_text('"n": 49')
@@ -125,7 +125,7 @@ async def test_a_running_batch_is_paused_changed_resumed_and_cancelled(visit: Vi
     await expect(page.get_by_text("5/s, 1 at once")).to_be_visible(timeout=PATIENCE_MS)
     await page.get_by_role("button", name="Cancel…").click()
     await page.get_by_role("button", name=re.compile("^Cancel .* items$")).click()
-    await expect(page.get_by_text("cancelled", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+    await expect(visit.state("cancelled")).to_be_visible(timeout=PATIENCE_MS)
 
 
 async def test_failed_items_run_again_with_another_payload(visit: Visit, keyed: KeyedCluster) -> None:

@@ -1,5 +1,6 @@
 """A browser that looks at the dashboard, and notes all that a reader should never meet."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, Response
 
 AXE = Path(__file__).parents[2] / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 _REPORT_VIOLATIONS = """
@@ -34,6 +35,10 @@ class Visit:
         """Open a page of the dashboard, and wait until it has its heading."""
         await self.page.goto(f"{self.url}{path}")
         await self.page.locator("h1").first.wait_for()
+
+    def state(self, word: str) -> Locator:
+        """Return the place where the page shows that its subject is in this state; the timeline has such words too."""
+        return self.page.locator(".state").filter(has_text=re.compile(f"^{word}$")).first
 
     async def width_of_page(self) -> int:
         """Return the width that the page takes, which is that of the window unless something sticks out."""
