@@ -237,6 +237,8 @@ async def test_batches_are_listed_and_shown(clean: Servers) -> None:
                 "accepted_from": "2026-01-01T00:00:00Z",
             }
         )  # fmt: skip
+        assert (await harness.get("/batches?" + "state=partial&" * 8 + "priority=low&" * 3))[0] == 200
+        assert (asked[-1].results, asked[-1].priorities) == (["partial"], ["low"]), "what is repeated counts once"
         for wrong in ("state=lost", "state=open&" * 9, "priority=low&" * 4, "q=%00", "sort=random", "after=1"):
             assert (await harness.get(f"/batches?{wrong}"))[0] == 422, wrong
 

@@ -54,8 +54,9 @@ class BulkForm(Value, extra="forbid"):
     def query(self, owner: str, until: datetime, after: UUID | None, limit: int) -> BatchesQuery:
         """Return the query for the next batches, those that were accepted first, up to a time."""
         chosen = self.filter
-        statuses = [state for state in chosen.state if state in _STATUSES]
-        results = [state for state in chosen.state if state not in _STATUSES]
+        states = list(dict.fromkeys(chosen.state))  # what is repeated counts once
+        statuses = [state for state in states if state in _STATUSES]
+        results = [state for state in states if state not in _STATUSES]
         if not chosen.state:
             statuses, results = [*_SUITABLE[self.action][0]], [*_SUITABLE[self.action][1]]
         before = min(until, chosen.accepted_before) if chosen.accepted_before else until
@@ -65,7 +66,7 @@ class BulkForm(Value, extra="forbid"):
                 "batch_ids": chosen.batch_ids,
                 "statuses": statuses,
                 "results": results,
-                "priorities": chosen.priority,
+                "priorities": list(dict.fromkeys(chosen.priority)),
                 "workload": chosen.workload,
                 "text": chosen.q,
                 "labels": chosen.label,

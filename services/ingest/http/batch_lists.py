@@ -55,12 +55,13 @@ class BatchChoice:
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     ) -> None:
         self._limit, self._oldest_first = limit, sort == "oldest"
+        states = list(dict.fromkeys(state))  # what is repeated counts once
         self._filters: dict[str, Any] = {
             "status": status,
             "result": result,
-            "statuses": [each for each in state if each in get_args(BatchStatus)],
-            "results": [each for each in state if each in get_args(Result)],
-            "priorities": list(priority),
+            "statuses": [each for each in states if each in get_args(BatchStatus)],
+            "results": [each for each in states if each in get_args(Result)],
+            "priorities": list(dict.fromkeys(priority)),
             "workload": workload,
             "text": q,
             "name": name,

@@ -17,7 +17,7 @@ from services.ingest.http.models import RedeemRequest
 from services.ingest.http.openapi import problem_responses, request_body
 from services.ingest.identity.session_manager import LIFETIME, SessionManager
 
-_MAX_BODY_BYTES = 1000
+_MAX_BODY_BYTES = 16 * 1024
 _TOO_LARGE = Rejection("message_too_large", f"This request has at most {_MAX_BODY_BYTES} bytes.", 413)
 
 
