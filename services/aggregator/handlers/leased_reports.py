@@ -27,7 +27,7 @@ class LeasedReportDecoder:
         if leased is None:
             raise MessageRejected("The report has no valid lease token: its worker did not receive this chunk.")
         if not leased.has_all([outcome.ordinal for outcome in report.outcomes]):
-            log.error("report on items of other chunks", workload=report.workload, worker_id=report.worker_id)
+            log.warning("report on items of other chunks", workload=report.workload, worker_id=report.worker_id)
             outcomes = [outcome for outcome in report.outcomes if outcome.ordinal in leased]
             report = msgspec.structs.replace(report, outcomes=outcomes)
         return report

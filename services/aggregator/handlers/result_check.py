@@ -66,5 +66,5 @@ def _compile(workload: str, versions: Sequence[StoredSchema]) -> ResultSchemas |
     try:
         return ResultSchemas(schemas, has_source=any(one.has_source for one in versions))
     except ValueError as error:
-        log.error("result schema is not usable", workload=workload, error=str(error)[:300])
+        log.warning("result schema is not usable", workload=workload, error=str(error)[:300])
         return None
