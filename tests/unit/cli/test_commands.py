@@ -241,7 +241,6 @@ async def test_show_failures_workers_workloads(run: Run, cluster: FakeCluster) -
         (("pause", BATCH), f"POST /batches/{BATCH}/pause", ""),
         (("resume", BATCH), f"POST /batches/{BATCH}/resume", ""),
         (("cancel", BATCH), f"POST /batches/{BATCH}/cancel", ""),
-        (("finish", BATCH, "--reason", "lost"), f"POST /batches/{BATCH}/finish", {"reason": "lost"}),
         (("priority", BATCH, "immediate"), f"PATCH /batches/{BATCH}", {"priority": "immediate"}),
     ],
 )
@@ -252,6 +251,23 @@ async def test_a_batch_is_steered(
     assert json.loads((await run(*argv, "--json")).out) == ACCEPTED
     assert (await run(*argv)).out.startswith(f"{BATCH}: ")
     assert cluster.requests[0] == (request_, body)
+
+
+async def test_an_operator_ends_a_batch_of_the_user_or_of_the_owner_that_is_named(
+    run: Run, cluster: FakeCluster
+) -> None:
+    owners: list[str | None] = []
+
+    async def finish(request: web.Request) -> web.Response:
+        owners.append(request.query.get("owner"))
+        return web.json_response(ACCEPTED, status=202)
+
+    cluster.answer("GET /session", {"owner": "default"})
+    cluster.answer("GET /batches", {"batches": [state()]})
+    cluster.answer(f"POST /batches/{BATCH}/finish", finish)
+    assert (await run("finish", "last", "--reason", "lost")).out == f"{BATCH}: ending\n"
+    assert (await run("finish", BATCH, "--reason", "lost", "--owner", "bob")).code == Exit.OK
+    assert owners == ["default", "bob"]
 
 
 async def test_a_retry_waits_until_its_round_is_open(run: Run, cluster: FakeCluster) -> None:
