@@ -47,7 +47,10 @@ export default function DeadLetters() {
         <PageHead title="Dead letters" tab="Dead letters" />
         <Panel title="For operators">
           <Empty title={operate.why}>
-            <p>Dead letters concern all owners. Sign in with a key of an operator: `batchyard dashboard --operator`.</p>
+            <p>
+              Dead letters concern all owners. Sign in with a key of an operator:{" "}
+              <code>batchyard dashboard --operator</code>.
+            </p>
           </Empty>
         </Panel>
       </>

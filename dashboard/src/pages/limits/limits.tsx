@@ -9,13 +9,13 @@ import { excerpt, short } from "../../ui/text";
 type View = Schemas["LimitsView"];
 
 const NAMES: [keyof Schemas["OwnerLimits"], string, string][] = [
-  ["requests", "Requests a minute", "of all keys of the owner"],
-  ["key_requests", "Requests a minute of one key", ""],
+  ["requests", "Requests in 10 seconds", "of all keys of the owner"],
+  ["key_requests", "Requests in 10 seconds with one key", ""],
   ["waiting_items", "Items that wait", "further submissions are refused until some have run"],
   ["uploads", "Uploads at a time", ""],
   ["websockets", "WebSockets", "such as those of this page"],
   ["questions", "Questions at a time", ""],
-  ["deliveries", "Deliveries at a time", "webhooks and e-mails"],
+  ["deliveries", "Receivers of notifications in an hour", "webhooks and e-mails"],
   ["weight", "Weight", "share of the workers beside other owners"],
 ];
 
@@ -48,7 +48,7 @@ export default function Limits() {
             {({ owners }) =>
               owners.length === 0 ? (
                 <p className="message">
-                  All owners have the limits of the settings. `batchyard limits set` gives others.
+                  All owners have the limits of the settings. <code>batchyard limits set</code> gives others.
                 </p>
               ) : (
                 <div className="table-wrap">
@@ -130,7 +130,7 @@ function LimitTable({ view }: { view: View }) {
                   )}
                 </td>
                 <td data-label="At most" className="number">
-                  {limit == null ? "none" : short(limit)}
+                  {limit == null ? "as in the settings" : short(limit)}
                   {name in view.set && <span className="sub">set for you</span>}
                 </td>
               </tr>
