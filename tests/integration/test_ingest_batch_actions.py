@@ -1,12 +1,22 @@
 """One command for all batches that a filter selects: previewed, done once for each, and finished by another process."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import pytest
+
+from batchyard_contracts.v1.commands import BatchControl
 from batchyard_contracts.v1.flow import BatchControlled
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply
 from devstack import Servers
+from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.persistence.bulk_store import BulkStore
+from services.ingest.settings import IngestSettings
+from shared.postgres.pool import Pool, open_pool
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, running_ingest
 
@@ -102,13 +112,30 @@ async def test_an_action_waits_for_a_service_that_is_away(clean: Servers) -> Non
         assert (await ended(harness, begun["id"]))["done"] == 2
 
 
+async def test_a_defect_concerns_its_batch_alone(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running_ingest(clean) as harness:
+        ledger = await submitted(harness, 3)
+        control = BatchControlHandler.control
+
+        async def failing(handler: BatchControlHandler, owner: str, command: BatchControl, *more: Any) -> Any:
+            if str(command.batch_id) == ledger.ids[1]:
+                raise ZeroDivisionError
+            return await control(handler, owner, command, *more)
+
+        monkeypatch.setattr(BatchControlHandler, "control", failing)
+        begun = (await harness.post("/batch-actions", json=PAUSE))[1]
+        shown = await ended(harness, begun["id"])
+        assert (shown["done"], shown["refused"], shown["error"][:27]) == (2, 1, "A defect: ZeroDivisionError")
+
+
 async def test_wrong_actions_are_refused(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         await submitted(harness, 0)
         wrong: list[dict[str, Any]] = [
             {**PAUSE, "filter": {}}, {**PAUSE, "action": "explode"}, {**PAUSE, "priority": "low"},
             {**PAUSE, "action": "change"}, {**PAUSE, "filter": {"states": ["open"]}},
-            {**PAUSE, "filter": {"batch_ids": ["x"]}},
+            {**PAUSE, "filter": {"batch_ids": ["x"]}}, {**PAUSE, "filter": {"state": [], "q": "", "label": {}}},
+            {**PAUSE, "filter": {"workload": None, "batch_ids": None}},
         ]  # fmt: skip
         for document in wrong:
             status, problem = await harness.post("/batch-actions", json=document)
@@ -121,3 +148,66 @@ async def test_wrong_actions_are_refused(clean: Servers) -> None:
         )
         status, problem = await harness.post("/batch-actions", json=PAUSE)
         assert (status, problem["code"]) == (429, "too_many_batch_actions")
+
+
+INSERT = """INSERT INTO batch_actions (action_id, owner, actor, door, form, key_id, created_at)
+VALUES (gen_random_uuid(), 'ann', 'ann', 'http', '{"action": "pause", "filter": {"q": "a"}}', $1, $2)
+RETURNING action_id"""
+
+
+@asynccontextmanager
+async def bulk_store(clean: Servers) -> AsyncIterator[tuple[BulkStore, Pool]]:
+    pool = await open_pool(IngestSettings(database_url=clean.database_url), "ingest", "services.ingest.persistence")
+    try:
+        yield BulkStore(pool), pool
+    finally:
+        await pool.close()
+
+
+async def test_a_page_that_two_processes_did_counts_once(clean: Servers) -> None:
+    async with bulk_store(clean) as (store, pool):
+        await pool.execute(INSERT, None, datetime.now(UTC))
+        slow = await store.claim()
+        assert slow is not None
+        assert await store.claim() is None, "one process at a time"
+        await pool.execute("UPDATE batch_actions SET lease_until = now()")
+        fast = await store.claim()
+        assert fast is not None
+        first, second = uuid4(), uuid4()
+        await store.save(fast, first, 50, 0)
+        fast = await store.claim()
+        assert fast is not None
+        assert (fast.last_batch, fast.done) == (first, 50)
+        await store.save(fast, second, 50, 0)
+        await store.save(slow, first, 49, 1, error="late", has_ended=True)
+        found = await store.get("ann", slow.action_id)
+        assert found is not None
+        assert (found.last_batch, found.done, found.refused, found.ended_at) == (second, 100, 0, None)
+
+
+async def test_actions_take_turns(clean: Servers) -> None:
+    async with bulk_store(clean) as (store, pool):
+        began = datetime.now(UTC) - timedelta(minutes=1)
+        for number in range(3):
+            await pool.execute(INSERT, None, began + timedelta(seconds=number))
+        turns = []
+        for _ in range(6):
+            action = await store.claim()
+            assert action is not None
+            turns.append(action.action_id)
+            await store.save(action, uuid4(), 1, 0)
+        assert turns[:3] == turns[3:]
+        assert len(set(turns)) == 3
+
+
+async def test_an_action_ends_with_the_key_that_began_it(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        await submitted(harness, 1)
+        await harness.rows(
+            "INSERT INTO api_keys (id, owner, name, sha256, hint, scopes, revoked_at) "
+            "VALUES ('k1', 'default', 'k', sha256('k'), 'k', '{}', now())"
+        )
+        action = (await harness.rows(INSERT.replace("'ann'", "'default'"), "k1", datetime.now(UTC)))[0]["action_id"]
+        shown = await ended(harness, str(action))
+        assert (shown["done"], shown["refused"], shown["error"][:11]) == (0, 0, "key_revoked")
+        assert harness.all(BatchControlled) == []

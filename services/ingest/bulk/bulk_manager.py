@@ -89,7 +89,7 @@ class BulkManager:
 
 def check(form: BulkForm) -> None:
     """Refuse an action that says too little or too much; raises `IngestError`."""
-    if not form.filter.model_fields_set:
+    if form.filter.selects_all:
         detail = "The filter selects all batches. Name what they have in common, such as a `state`."
         raise IngestError(Rejection("invalid_request", detail, pointer="/filter"))
     if (form.action == "change") != (form.priority is not None):

@@ -16,10 +16,12 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.persistence.audit_log import act_as
 from services.ingest.persistence.bulk_store import BulkStore
 from services.ingest.queries.aggregator_client import AggregatorClient
+from shared.runtime.transient import is_transient
 
 log = structlog.get_logger()
 _PAGE = 50
 _MAX_ERROR = 300
+_REVOKED = "key_revoked: The key that began it was revoked; the batches behind got no command."
 
 
 class BulkRunner:
@@ -42,6 +44,9 @@ class BulkRunner:
         return 0.0
 
     async def _do_page(self, action: BulkAction) -> None:
+        if action.is_revoked:
+            await self._store.save(action, action.last_batch, 0, 0, error=_REVOKED, has_ended=True)
+            return
         done, refused, last, reason = 0, 0, action.last_batch, action.error
         query = action.form.query(action.owner, action.created_at, action.last_batch, _PAGE)
         try:
@@ -58,10 +63,16 @@ class BulkRunner:
                         raise
                     refused += 1
                     reason = reason or f"{error.rejection.code}: {error.rejection.detail}"[:_MAX_ERROR]
+                except Exception as error:
+                    if is_transient(error):
+                        raise
+                    log.exception("a command of an action on many batches met a defect", batch_id=str(batch.batch_id))
+                    refused += 1
+                    reason = reason or f"A defect: {type(error).__name__}. The log has the details."
                 last = batch.batch_id
         except IngestError as error:  # a service is away: the rest follows after a pause
             log.warning("an action on many batches waits", action_id=str(action.action_id), error=str(error))
-            await self._store.save(action.action_id, last, done, refused, error=reason, is_waiting=True)
+            await self._store.save(action, last, done, refused, error=reason, is_waiting=True)
             return
         has_ended = len(found) < _PAGE
-        await self._store.save(action.action_id, last, done, refused, error=reason, has_ended=has_ended)
+        await self._store.save(action, last, done, refused, error=reason, has_ended=has_ended)

@@ -29,7 +29,9 @@ class BatchActionView(BaseModel):
     state: Literal["running", "ended"]
     done: int = Field(description="batches that took the command")
     refused: int = Field(description="batches that refused it, for example because they had ended meanwhile")
-    error: str | None = Field(None, description="reason for which the first of them refused it")
+    error: str | None = Field(
+        None, description="reason for which the first of them refused it, or for which the action ended early"
+    )
     created_at: datetime
     ended_at: datetime | None = None
 

@@ -1,26 +1,22 @@
 """Routes of lists of batches: an owner's, and those of all for operators."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
-from pydantic import StringConstraints
 
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState
-from batchyard_contracts.v1.values import BatchName, BatchStatus, Priority, Result, Text, Time, WorkloadName
+from batchyard_contracts.v1.values import BatchName, BatchStatus, Priority, Result, Time, WorkloadName
 from services.ingest.api.service import IngestService
+from services.ingest.domain.batch_filter import BatchFilter, Search, State
 from services.ingest.domain.caller import Caller
 from services.ingest.http import body
 from services.ingest.http.access import Access
 from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of
 from services.ingest.http.models import BatchList
 from services.ingest.http.openapi import problem_responses
-
-State = Literal[BatchStatus, Result]
-"""State in which a batch is shown: its status, or how it ended."""
-_Search = Annotated[Text, StringConstraints(max_length=200)]
 
 
 class BatchChoice:
@@ -38,7 +34,7 @@ class BatchChoice:
         ] = (),
         workload: WorkloadName | None = None,
         q: Annotated[
-            _Search | None,
+            Search | None,
             Query(description="part of the name or of the value of a label, or the beginning of the id"),
         ] = None,
         name: Annotated[
@@ -55,19 +51,19 @@ class BatchChoice:
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     ) -> None:
         self._limit, self._oldest_first = limit, sort == "oldest"
-        states = list(dict.fromkeys(state))  # what is repeated counts once
-        self._filters: dict[str, Any] = {
+        chosen = BatchFilter(
+            state=list(state),
+            priority=list(priority),
+            workload=workload,
+            q=q,
+            label=labels_of(label),
+            accepted_from=accepted_from,
+            accepted_before=accepted_before,
+        )
+        self._filters: dict[str, Any] = chosen.query_fields() | {
             "status": status,
             "result": result,
-            "statuses": [each for each in states if each in get_args(BatchStatus)],
-            "results": [each for each in states if each in get_args(Result)],
-            "priorities": list(dict.fromkeys(priority)),
-            "workload": workload,
-            "text": q,
             "name": name,
-            "labels": labels_of(label),
-            "accepted_from": accepted_from,
-            "accepted_before": accepted_before,
             "before": before,
             "after": after,
         }

@@ -47,13 +47,13 @@ class BulkStore:
         return [_action(row) for row in await self._pool.fetch(_SQL["actions_of_owner"], owner, before, limit)]
 
     async def claim(self) -> BulkAction | None:
-        """Claim the action that was begun first, for one page; None if there is none."""
+        """Claim the action that has waited longest, for one page; None if there is none."""
         row = await self._pool.fetchrow(_SQL["claim_action"], _LEASE)
         return _action(row) if row else None
 
     async def save(
         self,
-        action_id: UUID,
+        action: BulkAction,
         last_batch: UUID | None,
         done: int,
         refused: int,
@@ -62,9 +62,13 @@ class BulkStore:
         is_waiting: bool = False,
         has_ended: bool = False,
     ) -> None:
-        """Save a page; `is_waiting`: the rest is to be tried again after a pause."""
+        """Save a page of an action as it was claimed, unless another process has done that page meanwhile.
+
+        `is_waiting`: the rest is to be tried again after a pause.
+        """
+        numbers = (last_batch, done, refused)
         await self._pool.execute(
-            _SQL["save_action"], action_id, last_batch, done, refused, error, is_waiting, has_ended
+            _SQL["save_action"], action.action_id, *numbers, error, is_waiting, has_ended, action.last_batch
         )
 
     async def delete_old(self) -> None:
