@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -17,6 +18,7 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, EndsQuery, EndsReply, LoadQuery, LoadReply
 from devstack import Servers
 from services.ingest.progress.subscription import MAX_SUBSCRIPTIONS
+from services.ingest.queries.overview_reader import OverviewReader
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, running_ingest
 
@@ -124,16 +126,25 @@ async def test_a_foreign_batch_is_an_error_of_its_topic_alone(clean: Servers) ->
 
 
 @pytest.mark.parametrize(
-    "text",
+    "message",
     [
         "no JSON", "{}", '{"op": "sub", "id": "x", "topic": "secrets"}', '{"op": "sub", "topic": "overview"}',
         '{"op": "sub", "id": "x", "topic": "overview", "every_ms": 1}', '{"op": "unsub"}',
+        '{"op": "' + 100 * "\N{PILE OF POO}" + '"}', b'{"op": "unsub", "id": "x"}',
     ],
+    ids=range(8),
 )  # fmt: skip
-async def test_a_message_that_is_none_ends_the_stream(clean: Servers, text: str) -> None:
+async def test_a_message_that_is_none_ends_the_stream(clean: Servers, message: str | bytes) -> None:
     async with running_ingest(clean) as harness, stream(harness) as client:
-        await client.socket.send_str(text)
+        await (client.socket.send_bytes(message) if isinstance(message, bytes) else client.socket.send_str(message))
         assert await client.closed() == 1007
+
+
+async def test_a_topic_that_fails_ends_the_stream(clean: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OverviewReader, "read", AsyncMock(side_effect=ConnectionResetError))
+    async with running_ingest(clean) as harness, stream(harness) as client:
+        await client.sub("overview")
+        assert await client.closed() == 1013
 
 
 async def test_too_many_subscriptions_end_the_stream(clean: Servers) -> None:

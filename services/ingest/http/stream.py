@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+import structlog
+from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
 from batchyard_contracts import __version__
@@ -21,6 +22,7 @@ from services.ingest.http.overview import overview_view
 from services.ingest.progress.subscription import MAX_SUBSCRIPTIONS, Subscription, Subscriptions, error_data
 from services.ingest.queries.overview_reader import OverviewReader
 
+log = structlog.get_logger()
 BEAT_S = 15.0
 """Seconds after which a stream that has nothing to send sends an empty array."""
 _SEND_TIMEOUT_S = 20.0
@@ -31,6 +33,7 @@ _UPGRADE_REQUIRED = Rejection(
     "upgrade_required", "Topics are sent over a WebSocket. Open one at this address, or poll.", 426
 )
 _GOING_AWAY, _INVALID_MESSAGE, _TRY_AGAIN_LATER, _UNAUTHORIZED = 1001, 1007, 1013, 4401
+_MAX_REASON_BYTES = 120
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
@@ -102,16 +105,24 @@ class _Stream:
         self._owner, self._is_operator = owner, is_operator
         self._subscriptions = Subscriptions()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     async def run(self, until_ended: Coroutine[None, None, None]) -> None:
-        """Serve the client until it disconnects, sends what is no message, reads too slowly, or its key ends."""
+        """Serve the client until it disconnects, sends what is no message, reads too slowly, or its key ends.
+
+        A topic that fails ends the stream, too: the client connects again, and does not wait for data in vain.
+        """
         reading = asyncio.create_task(self._read())
         sending = asyncio.create_task(self._send())
         allowed = asyncio.create_task(until_ended)
         try:
-            await asyncio.wait({reading, sending, allowed}, return_when=asyncio.FIRST_COMPLETED)
-            if allowed.done() and not reading.done():
-                sending.cancel()
+            ends: set[asyncio.Future[Any]] = {reading, sending, allowed, self._failed}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            sending.cancel()
+            if self._failed.done():
+                log.error("a topic of a stream failed", error=repr(self._failed.result()))
+                await self._socket.close(_TRY_AGAIN_LATER, "try_again")
+            elif allowed.done() and not reading.done():
                 await self._socket.close(_UNAUTHORIZED, "unauthorized")
         finally:
             for task in (reading, sending, allowed, *self._tasks.values()):
@@ -120,20 +131,19 @@ class _Stream:
 
     async def _read(self) -> None:
         """Read messages until the client disconnects or sends what is none."""
-        with suppress(WebSocketDisconnect):
-            while True:
-                text = await self._socket.receive_text()
-                try:
-                    message = _MESSAGE.validate_json(text)
-                except ValidationError as error:
-                    await self._socket.close(_INVALID_MESSAGE, f"invalid_message: {error}"[:120])
+        while (received := await self._socket.receive())["type"] != "websocket.disconnect":
+            try:
+                message = _MESSAGE.validate_json(received.get("text") or "")  # bytes are no message
+            except ValidationError as error:
+                reason = f"invalid_message: {error}".encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+                await self._socket.close(_INVALID_MESSAGE, reason)
+                return
+            self._end(message.id)
+            if isinstance(message, Subscribe):
+                if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
+                    await self._socket.close(_TRY_AGAIN_LATER, "too_many_subscriptions")
                     return
-                self._end(message.id)
-                if isinstance(message, Subscribe):
-                    if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
-                        await self._socket.close(_TRY_AGAIN_LATER, "too_many_subscriptions")
-                        return
-                    self._begin(message)
+                self._begin(message)
 
     async def _send(self) -> None:
         """Send what is due, and an empty array when nothing was for a while."""
@@ -153,7 +163,12 @@ class _Stream:
         every_s = message.every_ms / 1000
         subscription = Subscription(message.id, max(every_s, _OVERVIEW_S) if message.topic == "overview" else every_s)
         self._subscriptions.add(subscription)
-        self._tasks[message.id] = asyncio.create_task(self._feed(message.topic, subscription))
+        self._tasks[message.id] = task = asyncio.create_task(self._feed(message.topic, subscription))
+        task.add_done_callback(self._on_feed_end)
+
+    def _on_feed_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+            self._failed.set_result(error)
 
     def _end(self, id_: str) -> None:
         self._subscriptions.remove(id_)
