@@ -79,6 +79,18 @@ async def test_each_item_has_its_state_and_ended_ones_have_none(parts: Parts) ->
     assert await ordinals(parts, batch) == list(range(12)), "also those that ended"
 
 
+async def test_a_page_of_running_items_has_no_gaps_for_those_that_wait_again(parts: Parts) -> None:
+    batch = await parts.add_batch({"a.example": 12})
+    await dispatch(parts, 2)
+    first, second, *_ = parts.outbox.chunks
+    again = [ItemOutcome(ordinal=item.ordinal, status="retry", error=BUSY, delay_s=600.0) for item in first.items]
+    await parts.report(first, again)
+    page = await ask(parts, batch, status="running", limit=1)
+    assert [item.ordinal for item in page.items] == [second.items[0].ordinal]
+    page = await ask(parts, batch, status="retrying", limit=1)
+    assert [item.ordinal for item in page.items] == [first.items[0].ordinal]
+
+
 async def test_items_of_a_later_round_wait_or_are_tried_again(parts: Parts) -> None:
     batch = await parts.add_batch({"a.example": 2})
     await dispatch(parts, 1)

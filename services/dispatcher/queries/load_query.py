@@ -43,9 +43,9 @@ class _Load:
 
     def add(self, other: "_Load") -> None:
         """Add the numbers of another owner."""
-        self.batches += other.batches
-        self.in_flight += other.in_flight
-        self.held += other.held
+        self.batches.update(other.batches)
+        self.in_flight.update(other.in_flight)
+        self.held.update(other.held)
         self.paused += other.paused
 
 

@@ -67,11 +67,13 @@ class StatesQueryHandler:
 
     async def _unended(self, query: StatesQuery, batch: Batch, leased: dict[int, Lease]) -> StatesReply:
         """Return items that are in flight or run again, which are few beside those that only wait in their pages."""
-        again = await self._stores.retries.retrying_ordinals(
-            batch.batch_id, batch.round, query.after, query.partition, query.limit + 1
-        )
-        flying = (o for o, x in leased.items() if o > query.after and query.partition in {None, x.partition})
-        ordinals = sorted({*again, *flying})[: query.limit + 1]
+        if query.status == "running":
+            flying = (o for o, x in leased.items() if o > query.after and query.partition in {None, x.partition})
+            ordinals = sorted(flying)[: query.limit + 1]
+        else:
+            ordinals = await self._stores.retries.retrying_ordinals(
+                batch.batch_id, batch.round, query.after, query.partition, query.limit + 1
+            )
         more = ordinals[query.limit - 1] if len(ordinals) > query.limit else None
         wanted = ordinals[: query.limit]
         items = [item async for found in find_items(self._stores, batch.batch_id, wanted) for item in found]
