@@ -69,6 +69,15 @@ async def test_everything_that_happened_comes_in_one_order_page_by_page(clean: S
         assert found == whole["entries"]
 
 
+async def test_the_end_by_an_operator_is_shown_with_its_reason(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        Services(harness)
+        batch = (await harness.post("/batches", json=BODY))[1]["batch_id"]
+        assert (await harness.post(f"/batches/{batch}/finish", json={"reason": "its items are lost"}))[0] == 202
+        shown = (await harness.get(f"/batches/{batch}/timeline"))[1]
+        assert [one["reason"] for one in shown["entries"] if one["kind"] == "cancelled"] == ["its items are lost"]
+
+
 async def test_wrong_parameters_are_refused(clean: Servers) -> None:
     async with running_ingest(clean) as harness:
         Services(harness)

@@ -27,6 +27,7 @@ _COMMANDS: dict[str, Kind] = {
     "batch.resume": "resumed",
     "batch.change": "changed",
     "batch.cancel": "cancelled",
+    "batch.finish": "cancelled",
     "batch.retry": "retried",
 }
 
@@ -59,6 +60,7 @@ def of_command(command: dict[str, Any]) -> TimelineEntry:
         door=command["door"],
         before=command["before"] if command["action"] == "batch.change" else None,
         after=after if command["action"] in {"batch.change", "batch.retry"} else None,
+        reason=after.get("reason") if command["action"] == "batch.finish" else None,
     )
 
 

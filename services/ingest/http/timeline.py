@@ -36,7 +36,9 @@ class TimelineEntryView(BaseModel):
     after: dict[str, Any] | None = Field(None, description="what was changed, as it is since; of a retry its selection")
     limit: str | None = Field(None, description="limit of the destination whose rate or circuit changed")
     partition: str | None = Field(None, description="destination, as `rates` names it")
-    reason: str | None = Field(None, description="reason for the change, or for which a service stopped the batch")
+    reason: str | None = Field(
+        None, description="reason for the change, or for which an operator or a service ended the batch"
+    )
     result: str | None = Field(None, description="how the round ended")
 
 

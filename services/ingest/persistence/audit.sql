@@ -19,7 +19,9 @@ ORDER BY id DESC LIMIT $9
 -- The condition on the action is that of the index.
 SELECT id, at, actor, door, action, before, after FROM audit
 WHERE object = $1 AND at < $2
-  AND action IN ('batch.pause', 'batch.resume', 'batch.cancel', 'batch.change', 'batch.retry', 'batch.seal')
+  AND action IN (
+    'batch.pause', 'batch.resume', 'batch.cancel', 'batch.finish', 'batch.change', 'batch.retry', 'batch.seal'
+  )
   AND ($3::text IS NULL OR action = $3)
 ORDER BY id DESC LIMIT $4
 
