@@ -25,6 +25,12 @@ class BulkAction(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+class BulkActions(msgspec.Struct, frozen=True):
+    """Actions on many batches, the newest first."""
+
+    actions: list[BulkAction]
+
+
 class Preview(msgspec.Struct, frozen=True):
     """Batches that an action would be for."""
 
@@ -71,7 +77,7 @@ def list_bulk(ctx: typer.Context, limit: int, *, json: bool) -> None:
     if json:
         write_json(body)
         return
-    actions = msgspec.json.decode(msgspec.json.encode(msgspec.json.decode(body)["actions"]), type=list[BulkAction])
+    actions = msgspec.json.decode(body, type=BulkActions).actions
     for action in actions:
         _print(action)
     if not actions:
@@ -79,6 +85,7 @@ def list_bulk(ctx: typer.Context, limit: int, *, json: bool) -> None:
 
 
 def _print(action: BulkAction) -> None:
-    refused = f", {action.refused} refused ({action.error})" if action.refused else ""
+    refused = f", {action.refused} refused" if action.refused else ""
+    reason = f" ({action.error})" if action.error else ""
     at = f"{action.created_at.astimezone():%Y-%m-%d %H:%M:%S}"
-    say(f"{action.id} {action.action} {action.state}: {action.done} done{refused}, begun {at}")
+    say(f"{action.id} {action.action} {action.state}: {action.done} done{refused}{reason}, begun {at}")

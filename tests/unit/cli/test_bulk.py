@@ -32,6 +32,10 @@ async def test_with_yes_it_begins_and_can_be_looked_at(run: Run, cluster: FakeCl
     assert f"{BATCH} pause ended: 3 done" in (await run("bulk", "show", BATCH)).out
     assert f"{BATCH} pause running: 3 done" in (await run("bulk", "list")).out
     assert (await run("bulk", "show", "x")).code == Exit.USAGE
+    cluster.answer(
+        f"GET /batch-actions/{BATCH}", ACTION | {"state": "ended", "refused": 0, "error": "key_revoked: it was"}
+    )
+    assert "3 done (key_revoked: it was), begun" in (await run("bulk", "show", BATCH)).out
 
 
 async def test_a_change_names_the_priority(run: Run, cluster: FakeCluster) -> None:
