@@ -19,6 +19,8 @@ TopologyMode = Literal["declare", "check"]
 """`check`: the process has no right to declare, so that it waits for queues that are missing."""
 _LOOK_INTERVAL_S = 0.5
 _REMIND_AFTER_S = 10.0
+_SILENT_S = 3.0
+"""Time in seconds in which a missing queue is no news: ingest declares those of a workload when it is announced."""
 
 
 def queues_of(manifest: Manifest) -> list[topology.Queue]:
@@ -48,12 +50,12 @@ async def prepare(
 
 async def _wait_for(connection: AbstractRobustConnection, queues: Iterable[topology.Queue]) -> None:
     loop = asyncio.get_running_loop()
+    remind_at = loop.time() + _SILENT_S
     for queue in queues:
-        reminded_at = -_REMIND_AFTER_S
         while not await _has_queue(connection, queue.name):
-            if loop.time() >= reminded_at + _REMIND_AFTER_S:
+            if loop.time() >= remind_at:
                 log.warning("waiting for a queue", queue=queue.name, advice="run `batchyard topology apply`")
-                reminded_at = loop.time()
+                remind_at = loop.time() + _REMIND_AFTER_S
             await asyncio.sleep(_LOOK_INTERVAL_S)  # RabbitMQ does not tell when a queue is declared
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from shared.observability import metrics
 from shared.runtime.health import Pulse
-from shared.runtime.transient import is_transient
+from shared.runtime.transient import advice_on, is_transient
 
 log = structlog.get_logger()
 UNREADY_AFTER_S = 60.0
@@ -107,7 +107,8 @@ class BackgroundTask:
             self._failing_since = self._clock()
         _errors.add(1, {"task": self.name})
         backoff_s: float = min(_MAX_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** min(self._failures - 1, 10))
-        write = log.warning if is_transient(error) else log.error
+        advice = advice_on(error)
+        write = log.warning if is_transient(error) and not advice else log.error
         write(
             "background task failed",
             task=self.name,
@@ -115,6 +116,7 @@ class BackgroundTask:
             pause_s=backoff_s,
             error=f"{type(error).__name__}: {error}"[:300],
             exc_info=None if is_transient(error) else error,
+            **({"advice": advice} if advice else {}),
         )
         return backoff_s
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import aio_pika.exceptions
 import asyncpg
 import structlog
+from aiormq.exceptions import ChannelAccessRefused
 
 from shared.runtime.errors import PublishFailed
 
@@ -43,6 +44,10 @@ _CLOSED = re.compile(r"clos(ed|ing)|in progress|cancelling|released back to the 
 lost between two statements. Its other `InterfaceError`s are defects of the caller, such as a wrong number of
 arguments."""
 _CAP_S = 5.0
+_ADVICE = (
+    "give the account this right, which is tried again: `batchyard rights` writes the rights of every service, see "
+    "docs/access.md"
+)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -52,6 +57,16 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return bool(_CLOSED.search(str(error)))
     return isinstance(error, _TRANSIENT + _OTHER_SCHEMA)
+
+
+def advice_on(error: BaseException) -> str | None:
+    """Return what to do about an error, or about its cause, if an account of RabbitMQ lacks a right; else None.
+
+    The error itself names the account, the right and the queue or exchange. Rights may come a moment later, as in an
+    upgrade, so that such an error is transient.
+    """
+    lacks_right = any(isinstance(one, ChannelAccessRefused) for one in (error, error.__cause__))
+    return _ADVICE if lacks_right else None
 
 
 async def retry_transient(
@@ -77,6 +92,10 @@ async def retry_transient(
                     resource=resource,
                     attempt=attempt,
                     error=_brief(error),
+                )
+            elif advice := advice_on(error):
+                log.error(
+                    "the account lacks a right", resource=resource, attempt=attempt, error=_brief(error), advice=advice
                 )
             else:
                 log.warning(

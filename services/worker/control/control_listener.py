@@ -12,6 +12,7 @@ from batchyard_contracts.v1.flow import BatchControlled, BatchStopped
 from services.worker.consuming.chunk_consumer import ChunkConsumer
 from services.worker.quarantine.consumer import QuarantineConsumer
 from shared.messaging.connection import open_channel
+from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 _INTERRUPTING = {"deadline", "failure_threshold", "internal_error"}
@@ -31,12 +32,19 @@ class ControlListener:
 
     async def start(self, connection: AbstractRobustConnection) -> None:
         """Declare the queue and consume from it."""
-        channel = await open_channel(connection)
-        queue = await channel.declare_queue(f"worker.control.{uuid.uuid4().hex}", exclusive=True, auto_delete=True)
-        for kind in (BatchControlled, BatchStopped):
-            await queue.bind(topology.FLOW, kind.type)
-        await queue.consume(self.on_message, no_ack=True)
+        await retry_transient(lambda: self._consume(connection), "commands on batches")
         connection.reconnect_callbacks.add(self.on_reconnected)
+
+    async def _consume(self, connection: AbstractRobustConnection) -> None:
+        channel = await open_channel(connection)
+        try:
+            queue = await channel.declare_queue(f"worker.control.{uuid.uuid4().hex}", exclusive=True, auto_delete=True)
+            for kind in (BatchControlled, BatchStopped):
+                await queue.bind(topology.FLOW, kind.type)
+            await queue.consume(self.on_message, no_ack=True)
+        except BaseException:
+            await channel.close()
+            raise
 
     async def on_message(self, message: AbstractIncomingMessage) -> None:
         """Cancel the items of a stopped batch until it is retried, and return waiting chunks of a paused one."""
