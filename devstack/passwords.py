@@ -13,6 +13,8 @@ PASSWORDS_FILE = "passwords.json"
 """Name of the file in the home of a stack."""
 ADMINISTRATOR = "administrator"
 """Name under which the file has the password of the account that may do everything on the three servers."""
+LEASE_KEY = "lease key"
+"""Name under which the file has the key that signs chunks; no owner can have a name with a blank."""
 
 
 def passwords_of(home: Path, names: Iterable[str]) -> dict[str, str]:

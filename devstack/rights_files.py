@@ -1,6 +1,6 @@
 """Files with which the three servers start with the users of Batchyard: `python -m devstack.rights_files [--check]`.
 
-Run as a program, it writes those of the compose file and of the Kubernetes overlay for development, whose passwords are
+Run as a program, it writes those of the compose file and the Kubernetes overlay for development, whose passwords are
 public. `batchyard rights` writes the same files with passwords of their own.
 """
 
@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from batchyard_contracts.broker_rights import USERS
 from batchyard_contracts.definitions import definitions
 from batchyard_contracts.schema.generated_file import keep_current
-from devstack.passwords import ADMINISTRATOR
+from devstack.passwords import ADMINISTRATOR, LEASE_KEY
 from devstack.stack import PROJECT
 from shared.postgres.roles import SERVICES, role_statements, schema_statements
 from shared.redis.acl import acl_file
 
 DEFINITIONS, ROLES, USERS_OF_REDIS = "definitions.json", "roles.sql", "users.acl"
-PUBLIC: Mapping[str, str] = {"deploy/rights": "batchyard", "k8s/overlays/local/rights": "local-only"}
-"""Folders of the files for development, with the password of all their users."""
+_FOLDER = PROJECT / "deploy" / "rights"
+_PUBLIC = "batchyard"
+"""Password of all users in the files for development."""
 OWNER = "default"
 _IN_COMPOSE = ("ingest", "dispatcher", "worker", "aggregator", "notifier", "topology")
 _SUPERUSER = "batchyard"
@@ -27,8 +28,8 @@ _SUPERUSER = "batchyard"
 
 
 def account_names(owners: Iterable[str]) -> list[str]:
-    """Return the names of the accounts that need a password."""
-    return [*USERS, *owners, ADMINISTRATOR]
+    """Return the names of the accounts that need a password, and that of the key that signs chunks."""
+    return [*USERS, *owners, ADMINISTRATOR, LEASE_KEY]
 
 
 def rights_files(
@@ -58,21 +59,18 @@ def rights_files(
 
 
 def compose_environment(passwords: Mapping[str, str], folder: str) -> str:
-    """Return the variables by which the compose file takes these passwords, and the other files from a folder."""
+    """Return the variables by which the compose file takes these secrets, and the other files from a folder."""
     named = {name: passwords[name] for name in passwords if name in {*_IN_COMPOSE, ADMINISTRATOR}}
     lines = [f"{name.upper()}_PASSWORD={password}" for name, password in named.items()]
+    lines.append(f"BATCHYARD_LEASE_KEYS={passwords[LEASE_KEY]}")
     return "\n".join([f"RIGHTS_FOLDER={folder}", *lines]) + "\n"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the files for development, or say with `--check` that one differs."""
-    codes = []
-    for folder, password in PUBLIC.items():
-        passwords = dict.fromkeys(account_names([OWNER]), password)
-        (PROJECT / folder).mkdir(parents=True, exist_ok=True)
-        for name, text in rights_files(passwords, [OWNER], "/", _public_salt).items():
-            codes.append(keep_current(PROJECT / folder / name, text, "devstack.rights_files", arguments))
-    return max(codes)
+    passwords = dict.fromkeys(account_names([OWNER]), _PUBLIC)
+    files = rights_files(passwords, [OWNER], "/", _public_salt)
+    return max(keep_current(_FOLDER / name, text, "devstack.rights_files", arguments) for name, text in files.items())
 
 
 def _public_salt(user: str, length: int) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from devstack import Program, ProgramFailed, Servers, Stack, StackError, Supervisor, free_ports
-from devstack.passwords import passwords_of
+from devstack.passwords import LEASE_KEY, passwords_of
 from devstack.ports import is_free
 from services.cli.client.address import Address
 from services.cli.client.cluster_file import RunningCluster, published
@@ -151,7 +151,7 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
 def with_lease_keys(home: Path, accounts: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     """Return the variables of the accounts, with the key that proves to dispatcher and aggregator that a worker has
     received the chunk that it reports on: that of the environment, else one that is created once and stored."""
-    keys = {_LEASE_KEYS_VARIABLE: os.environ.get(_LEASE_KEYS_VARIABLE) or passwords_of(home, ["lease"])["lease"]}
+    keys = {_LEASE_KEYS_VARIABLE: os.environ.get(_LEASE_KEYS_VARIABLE) or passwords_of(home, [LEASE_KEY])[LEASE_KEY]}
     return {name: {**found, **(keys if name in _BELIEVE_REPORTS else {})} for name, found in accounts.items()}
 
 

@@ -17,6 +17,8 @@ from tests.support.deployment import SERVICES, Json, compose_file, of_kind, pods
 PREFIX = "BATCHYARD_"
 ADDRESSES = ("BATCHYARD_AMQP_URL", "BATCHYARD_DATABASE_URL", "BATCHYARD_REDIS_URL")
 
+LEASES = "BATCHYARD_LEASE_KEYS"
+
 
 def settings_of(service: str) -> type[Settings]:
     """The class that a service reads its environment into: its own, or everybody's if it has none."""
@@ -105,6 +107,17 @@ def test_every_service_has_users_of_its_own_and_declares_nothing(service: str, w
     assert users.get("BATCHYARD_REDIS_URL", service) == service
     assert environment["BATCHYARD_TOPOLOGY"] == "check"
     assert ("BATCHYARD_TOPOLOGY_AMQP_URL" in environment) == (service == "ingest")
+
+
+@pytest.mark.parametrize("where", ["compose", "local", "production"])
+def test_dispatcher_and_aggregator_share_a_key_that_workers_do_not_know(where: str) -> None:
+    environments = {name: in_compose(name) if where == "compose" else in_cluster(where, name) for name in SERVICES}
+
+    found = {name: environment[LEASES] for name, environment in environments.items() if LEASES in environment}
+
+    assert found.keys() == {"dispatcher", "aggregator"}
+    assert found["dispatcher"] == found["aggregator"]
+    assert found["dispatcher"] or where == "production"
 
 
 def test_the_servers_of_development_start_with_files_that_are_current() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchyard_contracts.definitions import password_hash
+from batchyard_contracts.lease_token import LeaseTokens
 from services.cli.exit_codes import Exit
 from tests.unit.cli.conftest import Run
 
@@ -38,7 +39,9 @@ async def test_only_their_owner_may_read_passwords_and_enter_the_folder(run: Run
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for name in ("passwords.json", "compose.env"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
-    assert f"RIGHTS_FOLDER={folder}\n" in (folder / "compose.env").read_text()
+    lines = (folder / "compose.env").read_text().splitlines()
+    assert f"RIGHTS_FOLDER={folder}" in lines
+    assert any(line.startswith("BATCHYARD_LEASE_KEYS=") and LeaseTokens.parse(line.partition("=")[2]) for line in lines)
 
 
 async def test_a_second_call_keeps_the_passwords(run: Run, tmp_path: Path) -> None:
