@@ -1,6 +1,6 @@
 """Routes of actions on all batches that a filter selects."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal, cast
 from uuid import UUID
 
@@ -12,12 +12,13 @@ from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Time
 from services.ingest.bulk.bulk_manager import BulkManager
 from services.ingest.domain.bulk_action import Action, BulkAction, BulkForm
+from services.ingest.domain.ever import EVER
 from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.models import BatchActionRequest
 from services.ingest.http.openapi import idempotency_key_header, problem_responses, request_body
 
-_EVER = datetime(9000, 1, 1, tzinfo=UTC)
 _STATUSES = (400, 401, 403, 408, 409, 413, 415, 422, 429, 502, 503, 504)
 
 
@@ -79,9 +80,9 @@ def routes(manager: BulkManager, access: Access) -> APIRouter:
         if data.dry_run:
             found = await manager.preview(owner, form)
             preview = BatchActionPreview(count=found.number, more=not found.is_all, samples=found.samples)
-            return Response(preview.model_dump_json(exclude_none=True), media_type=body.JSON)
+            return json_response(preview)
         action = await manager.begin(owner, form, body.idempotency_key(request))
-        return Response(_view(action).model_dump_json(exclude_none=True), 202, media_type=body.JSON)
+        return json_response(_view(action), 202)
 
     @router.get(
         "/batch-actions",
@@ -91,14 +92,14 @@ def routes(manager: BulkManager, access: Access) -> APIRouter:
     )
     async def list_all(
         owner: Annotated[str, Depends(reader)],
-        before: Annotated[Time, Query(description="`next` of the previous page, or any time")] = _EVER,
+        before: Annotated[Time, Query(description="`next` of the previous page, or any time")] = EVER,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
     ) -> Response:
         """Your actions on many batches of the last 30 days, the newest first."""
         actions = await manager.page(owner, before, limit)
         following = actions[-1].created_at if len(actions) == limit else None
         found = BatchActionList(actions=[_view(action) for action in actions], next=following)
-        return Response(found.model_dump_json(exclude_none=True), media_type=body.JSON)
+        return json_response(found)
 
     @router.get(
         "/batch-actions/{action_id}",
@@ -109,7 +110,7 @@ def routes(manager: BulkManager, access: Access) -> APIRouter:
     async def show(action_id: UUID, owner: Annotated[str, Depends(reader)]) -> Response:
         """An action, and the numbers of batches that took or refused the command."""
         found = _view(await manager.get(owner, action_id))
-        return Response(found.model_dump_json(exclude_none=True), media_type=body.JSON)
+        return json_response(found)
 
     return router
 

@@ -17,6 +17,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.http import body
 from services.ingest.http.access import Access, caller_of
+from services.ingest.http.json_response import json_response
 from services.ingest.http.labels import NO_CONTROLS
 from services.ingest.http.openapi import problem_responses
 from services.ingest.queries.item_reader import FoundItem, ItemSelection, holders_of, read_item, read_items, read_result
@@ -99,7 +100,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         is_operator = caller_of(request).is_operator
         holders = await holders_of(service.aggregator, page.items) if is_operator else {}
         found = ItemList(items=[ItemView(**_fields(item, holders)) for item in page.items], next=page.next_after)
-        return Response(found.model_dump_json(exclude_none=True), media_type=body.JSON)
+        return json_response(found)
 
     @router.get(
         "/batches/{batch_id}/items/{ordinal}",

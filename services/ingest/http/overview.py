@@ -12,8 +12,8 @@ from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Owner
 from services.ingest.domain.attention import Kind
 from services.ingest.domain.caller import Caller
-from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.openapi import problem_responses
 from services.ingest.queries.overview_reader import Overview, OverviewReader
 
@@ -95,7 +95,7 @@ def routes(overviews: OverviewReader, access: Access) -> APIRouter:
         would tell that is away are absent."""
         visible = owner if caller.is_operator else caller.owner
         found = await overviews.read(visible, with_dead_letters=caller.is_operator)
-        return Response(overview_view(found).model_dump_json(exclude_none=True), media_type=body.JSON)
+        return json_response(overview_view(found))
 
     return router
 

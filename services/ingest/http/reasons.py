@@ -1,6 +1,5 @@
 """GET /batches/{id}/reasons: what holds back the items of a batch."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -11,13 +10,13 @@ from pydantic import Field
 from batchyard_contracts.v1.queries import HoldReason, ReasonsQuery, ReasonsReply
 from services.ingest.api.service import IngestService
 from services.ingest.domain.batch import BatchHeader
-from services.ingest.http import body
+from services.ingest.domain.ever import EVER
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.models import BatchCommand
 from services.ingest.http.openapi import problem_responses
 from services.ingest.persistence.audit_log import AuditLog
 
-_EVER = datetime(9000, 1, 1, tzinfo=UTC)
 _ARRIVING = HoldReason(
     code="arriving", detail="The dispatcher has no item of the batch yet. They are on their way; ask again in a moment."
 )
@@ -49,7 +48,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         header = await service.header(owner, batch_id)
         reply = await service.aggregator.reasons(ReasonsQuery(owner=owner, batch_id=batch_id))
         shown = await _explained(reply, header, access.audit)
-        return Response(shown.model_dump_json(exclude_none=True), media_type=body.JSON)
+        return json_response(shown)
 
     return router
 
@@ -57,7 +56,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
 async def _explained(reply: ReasonsReply, header: BatchHeader, audit: AuditLog) -> BatchReasons:
     """Return the reply with what ingest knows: who paused the batch, and whether its items are still to arrive."""
     paused_by = None
-    if reply.paused and (paused := await audit.batch_commands(header.batch_id, _EVER, action="batch.pause", limit=1)):
+    if reply.paused and (paused := await audit.batch_commands(header.batch_id, EVER, action="batch.pause", limit=1)):
         paused_by = BatchCommand(**paused[0])
     reasons = reply.reasons if reply.found or header.finished else [_ARRIVING]
     return BatchReasons(**{**dict(reply), "reasons": reasons, "paused_by": paused_by})

@@ -1,7 +1,7 @@
 """GET /batches/{id}/timeline: what happened to a batch and to its destinations."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,15 +13,15 @@ from batchyard_contracts.v1.queries import MAX_CHANGES, HistoryQuery
 from batchyard_contracts.v1.values import Time
 from services.ingest.api.service import IngestService
 from services.ingest.domain.batch import BatchHeader
+from services.ingest.domain.ever import EVER
 from services.ingest.domain.timeline import Kind, TimelineEntry, of_change, of_command, of_end, page_of
-from services.ingest.http import body
 from services.ingest.http.access import Access
+from services.ingest.http.json_response import json_response
 from services.ingest.http.openapi import problem_responses
 from services.ingest.persistence.audit_log import AuditLog
 
 _AFTER_END = timedelta(minutes=1)
 """Time after the end of a batch up to which changes of its destinations belong to it."""
-_EVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class TimelineEntryView(BaseModel):
@@ -63,7 +63,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
     async def timeline(
         batch_id: UUID,
         owner: Annotated[str, Depends(reader)],
-        before: Annotated[Time, Query(description="`next` of the previous page, or any time")] = _EVER,
+        before: Annotated[Time, Query(description="`next` of the previous page, or any time")] = EVER,
         limit: Annotated[int, Query(ge=1, le=MAX_CHANGES)] = 50,
     ) -> Response:
         """The acceptance of a batch, the start of its latest round, commands with who gave them and what they changed,
@@ -75,7 +75,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         found = Timeline(
             entries=[TimelineEntryView.model_validate(entry, from_attributes=True) for entry in page], next=next_before
         )
-        return Response(found.model_dump_json(exclude_none=True), media_type=body.JSON)
+        return json_response(found)
 
     return router
 

@@ -80,7 +80,7 @@ class ProgressHub:
 
     @contextmanager
     def watch_owner(self, owner: str, watcher: OwnerWatcher) -> Iterator[None]:
-        """Offer the progress of all batches of an owner to a watcher."""
+        """Watch all batches of an owner."""
         self._owner_watchers[owner].add(watcher)
         try:
             yield
