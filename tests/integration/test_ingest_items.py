@@ -129,8 +129,10 @@ async def test_filters_go_to_the_service_that_knows(clean: Servers) -> None:
         assert isinstance(services.asked[0], OutcomesQuery)
         assert await ordinals(cause="1-0123456789abcdef", partition="y.example") == [5]
         assert await ordinals(cause="1-0123456789abcdef", partition="x.example") == []
+        assert services.asked[0].limit == 200, "each may be in a page of its own"
         assert await ordinals(state="succeeded", custom_id="a") == [0]
         assert await ordinals(state="succeeded", custom_id="b") == []
+        assert [type(query) for query in services.asked] == [OutcomesQuery], "the dispatcher reads no page for others"
         assert await ordinals(partition="x.example") == [0, 1]
 
 

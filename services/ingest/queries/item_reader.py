@@ -19,6 +19,8 @@ from batchyard_contracts.v1.queries import (
 from batchyard_contracts.v1.values import TERMINAL_STATUSES, Cause, TerminalStatus
 from services.ingest.queries.aggregator_client import AggregatorClient
 
+_AT_ONCE = 200
+"""Outcomes whose destinations are asked for at a time: each may be in another page of the dispatcher."""
 _MAX_ROUNDS = 5
 """Pages of each service that are read for one page of items, of which the filters may leave few."""
 
@@ -93,25 +95,26 @@ async def _ended_items(aggregator: AggregatorClient, selection: ItemSelection) -
     found: list[FoundItem] = []
     after = selection.after
     status = cast("TerminalStatus | None", selection.state)
-    is_narrow = selection.partition is not None or selection.custom_id is not None
+    limit = selection.limit if selection.partition is None else _AT_ONCE
     for _ in range(_MAX_ROUNDS):
         reply = await aggregator.outcomes(
             OutcomesQuery(
                 owner=selection.owner,
                 batch_id=selection.batch_id,
                 after=after,
-                limit=MAX_PAGE if is_narrow else selection.limit,
+                limit=limit if selection.custom_id is None else MAX_PAGE,
                 status=status,
                 cause=selection.cause,
             )
         )
-        stored = await _states(aggregator, selection, [outcome.ordinal for outcome in reply.items])
-        for outcome in reply.items:
+        named = [one for one in reply.items if selection.custom_id in {None, one.custom_id}]
+        stored = await _states(aggregator, selection, [outcome.ordinal for outcome in named])
+        for outcome in named:
             item = FoundItem(outcome.ordinal, stored.get(outcome.ordinal), outcome)
-            if _is_selected(item, selection):
+            if selection.partition in {None, item.stored.partition if item.stored else None}:
                 found.append(item)
             if len(found) == selection.limit:
-                is_last = reply.next_after is None and outcome is reply.items[-1]
+                is_last = reply.next_after is None and outcome is named[-1]
                 return ItemPage(found, None if is_last else outcome.ordinal)
         if reply.next_after is None:
             return ItemPage(found)
@@ -163,9 +166,3 @@ async def _outcomes(
         return {}
     query = OutcomesQuery(owner=owner, batch_id=batch_id, ordinals=list(ordinals))
     return {outcome.ordinal: outcome for outcome in (await aggregator.outcomes(query)).items}
-
-
-def _is_selected(item: FoundItem, selection: ItemSelection) -> bool:
-    partition = item.stored.partition if item.stored else None
-    custom_id = item.outcome.custom_id if item.outcome else None
-    return selection.partition in {None, partition} and selection.custom_id in {None, custom_id}
