@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from batchyard_contracts.v1.queries import BatchState, RateState, WorkloadLoad
@@ -64,7 +64,7 @@ def attention(
     ]
     found += [_of_workload(one) for one in workloads if one.waiting is not None]
     found += map(_of_run, missed)
-    order = {kind: place for place, kind in enumerate(Kind.__args__)}  # type: ignore[attr-defined]
+    order = {kind: place for place, kind in enumerate(get_args(Kind))}
     return sorted(found, key=lambda entry: order[entry.kind])[:MAX_ENTRIES]
 
 
@@ -72,12 +72,17 @@ def _of_batch(batch: BatchState) -> Attention:
     counts = batch.counts
     name = repr(batch.name) if batch.name else str(batch.batch_id)
     of = f"{counts.failed + counts.expired} of {counts.total or counts.ended} items failed or expired"
-    where = {"at": batch.finished_at, "owner": batch.owner, "batch_id": batch.batch_id, "workload": batch.workload}
+    where: dict[str, Any] = {
+        "at": batch.finished_at,
+        "owner": batch.owner,
+        "batch_id": batch.batch_id,
+        "workload": batch.workload,
+    }
     count = counts.failed + counts.expired
     if batch.stop_reason:
         words = _STOPPED.get(batch.stop_reason, "was stopped")
-        return Attention("batch_stopped", f"{name} {words}: {of}", count=count, **where)  # type: ignore[arg-type]
-    return Attention("batch_failed", f"{name} ended {batch.result}: {of}", count=count, **where)  # type: ignore[arg-type]
+        return Attention("batch_stopped", f"{name} {words}: {of}", count=count, **where)
+    return Attention("batch_failed", f"{name} ended {batch.result}: {of}", count=count, **where)
 
 
 def _of_circuit(rate: RateState) -> Attention:
