@@ -97,7 +97,7 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /schedules/{schedule}/resume": ({"schedules:write"}, None),
     "POST /schedules/{schedule}/run": ({"batches:write", "schedules:write"}, None),
     "POST /schedules/{schedule}/backfill": ({"batches:write", "schedules:write"}, None),
-    "GET /batches/{batch_id}/lineage": ({"batches:read"}, None),
+    "GET /batches/{batch_id}/lineage": ({"batches:read"}, {"operate"}),
     "GET /keys": ({"keys:write"}, None),
     "POST /keys": ({"keys:write"}, None),
     "POST /keys/{key_id}/rotate": ({"keys:write"}, None),

@@ -85,6 +85,7 @@ class Lineage(BaseModel):
 def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestService, access: Access) -> APIRouter:
     """Return the routes."""
     reader, starter = access.owner("batches:read"), access.owner("batches:write", "schedules:write")
+    batch_reader = access.any_owner("batches:read")
     router = APIRouter(tags=["schedules"])
 
     @router.get(
@@ -137,7 +138,7 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
         response_model=Lineage,
         responses=problem_responses(*READ_STATUSES),
     )
-    async def lineage(batch_id: UUID, owner: Annotated[str, Depends(reader)]) -> Response:
+    async def lineage(batch_id: UUID, owner: Annotated[str, Depends(batch_reader)]) -> Response:
         """The run of a schedule that started a batch, or the batch that it follows, and the batches that follow it."""
         await service.header(owner, batch_id)
         run, before = await manager.run_of_batch(owner, batch_id), await follow_ups.batch_before(owner, batch_id)
