@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.support.dashboard_visit import Visit
 from tests.support.keyed_cluster import KeyedCluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -67,3 +67,54 @@ async def test_the_first_tab_skips_to_the_page(visit: Visit) -> None:
     await visit.page.evaluate("document.activeElement.blur()")
     await _press(visit.page, "Tab")
     await expect(visit.page.get_by_role("link", name="Skip to the page")).to_be_focused()
+
+
+async def test_arrows_scroll_a_page_whose_rows_have_no_focus(visit: Visit) -> None:
+    page = visit.page
+    await page.set_viewport_size({"width": 1280, "height": 300})
+    await visit.go("/settings")
+    await _press(page, "ArrowDown")
+    await until(lambda: page.evaluate("scrollY"), lambda height: height > 0, pause_s=0.05)
+
+
+async def test_a_dialog_gives_the_focus_back(visit: Visit) -> None:
+    await visit.go("/keys")
+    button = visit.page.get_by_role("button", name="Create a key")
+    await button.focus()
+    await _press(visit.page, "Enter")
+    await expect(visit.page.get_by_role("dialog")).to_be_visible()
+    await _press(visit.page, "Escape")
+    await expect(button).to_be_focused()
+
+
+async def test_escape_does_not_lose_a_new_key(visit: Visit) -> None:
+    page = visit.page
+    await visit.go("/keys")
+    await page.get_by_role("button", name="Create a key").click()
+    await page.get_by_label("What it is for").fill("Not to be lost")
+    await page.get_by_role("button", name="Create", exact=True).click()
+    await expect(page.locator("[data-secret]")).to_be_visible()
+    await _press(page, "Escape", "Escape", "Escape")
+    await expect(page.locator("[data-secret]")).to_be_visible()
+    await page.get_by_label("I have saved it").check()
+    await _press(page, "Escape")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+async def test_escape_closes_a_menu(visit: Visit) -> None:
+    await visit.go("/")
+    menu = visit.page.get_by_label("Account")
+    await menu.click()
+    await expect(visit.page.get_by_role("button", name="Sign out")).to_be_visible()
+    await _press(visit.page, "Escape")
+    await expect(visit.page.get_by_role("button", name="Sign out")).to_be_hidden()
+    await expect(menu).to_be_focused()
+
+
+async def test_a_key_that_is_held_down_acts_once(visit: Visit) -> None:
+    await visit.go("/settings")
+    theme = visit.page.get_by_label("Theme", exact=True)
+    await visit.page.keyboard.down("t")
+    await visit.page.keyboard.down("t")  # a second press without a release is a repeat
+    await visit.page.keyboard.up("t")
+    await expect(theme).to_have_value("dark")

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "react";
+import { useState } from "react";
 import { useLocation } from "wouter";
 import { api, bodyOf } from "../api/client";
+import { useModal } from "../ui/dialog";
 import { Icon, type IconName } from "../ui/icon";
 import { batchState, State } from "../ui/state";
 import { excerpt } from "../ui/text";
@@ -26,12 +27,7 @@ export function CommandBox({ onClose, onKeys }: { onClose: () => void; onKeys: (
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const [, go] = useLocation();
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const element = dialog.current;
-    if (element && !element.open) element.showModal();
-    return () => element?.close();
-  }, []);
+  const modal = useModal(onClose);
 
   const wanted = text.trim();
   const batches = useQuery({
@@ -90,7 +86,7 @@ export function CommandBox({ onClose, onKeys }: { onClose: () => void; onKeys: (
       words: "leave session",
       icon: "person",
       hint: "session",
-      act: () => void signOut(),
+      act: signOut,
     },
   ];
   const found: Entry[] = ranked(acts, wanted).slice(0, 8);
@@ -116,15 +112,7 @@ export function CommandBox({ onClose, onKeys }: { onClose: () => void; onKeys: (
   };
 
   return (
-    <dialog
-      ref={dialog}
-      className="dialog command"
-      aria-label="Command box"
-      onCancel={(event) => {
-        event.preventDefault();
-        onClose();
-      }}
-    >
+    <dialog {...modal} className="dialog command" aria-label="Command box">
       <input
         type="text"
         role="combobox"

@@ -28,7 +28,7 @@ export const KEYS: Key[] = [
   { keys: "u", does: "times in UTC or local", group: "Everywhere" },
   { keys: "l", does: "live updates on or off", group: "Everywhere" },
   { keys: "Escape", does: "close, or leave the field", group: "Everywhere" },
-  { keys: "ArrowDown", does: "from the filter to the rows", group: "Lists" },
+  { keys: "ArrowDown", does: "from the filter to the rows, and on", group: "Lists" },
   ...GO_TO.map(([key, , name]): Key => ({ keys: `g ${key}`, does: name, group: "Go to" })),
   { keys: "j", does: "next row", group: "Lists" },
   { keys: "k", does: "row before", group: "Lists" },

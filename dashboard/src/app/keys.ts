@@ -5,11 +5,20 @@ import { singleKeys } from "./preferences";
 type Handlers = Record<string, () => void>;
 
 const stack: { current: Handlers }[] = [];
+/** Keys that act again while they are held down. */
+const MAY_REPEAT = new Set(["j", "k"]);
 let pending = "";
 let pendingUntil = 0;
 
 function isField(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
+}
+
+/** The step between rows that an arrow makes: from a row, and from the filter down. Elsewhere arrows scroll. */
+function stepOf(name: string, target: EventTarget | null): 1 | -1 | null {
+  if (!(target instanceof HTMLElement)) return null;
+  if (name === "ArrowDown" && target.matches("[data-filter], [data-row]")) return 1;
+  return name === "ArrowUp" && target.matches("[data-row]") ? -1 : null;
 }
 
 function onKey(event: KeyboardEvent): void {
@@ -22,13 +31,15 @@ function onKey(event: KeyboardEvent): void {
     (event.target as HTMLElement).blur();
     return;
   }
-  if (name === "ArrowDown" && isFree && (event.target as HTMLElement).matches("[data-filter]")) {
+  const step = isFree ? stepOf(name, event.target) : null;
+  if (step !== null) {
     event.preventDefault();
-    moveRow(1);
+    moveRow(step);
     return;
   }
   const isSingle = !name.startsWith("Ctrl+");
   if (isSingle && (inField || !singleKeys.get() || !isFree)) return;
+  if (event.repeat && !MAY_REPEAT.has(name)) return;
   const pressed = sequence(event.timeStamp < pendingUntil ? pending : "", name);
   pending = name === "g" && pressed === "g" ? "g" : "";
   pendingUntil = event.timeStamp + 1_200;

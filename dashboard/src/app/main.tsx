@@ -1,46 +1,33 @@
 import { QueryClientProvider } from "@tanstack/react-query";
-import { Component, type ReactNode, Suspense, useEffect, useState } from "react";
+import { Suspense, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { Link, Route, Switch, useLocation } from "wouter";
 import { sessionState } from "../api/client";
 import { queryClient } from "../api/queries";
 import { SignInPage } from "../pages/sign-in/sign-in";
 import { PageHead } from "../ui/page";
-import { Empty, ErrorMessage, Skeleton } from "../ui/panel";
+import { Boundary, Empty, ErrorMessage, Skeleton } from "../ui/panel";
+import { Toasts } from "../ui/toast";
 import "../styles/index.css";
 import { applyTheme, theme } from "./preferences";
 import { ROUTES } from "./routes";
-import { checkSession } from "./session";
+import { checkSession, hasSignInLink } from "./session";
 import { Shell } from "./shell";
 import { useStore } from "./store";
 
 applyTheme();
 theme.subscribe(applyTheme);
 
-/** Keeps a defect of one page from taking the others along. After an update, the files of a page may be gone. */
-class PageBoundary extends Component<{ children: ReactNode; path: string }, { error: unknown }> {
-  override state: { error: unknown } = { error: null };
-
-  static getDerivedStateFromError(error: unknown) {
-    return { error };
-  }
-
-  override componentDidUpdate(before: { path: string }) {
-    if (before.path !== this.props.path && this.state.error !== null) this.setState({ error: null });
-  }
-
-  override render() {
-    if (this.state.error === null) return this.props.children;
-    return <ErrorMessage error={this.state.error} onRetry={() => location.reload()} />;
-  }
-}
-
 function App() {
   const session = useStore(sessionState);
   const [error, setError] = useState<unknown>(null);
   const [path] = useLocation();
   useEffect(() => {
-    checkSession().catch(setError);
+    const check = () => void checkSession().catch(setError);
+    const onHash = () => hasSignInLink() && check();
+    check();
+    addEventListener("hashchange", onHash);
+    return () => removeEventListener("hashchange", onHash);
   }, []);
   if (session === "signed-out") return <SignInPage />;
   if (session === "unknown") {
@@ -56,7 +43,7 @@ function App() {
   }
   return (
     <Shell>
-      <PageBoundary path={path}>
+      <Boundary path={path} onRetry={() => location.reload()}>
         <Suspense fallback={<Skeleton lines={8} />}>
           <Switch>
             {ROUTES.map(([route, Page]) => (
@@ -74,7 +61,7 @@ function App() {
             </Route>
           </Switch>
         </Suspense>
-      </PageBoundary>
+      </Boundary>
     </Shell>
   );
 }
@@ -90,6 +77,7 @@ if (root) {
   createRoot(root).render(
     <QueryClientProvider client={queryClient}>
       <App />
+      <Toasts />
     </QueryClientProvider>,
   );
 }

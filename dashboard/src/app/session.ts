@@ -1,18 +1,25 @@
+import { actingFor } from "../api/acting-for";
 import { api, bodyOf, type Schemas, sessionState } from "../api/client";
 import { queryClient } from "../api/queries";
+import { say } from "../ui/toast";
 
 /** Sign-in and sign-out. The key is sent once, and kept nowhere: the browser keeps a cookie that scripts cannot read. */
 
 const TOKEN = /^#sign-in=([\w.-]{8,200})$/;
 
+export function hasSignInLink(): boolean {
+  return TOKEN.test(location.hash);
+}
+
 export async function checkSession(): Promise<void> {
-  const found = TOKEN.exec(location.hash);
-  if (found?.[1]) {
+  const token = TOKEN.exec(location.hash)?.[1];
+  if (token !== undefined) {
     history.replaceState(null, "", location.pathname + location.search);
     try {
-      await bodyOf(api.POST("/api/v1/session/redeem", { body: { token: found[1] } }));
-    } catch {
-      // The link was used before or is too old; a session may still be there.
+      await begin(await bodyOf(api.POST("/api/v1/session/redeem", { body: { token } })));
+      return;
+    } catch (error) {
+      say((error as Error).message, "bad"); // a session may still be there
     }
   }
   try {
@@ -23,22 +30,39 @@ export async function checkSession(): Promise<void> {
   }
 }
 
-export async function signIn(key: string): Promise<Schemas["SessionView"]> {
+export async function signIn(key: string): Promise<void> {
   const headers = { Authorization: `Bearer ${key.trim()}` };
   const before = sessionState.get();
   try {
-    const view = await bodyOf(api.POST("/api/v1/session", { headers }));
-    sessionState.set("open");
-    await queryClient.invalidateQueries();
-    return view;
+    await begin(await bodyOf(api.POST("/api/v1/session", { headers })));
   } catch (error) {
     sessionState.set(before);
     throw error;
   }
 }
 
+/** Opens the page for a client. Nothing stays of another one that was signed in before. */
+async function begin(view: Schemas["SessionView"]): Promise<void> {
+  const before = queryClient.getQueryData<Schemas["Meta"]>(["meta"]);
+  const isSame = before?.owner === view.owner && sorted(before.scopes) === sorted(view.scopes);
+  if (!isSame) actingFor.set(null);
+  const renewed = isSame ? queryClient.invalidateQueries() : queryClient.resetQueries();
+  sessionState.set("open");
+  await renewed;
+}
+
+function sorted(scopes: string[]): string {
+  return [...scopes].sort().join();
+}
+
 export async function signOut(): Promise<void> {
-  await bodyOf(api.DELETE("/api/v1/session"));
+  try {
+    await bodyOf(api.DELETE("/api/v1/session"));
+  } catch (error) {
+    say((error as Error).message, "bad");
+    return;
+  }
+  actingFor.set(null);
   sessionState.set("signed-out");
   queryClient.clear();
 }

@@ -7,9 +7,10 @@ import { connection } from "../live/batch-socket";
 import { SignInDialog } from "../pages/sign-in/sign-in";
 import { Dialog } from "../ui/dialog";
 import { Icon } from "../ui/icon";
+import { Menu } from "../ui/menu";
 import { Field } from "../ui/page";
 import { excerpt } from "../ui/text";
-import { say, Toasts } from "../ui/toast";
+import { say } from "../ui/toast";
 import { CommandBox } from "./command-box";
 import logo from "./favicon.svg";
 import { KeyList } from "./key-list";
@@ -60,8 +61,6 @@ export function Shell({ children }: { children: ReactNode }) {
     },
     j: () => moveRow(1),
     k: () => moveRow(-1),
-    ArrowDown: () => moveRow(1),
-    ArrowUp: () => moveRow(-1),
     ...Object.fromEntries(GO_TO.map(([key, target]) => [`g ${key}`, () => go(target)])),
   });
 
@@ -90,7 +89,6 @@ export function Shell({ children }: { children: ReactNode }) {
       {open === "keys" && <KeyList onClose={() => setOpen(null)} />}
       {open === "places" && <AllPlaces path={path} onClose={() => setOpen(null)} />}
       {session === "expired" && <SignInDialog />}
-      <Toasts />
     </>
   );
 }
@@ -246,49 +244,42 @@ function OwnerForm({ onDone }: { onDone: () => void }) {
 
 function AccountMenu({ onKeys }: { onKeys: () => void }) {
   const meta = useMeta();
-  const menu = useRef<HTMLDetailsElement>(null);
-  useEffect(() => {
-    const close = (event: Event) => {
-      if (event.target instanceof Node && !menu.current?.contains(event.target)) menu.current?.removeAttribute("open");
-    };
-    document.addEventListener("click", close);
-    return () => document.removeEventListener("click", close);
-  }, []);
-  const closing = (act: () => void) => () => {
-    menu.current?.removeAttribute("open");
-    act();
-  };
   return (
-    <details className="menu" ref={menu}>
-      <summary className="button bare icon" aria-label="Account">
-        <Icon name="person" />
-      </summary>
-      <div className="menu-list">
-        <p className="about">
-          {meta.data ? (
-            <>
-              Owner <b>{meta.data.owner}</b>
-              <br />
-              {meta.data.scopes.length} of 8 scopes
-            </>
-          ) : (
-            "…"
-          )}
-        </p>
-        {meta.data?.scopes.includes("operate") && <OwnerForm onDone={closing(() => {})} />}
-        <Link href="/keys" onClick={closing(() => {})}>
-          <Icon name="keys" /> Keys
-        </Link>
-        <Link href="/settings" onClick={closing(() => {})}>
-          <Icon name="settings" /> Settings
-        </Link>
-        <button type="button" onClick={closing(onKeys)}>
-          <Icon name="information" /> Keyboard <kbd>?</kbd>
-        </button>
-        <button type="button" onClick={closing(() => void signOut().catch((error) => say(error.message, "bad")))}>
-          <Icon name="person" /> Sign out
-        </button>
-      </div>
-    </details>
+    <Menu className="button bare icon" label="Account" button={<Icon name="person" />}>
+      {(close) => (
+        <>
+          <p className="about">
+            {meta.data ? (
+              <>
+                Owner <b>{meta.data.owner}</b>
+                <br />
+                {meta.data.scopes.length} of 8 scopes
+              </>
+            ) : (
+              "…"
+            )}
+          </p>
+          {meta.data?.scopes.includes("operate") && <OwnerForm onDone={close} />}
+          <Link href="/keys" onClick={close}>
+            <Icon name="keys" /> Keys
+          </Link>
+          <Link href="/settings" onClick={close}>
+            <Icon name="settings" /> Settings
+          </Link>
+          <button
+            type="button"
+            onClick={() => {
+              close();
+              onKeys();
+            }}
+          >
+            <Icon name="information" /> Keyboard <kbd>?</kbd>
+          </button>
+          <button type="button" onClick={signOut}>
+            <Icon name="person" /> Sign out
+          </button>
+        </>
+      )}
+    </Menu>
   );
 }

@@ -1,7 +1,31 @@
-import { type ReactNode, useEffect, useId, useRef } from "react";
+import { type ReactNode, useId, useLayoutEffect, useRef } from "react";
 import { Icon } from "./icon";
 
-/** A modal dialog of the browser, which keeps the focus and closes by Escape. */
+/** The properties of a modal dialog of the browser, which keeps the focus, and gives it back when it closes. */
+export function useModal(onClose: () => void, closable = true) {
+  const element = useRef<HTMLDialogElement>(null);
+  // An effect of layout: a dialog that has left the page gives no focus back.
+  useLayoutEffect(() => {
+    const dialog = element.current;
+    if (dialog && !dialog.open) dialog.showModal();
+    return () => dialog?.close();
+  }, []);
+  return {
+    ref: element,
+    onCancel: (event: { preventDefault: () => void }) => {
+      event.preventDefault();
+      if (closable) onClose();
+    },
+    // Browsers close a dialog at the second Escape, whatever the first one did.
+    onClose: () => {
+      if (element.current === null) return;
+      if (closable) onClose();
+      else element.current.showModal();
+    },
+  };
+}
+
+/** A modal dialog, which closes by Escape unless the reader has to act first. */
 export function Dialog({
   title,
   onClose,
@@ -15,23 +39,10 @@ export function Dialog({
   wide?: boolean;
   closable?: boolean;
 }) {
-  const element = useRef<HTMLDialogElement>(null);
+  const modal = useModal(onClose, closable);
   const titleId = useId();
-  useEffect(() => {
-    const dialog = element.current;
-    if (dialog && !dialog.open) dialog.showModal();
-    return () => dialog?.close();
-  }, []);
   return (
-    <dialog
-      ref={element}
-      className={wide ? "dialog wide" : "dialog"}
-      aria-labelledby={titleId}
-      onCancel={(event) => {
-        event.preventDefault();
-        if (closable) onClose();
-      }}
-    >
+    <dialog {...modal} className={wide ? "dialog wide" : "dialog"} aria-labelledby={titleId}>
       <div className="dialog-head">
         <h2 id={titleId}>{title}</h2>
         {closable && (
@@ -45,7 +56,7 @@ export function Dialog({
   );
 }
 
-/** A question before an act that cannot be undone. With `typed`, the reader has to type it. */
+/** A question before an act that cannot be undone. */
 export function Confirm({
   title,
   children,

@@ -1,5 +1,5 @@
 import type { UseQueryResult } from "@tanstack/react-query";
-import { type ReactNode, useId } from "react";
+import { Component, type ReactNode, useId } from "react";
 import { ApiError } from "../api/client";
 import { Code } from "./code";
 import { Icon } from "./icon";
@@ -12,27 +12,51 @@ export function Panel({
   count,
   end,
   children,
-  stale = false,
   busy = false,
 }: {
   title: string;
   count?: ReactNode;
   end?: ReactNode;
   children: ReactNode;
-  stale?: boolean;
   busy?: boolean;
 }) {
   const id = useId();
   return (
-    <section className="panel" aria-labelledby={id} aria-busy={busy} data-stale={stale}>
+    <section className="panel" aria-labelledby={id} aria-busy={busy}>
       <div className="panel-head">
         <h2 id={id}>{title}</h2>
         {count !== undefined && <span className="count">{count}</span>}
         {end && <div className="end">{end}</div>}
       </div>
-      {children}
+      <Boundary>{children}</Boundary>
     </section>
   );
+}
+
+interface BoundaryProps {
+  children: ReactNode;
+  path?: string;
+  onRetry?: () => void;
+}
+
+/** Keeps a defect of one part from taking the others along. Another path is another try. */
+export class Boundary extends Component<BoundaryProps, { error: unknown }> {
+  override state: { error: unknown } = { error: null };
+
+  static getDerivedStateFromError(error: unknown) {
+    return { error };
+  }
+
+  override componentDidUpdate(before: BoundaryProps) {
+    if (before.path !== this.props.path && this.state.error !== null) this.setState({ error: null });
+  }
+
+  override render() {
+    if (this.state.error === null) return this.props.children;
+    return (
+      <ErrorMessage error={this.state.error} onRetry={this.props.onRetry ?? (() => this.setState({ error: null }))} />
+    );
+  }
 }
 
 /** The place of content that is not there yet, in about its size. */
@@ -47,7 +71,7 @@ export function Skeleton({ lines = 4 }: { lines?: number }) {
   );
 }
 
-/** Why there is nothing, and the next step. */
+/** A message that nothing is there, and the next step. */
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
   return (
     <div className="message">
@@ -57,7 +81,7 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
   );
 }
 
-/** What went wrong, what still works, and the way on. */
+/** An error with its reason and the way on. */
 export function ErrorMessage({ error, onRetry }: { error: unknown; onRetry?: (() => void) | undefined }) {
   const known = error instanceof ApiError ? error : null;
   const title =
@@ -103,7 +127,7 @@ export function ErrorMessage({ error, onRetry }: { error: unknown; onRetry?: (()
   );
 }
 
-/** What a panel shows while it has no data; and its data, also old ones while new ones come or fail to come. */
+/** The content of a panel: its data, also old ones while new ones come or fail to come, and until then a skeleton. */
 export function Loaded<T>({
   query,
   children,
@@ -113,21 +137,27 @@ export function Loaded<T>({
   children: (data: T) => ReactNode;
   lines?: number;
 }) {
-  const now = useNow();
   if (query.data === undefined) {
     if (query.error) return <ErrorMessage error={query.error} onRetry={() => query.refetch()} />;
     return <Skeleton {...(lines === undefined ? {} : { lines })} />;
   }
-  const since = query.error && query.dataUpdatedAt ? Math.round((now - query.dataUpdatedAt) / 1000) : 0;
   return (
     <>
-      {query.error && (
-        <p className="note panel-body" role="status">
-          <Icon name="warning" size={13} /> Shown as it was {Math.max(1, since)} s ago: {visible(query.error.message)}
-        </p>
-      )}
+      <StaleNote query={query} />
       {children(query.data)}
     </>
+  );
+}
+
+/** The age of data that could not be renewed, and the reason. */
+export function StaleNote({ query }: { query: Pick<UseQueryResult<unknown, Error>, "error" | "dataUpdatedAt"> }) {
+  const now = useNow();
+  if (!query.error) return null;
+  const age = Math.max(1, Math.round((now - query.dataUpdatedAt) / 1000));
+  return (
+    <p className="note panel-body" role="status">
+      <Icon name="warning" size={13} /> Shown as it was {age} s ago: {visible(query.error.message)}
+    </p>
   );
 }
 
