@@ -1,26 +1,42 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
 import { say } from "../ui/toast";
 import { api, bodyOf, fetchText, idempotencyKey, type Schemas } from "./client";
 import { useInterval } from "./queries";
 
-/** What the API knows of one batch. */
+/** Queries and commands that concern one batch. */
 
+/** The key under which all queries of a batch lie, so that one call renews them all. */
 export const batchKey = (id: string) => ["batch", id] as const;
+export const stateKey = (id: string) => ["batch", id, "state"] as const;
 
 export function useBatch(id: string, every: number) {
   const interval = useInterval(every);
   return useQuery({
-    queryKey: batchKey(id),
+    queryKey: stateKey(id),
     queryFn: ({ signal }) =>
       bodyOf(api.GET("/api/v1/batches/{batch_id}", { params: { path: { batch_id: id } }, signal })),
-    refetchInterval: (query) => (query.state.data?.status === "finished" ? false : interval),
+    // A batch that has ended may be run again, also by somebody else.
+    refetchInterval: (query) => interval && (query.state.data?.status === "finished" ? 15_000 : interval),
   });
+}
+
+/** Renews all that is known of a batch when it ends or begins another round, however the page learns of it. */
+export function useRenewal({ batch_id: id, round, status }: Schemas["BatchState"]): void {
+  const client = useQueryClient();
+  const phase = `${round} ${status === "finished"}`;
+  const before = useRef(phase);
+  useEffect(() => {
+    if (before.current === phase) return;
+    before.current = phase;
+    void client.invalidateQueries({ queryKey: batchKey(id) });
+  }, [client, id, phase]);
 }
 
 export function useFailures(id: string, running: boolean) {
   const interval = useInterval(4_000);
   return useQuery({
-    queryKey: ["failures", id],
+    queryKey: [...batchKey(id), "failures"],
     queryFn: ({ signal }) =>
       bodyOf(api.GET("/api/v1/batches/{batch_id}/failures", { params: { path: { batch_id: id } }, signal })),
     refetchInterval: running ? interval : false,
@@ -30,7 +46,7 @@ export function useFailures(id: string, running: boolean) {
 export function useDeliveries(id: string, running: boolean) {
   const interval = useInterval(5_000);
   return useQuery({
-    queryKey: ["deliveries", id],
+    queryKey: [...batchKey(id), "deliveries"],
     queryFn: ({ signal }) =>
       bodyOf(api.GET("/api/v1/batches/{batch_id}/deliveries", { params: { path: { batch_id: id } }, signal })),
     refetchInterval: (query) =>
@@ -40,7 +56,7 @@ export function useDeliveries(id: string, running: boolean) {
 
 export function useLineage(id: string) {
   return useQuery({
-    queryKey: ["lineage", id],
+    queryKey: [...batchKey(id), "lineage"],
     queryFn: ({ signal }) =>
       bodyOf(api.GET("/api/v1/batches/{batch_id}/lineage", { params: { path: { batch_id: id } }, signal })),
   });
@@ -63,7 +79,7 @@ export interface ResultFilter {
 export function useResults(id: string, filter: ResultFilter, round: number, running: boolean) {
   const interval = useInterval(3_000);
   return useQuery({
-    queryKey: ["results", id, round, filter],
+    queryKey: [...batchKey(id), "results", round, filter],
     queryFn: async ({ signal }) => {
       const query = new URLSearchParams({ format: "ndjson", after: String(filter.after), limit: String(filter.limit) });
       if (filter.status) query.set("status", filter.status);
@@ -108,7 +124,7 @@ export function useControl(id: string) {
 export function useReasons(id: string) {
   const interval = useInterval(3_000);
   return useQuery({
-    queryKey: ["reasons", id],
+    queryKey: [...batchKey(id), "reasons"],
     queryFn: ({ signal }) =>
       bodyOf(api.GET("/api/v1/batches/{batch_id}/reasons", { params: { path: { batch_id: id } }, signal })),
     refetchInterval: interval,
@@ -127,7 +143,7 @@ export interface ItemFilter {
 export function useItems(id: string, filter: ItemFilter, round: number, running: boolean) {
   const interval = useInterval(3_000);
   return useQuery({
-    queryKey: ["items", id, round, filter],
+    queryKey: [...batchKey(id), "items", round, filter],
     queryFn: ({ signal }) => {
       const query = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
       return bodyOf(api.GET("/api/v1/batches/{batch_id}/items", { params: { path: { batch_id: id }, query }, signal }));
@@ -140,7 +156,7 @@ export function useItems(id: string, filter: ItemFilter, round: number, running:
 export function useItem(id: string, ordinal: number, running: boolean) {
   const interval = useInterval(3_000);
   return useQuery({
-    queryKey: ["item", id, ordinal],
+    queryKey: [...batchKey(id), "item", ordinal],
     queryFn: ({ signal }) =>
       bodyOf(
         api.GET("/api/v1/batches/{batch_id}/items/{ordinal}", {
@@ -155,7 +171,7 @@ export function useItem(id: string, ordinal: number, running: boolean) {
 export function useTimeline(id: string, running: boolean) {
   const interval = useInterval(5_000);
   return useQuery({
-    queryKey: ["timeline", id],
+    queryKey: [...batchKey(id), "timeline"],
     queryFn: ({ signal }) =>
       bodyOf(
         api.GET("/api/v1/batches/{batch_id}/timeline", {

@@ -7,7 +7,7 @@ import type { components, paths } from "./schema";
 /** The public API and nothing else, by types that are generated from its description. */
 export type Schemas = components["schemas"];
 
-/** Where the reader stands: not known yet, signed in, or in need of a key. */
+/** The state of the session: not known yet, open, or in need of a key. */
 export type SessionState = "unknown" | "open" | "signed-out" | "expired";
 export const sessionState = new Store<SessionState>("unknown");
 

@@ -16,11 +16,16 @@ export const queryClient = new QueryClient({
   },
 });
 
-/** The interval of polling, or none while updates are off. */
-export function useInterval(milliseconds: number): number | false {
+/** Tells whether the page renews itself: updates are on, and the session is open. */
+export function useUpdates(): boolean {
   const isLive = useStore(liveUpdates);
   const isOpen = useStore(sessionState) === "open";
-  return isLive && isOpen ? milliseconds : false;
+  return isLive && isOpen;
+}
+
+/** The interval of polling, or none while the page does not renew itself. */
+export function useInterval(milliseconds: number): number | false {
+  return useUpdates() ? milliseconds : false;
 }
 
 export interface BatchFilter {

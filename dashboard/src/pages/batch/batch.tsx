@@ -1,25 +1,24 @@
 import { useEffect, useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
-import { useBatch, useControl, useFailures } from "../../api/batch";
+import { useBatch, useControl, useFailures, useRenewal } from "../../api/batch";
 import type { Schemas } from "../../api/client";
 import { ApiError } from "../../api/client";
 import { useScope } from "../../app/access";
 import { useKeys } from "../../app/keys";
-import { timeZone } from "../../app/preferences";
-import { useStore } from "../../app/store";
 import { connection, useBatchSocket } from "../../live/batch-socket";
 import { Confirm } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
 import { PageHead, ScopedButton } from "../../ui/page";
-import { Empty, ErrorMessage, Skeleton } from "../../ui/panel";
+import { Empty, ErrorMessage, Skeleton, StaleNote } from "../../ui/panel";
 import { endedOf, Progress, ProgressLegend, percentOf } from "../../ui/progress";
 import { batchState, State } from "../../ui/state";
-import { clockTime, countOf, duration, perSecond, roughly, visible, whole } from "../../ui/text";
-import { Time, useNow } from "../../ui/time";
+import { countOf, visible, whole } from "../../ui/text";
+import { Time } from "../../ui/time";
 import { nameOfBatch } from "../batches/batch-table";
 import { ChangePanel } from "./change-panel";
 import { Failures } from "./failures";
 import { Items } from "./items";
+import { Notice, Outlook } from "./outlook";
 import { Reasons } from "./reasons";
 import { FirstResults, Results } from "./results";
 import { Retry } from "./retry";
@@ -76,10 +75,15 @@ function Found({ id, tab }: { id: string; tab: string }) {
     if (query.error instanceof ApiError && query.error.status === 404) return <NotFound />;
     return query.error ? <ErrorMessage error={query.error} onRetry={() => query.refetch()} /> : <Skeleton lines={9} />;
   }
-  return <Loaded key={id} batch={batch} progress={progress} tab={tab} />;
+  return (
+    <>
+      <StaleNote query={query} />
+      <KnownBatch key={id} batch={batch} progress={progress} tab={tab} />
+    </>
+  );
 }
 
-function Loaded({ batch, progress, tab }: { batch: Batch; progress: number | null; tab: string }) {
+function KnownBatch({ batch, progress, tab }: { batch: Batch; progress: number | null; tab: string }) {
   const id = batch.batch_id;
   const [, go] = useLocation();
   const running = batch.status !== "finished";
@@ -107,6 +111,7 @@ function Loaded({ batch, progress, tab }: { batch: Batch; progress: number | nul
     "]": () => to(current + 1),
   });
   useTabTitle(batch);
+  useRenewal(batch);
   const ended = endedOf(batch.counts);
   return (
     <>
@@ -248,77 +253,4 @@ function useTabTitle(batch: Batch): void {
   useEffect(() => {
     document.title = `${word} · ${name} · Batchyard`;
   }, [word, name]);
-}
-
-/** When the batch ends, or why that is not known. */
-function Outlook({ batch }: { batch: Batch }) {
-  const now = useNow();
-  const zone = useStore(timeZone);
-  if (batch.status === "finished") {
-    const took = batch.finished_at ? Date.parse(batch.finished_at) - Date.parse(batch.accepted_at) : null;
-    return (
-      <span className="quiet">
-        ended <Time at={batch.finished_at} />
-        {took !== null && `, after ${duration(took / 1000)}`}
-      </span>
-    );
-  }
-  if (batch.status === "paused") return <span className="quiet">paused: no estimate</span>;
-  if (batch.counts.remaining === 0 && batch.status === "running") return <span>making the summary</span>;
-  if (batch.waiting) return <span className="quiet">waiting: no estimate</span>;
-  const deadline = batch.terms?.deadline ? Date.parse(batch.terms.deadline) : null;
-  const end = batch.eta_s == null ? null : now + batch.eta_s * 1000;
-  return (
-    <span className="row">
-      <b>{batch.items_per_s ? perSecond(batch.items_per_s) : "starting"}</b>
-      {end !== null && batch.eta_s != null && (
-        <span>
-          ends about {clockTime(end, now, zone)}, in {roughly(batch.eta_s)}
-        </span>
-      )}
-      {deadline !== null && (
-        <span className={end !== null && end > deadline ? "state warn" : "quiet"}>
-          deadline {clockTime(deadline, now, zone)}
-          {end !== null && (end > deadline ? ": too late at this rate" : ": fits")}
-        </span>
-      )}
-    </span>
-  );
-}
-
-const STOPPED: Record<string, string> = {
-  deadline: "Its deadline passed. Items that had not ended by then are expired.",
-  failure_threshold: "More items failed than its failure threshold allows.",
-  never_sealed: "It stayed open for too long and was never sealed.",
-  internal_error: "Batchyard met a defect while it worked on this batch. The log of the aggregator names it.",
-};
-
-function Notice({ batch }: { batch: Batch }) {
-  if (batch.waiting && batch.status !== "finished") {
-    return (
-      <div className="callout warn" role="note">
-        <Icon name="waiting" />
-        <span>
-          <b>Why nothing runs.</b> {visible(batch.waiting.detail)}
-          {batch.waiting.until && (
-            <>
-              {" "}
-              It goes on <Time at={batch.waiting.until} />.
-            </>
-          )}
-        </span>
-      </div>
-    );
-  }
-  if (batch.stop_reason) {
-    return (
-      <div className="callout bad" role="note">
-        <Icon name="warning" />
-        <span>
-          <b>The batch was stopped.</b> {STOPPED[batch.stop_reason] ?? batch.stop_reason}
-        </span>
-      </div>
-    );
-  }
-  return null;
 }

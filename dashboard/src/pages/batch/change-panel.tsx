@@ -21,7 +21,8 @@ interface Form {
 /** Changes of a running batch. Only what differs from the present is sent; an emptied field removes the term. */
 export function ChangePanel({ batch, onClose }: { batch: Batch; onClose: () => void }) {
   const client = useQueryClient();
-  const before = formOf(batch);
+  // The batch goes on meanwhile: only what the reader changes may be sent.
+  const [before] = useState(() => formOf(batch));
   const [form, setForm] = useState(before);
   const change = changeOf(before, form);
   const act = useMutation({
