@@ -53,6 +53,16 @@ async def test_a_link_signs_in_once(stranger: Visit, keyed: KeyedCluster) -> Non
     await stranger.page.goto("about:blank")
     await stranger.page.goto(f"{keyed.url}{path}")
     await expect(stranger.page.get_by_label("API key")).to_be_visible()
+    await expect(stranger.page.get_by_text("This link was used before")).to_be_visible()
+
+
+async def test_a_link_signs_in_a_page_that_is_open(stranger: Visit, keyed: KeyedCluster) -> None:
+    stranger.expected_statuses = {401}
+    await stranger.go("/")
+    await expect(stranger.page.get_by_label("API key")).to_be_visible()
+    await sign_in(stranger, keyed.owner_key)
+    await expect(stranger.page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+    assert "sign-in" not in stranger.page.url
 
 
 async def test_after_the_session_has_ended_the_page_stays_and_asks_for_the_key(
@@ -165,6 +175,11 @@ async def test_batches_are_filtered_by_the_address(visit: Visit, keyed: KeyedClu
     await keyed.submit([{"n": 1}], name="Needle", labels={"team": "hay"})
     await visit.go("/batches?label=team%3Dhay")
     await expect(visit.page.get_by_role("link", name="Needle")).to_be_visible(timeout=PATIENCE_MS)
+    await visit.go("/batches?label=team%3Dhay&label=a%3Db")
+    await visit.page.get_by_label("Label").focus()
+    await visit.page.get_by_label("Name").focus()
+    assert "label=a%3Db" in visit.page.url
+    await visit.go("/batches?label=team%3Dhay")
     await visit.page.get_by_label("Name").fill("nothing of that name")
     await expect(visit.page.get_by_text("Nothing matches")).to_be_visible()
     assert "name=nothing" in visit.page.url
@@ -203,13 +218,6 @@ async def test_an_operator_sees_workers_dead_letters_and_the_audit(operator: Vis
     await expect(operator.page.get_by_role("table", name="Audit")).to_contain_text("session.start")
 
 
-async def test_a_second_sign_in_goes_on_with_the_same_page(stranger: Visit, keyed: KeyedCluster) -> None:
-    stranger.expected_statuses = {401}
-    await sign_in(stranger, keyed.owner_key)
-    await stranger.go("/workloads/noop")
-    await expect(stranger.page.get_by_role("heading", name="No operation")).to_be_visible()
-
-
 async def test_an_operator_looks_at_the_batches_of_another_owner(operator: Visit, keyed: KeyedCluster) -> None:
     page = operator.page
     await keyed.submit_and_wait([{"n": 1}], name="Ann's own")
@@ -219,9 +227,59 @@ async def test_an_operator_looks_at_the_batches_of_another_owner(operator: Visit
     await page.keyboard.press("Enter")
     await page.get_by_role("link", name="Ann's own").click()
     await expect(page.get_by_role("heading", name="Ann's own")).to_be_visible()
+    await page.get_by_role("navigation", name="Parts of the batch").get_by_role("link", name="Settings").click()
+    await expect(page.get_by_text("A client submitted it alone.")).to_be_visible()
     operator.expected_statuses = {404}
     await page.get_by_role("button", name="batches of ann").click()
     await expect(page.get_by_role("heading", name="There is no such batch")).to_be_visible()
+
+
+async def test_nothing_of_an_operator_stays_for_the_next_client(operator: Visit, keyed: KeyedCluster) -> None:
+    page = operator.page
+    await operator.go("/batches")
+    await page.get_by_label("Account").click()
+    await page.get_by_label("Look at the batches of").fill("ann")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="batches of ann")).to_be_visible()
+    await page.get_by_label("Account").click()
+    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_label("API key").fill(await keyed.create_key("bob"))
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Batches", level=1)).to_be_visible()
+    await page.wait_for_load_state("networkidle")
+    await expect(page.get_by_role("button", name="batches of ann")).to_be_hidden()
+
+
+async def test_failures_appear_at_the_end_of_a_batch_that_is_polled(visit: Visit, keyed: KeyedCluster) -> None:
+    page = visit.page
+    await page.route_web_socket("**/progress*", lambda socket: socket.close())
+    batch_id = await keyed.submit([{"n": 1, "sleep_s": 1.5, "fail": "captcha"}], name="Polled")
+    await visit.go(f"/batches/{batch_id}")
+    await expect(page.get_by_text("No item has failed so far")).to_be_visible()
+    await expect(visit.state("failed")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.get_by_role("table", name="Failures by cause")).to_contain_text("captcha")
+
+
+async def test_a_defect_of_one_panel_leaves_the_others(visit: Visit, keyed: KeyedCluster) -> None:
+    page = visit.page
+    batch_id = await keyed.submit_and_wait([{"n": 1}], name="Half shown")
+    await page.route("**/timeline*", lambda route: route.fulfill(json={"entries": None}))
+    await visit.go(f"/batches/{batch_id}")
+    await expect(page.get_by_role("region", name="Timeline").get_by_role("alert")).to_contain_text("has a defect")
+    await expect(page.get_by_role("region", name="First results")).to_contain_text("#0")
+    visit.faults = [fault for fault in visit.faults if "reading 'length'" not in fault]
+
+
+async def test_a_file_that_is_no_json_is_refused_with_the_reason(visit: Visit) -> None:
+    page = visit.page
+    await visit.go("/submit?workload=noop")
+    await page.get_by_role("button", name="File or text").click()
+    await page.locator("input[type=file]").set_input_files(
+        {"name": "items.json", "mimeType": "application/json", "buffer": b"[{"}
+    )
+    await page.get_by_role("button", name="Submit", exact=True).click()
+    await expect(page.get_by_role("alert")).to_contain_text("This is no JSON")
+    await expect(page.get_by_role("alert")).to_contain_text("That did not work")
 
 
 async def test_an_item_is_shown_with_its_payload_and_error(visit: Visit, keyed: KeyedCluster) -> None:

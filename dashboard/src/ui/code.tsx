@@ -49,7 +49,7 @@ export function Json({ value, raw, label }: { value?: unknown; raw?: string; lab
   return <Code text={raw === undefined ? (JSON.stringify(value, null, 2) ?? "null") : indented(raw)} label={label} />;
 }
 
-/** The same request for other clients, one tab for each. */
+/** A request as other clients send it, one tab for each. */
 export function SameIn({ forms }: { forms: [name: string, text: string][] }) {
   const [chosen, setChosen] = useState(0);
   const form = forms[chosen] ?? forms[0];

@@ -1,13 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { Link, useSearchParams } from "wouter";
+import { Link } from "wouter";
 import { api, bodyOf, type Schemas } from "../../api/client";
 import { useScope } from "../../app/access";
+import { useFilters } from "../../app/filters";
 import { Json } from "../../ui/code";
 import { Dialog } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
 import { Field, PageHead } from "../../ui/page";
+import { Pager } from "../../ui/pager";
 import { Empty, Loaded, Panel } from "../../ui/panel";
+import { Table } from "../../ui/table";
 import { excerpt, visible } from "../../ui/text";
 import { ExactTime, Time } from "../../ui/time";
 
@@ -20,7 +23,7 @@ const ID = /^[0-9a-f]{8}-/;
 
 export default function Audit() {
   const scope = useScope("keys:write");
-  const [params, setParams] = useSearchParams();
+  const [params, change] = useFilters();
   const [open, setOpen] = useState<Entry | null>(null);
   const before = params.get("before");
   const filter = Object.fromEntries(FILTERS.flatMap((name) => (params.get(name) ? [[name, params.get(name)]] : [])));
@@ -41,14 +44,16 @@ export default function Audit() {
   return (
     <>
       <PageHead title="Audit" tab="Audit" lead="Who changed what, when, from where and by which key.">
-        <a
-          className={scope.allowed ? "button" : "button bare"}
-          href={`/api/v1/audit?${new URLSearchParams({ ...filter, format: "ndjson" } as Record<string, string>)}`}
-          download="audit.ndjson"
-        >
-          <Icon name="download" size={14} />
-          Export
-        </a>
+        {scope.allowed && (
+          <a
+            className="button"
+            href={`/api/v1/audit?${new URLSearchParams({ ...filter, format: "ndjson" } as Record<string, string>)}`}
+            download="audit.ndjson"
+          >
+            <Icon name="download" size={14} />
+            Export
+          </a>
+        )}
       </PageHead>
       <search className="filters">
         {FILTERS.map((name) => (
@@ -61,13 +66,7 @@ export default function Audit() {
               defaultValue={params.get(name) ?? ""}
               onKeyDown={(event) => {
                 if (event.key !== "Enter") return;
-                const value = event.currentTarget.value.trim();
-                setParams((now) => {
-                  now.delete("before");
-                  if (value) now.set(name, value);
-                  else now.delete(name);
-                  return now;
-                });
+                change({ [name]: event.currentTarget.value.trim(), before: null });
               }}
             />
           </Field>
@@ -80,54 +79,41 @@ export default function Audit() {
               entries.length === 0 ? (
                 <Empty title="Nothing matches" />
               ) : (
-                <div className="table-wrap">
-                  <table className="cards" aria-label="Audit">
-                    <thead>
-                      <tr>
-                        <th>When</th>
-                        <th>Action</th>
-                        <th>Object</th>
-                        <th>Who</th>
-                        <th>From</th>
-                      </tr>
-                    </thead>
-                    <tbody>
-                      {entries.map((entry) => (
-                        <tr key={entry.id}>
-                          <td data-label="When">
-                            <Time at={entry.at} />
-                          </td>
-                          <td data-label="Action">
-                            <button type="button" className="link-button" data-row="" onClick={() => setOpen(entry)}>
-                              <code>{excerpt(entry.action, 60)}</code>
-                            </button>
-                          </td>
-                          <td data-label="Object">
-                            {entry.action.startsWith("batch.") && ID.test(entry.object) ? (
-                              <Link href={`/batches/${entry.object}`}>
-                                <code>{excerpt(entry.object, 60)}</code>
-                              </Link>
-                            ) : (
-                              <code>{excerpt(entry.object, 60)}</code>
-                            )}
-                          </td>
-                          <td data-label="Who">
-                            <div>
-                              {excerpt(entry.actor, 60)}
-                              {entry.key_id && <span className="sub">key {excerpt(entry.key_id, 30)}</span>}
-                            </div>
-                          </td>
-                          <td data-label="From">
-                            <span className="quiet">
-                              {entry.door}
-                              {entry.address && ` · ${excerpt(entry.address, 50)}`}
-                            </span>
-                          </td>
-                        </tr>
-                      ))}
-                    </tbody>
-                  </table>
-                </div>
+                <Table label="Audit" columns={["When", "Action", "Object", "Who", "From"]}>
+                  {entries.map((entry) => (
+                    <tr key={entry.id}>
+                      <td data-label="When">
+                        <Time at={entry.at} />
+                      </td>
+                      <td data-label="Action">
+                        <button type="button" className="link-button" data-row="" onClick={() => setOpen(entry)}>
+                          <code>{excerpt(entry.action, 60)}</code>
+                        </button>
+                      </td>
+                      <td data-label="Object">
+                        {entry.action.startsWith("batch.") && ID.test(entry.object) ? (
+                          <Link href={`/batches/${entry.object}`}>
+                            <code>{excerpt(entry.object, 60)}</code>
+                          </Link>
+                        ) : (
+                          <code>{excerpt(entry.object, 60)}</code>
+                        )}
+                      </td>
+                      <td data-label="Who">
+                        <div>
+                          {excerpt(entry.actor, 60)}
+                          {entry.key_id && <span className="sub">key {excerpt(entry.key_id, 30)}</span>}
+                        </div>
+                      </td>
+                      <td data-label="From">
+                        <span className="quiet">
+                          {entry.door}
+                          {entry.address && ` · ${excerpt(entry.address, 50)}`}
+                        </span>
+                      </td>
+                    </tr>
+                  ))}
+                </Table>
               )
             }
           </Loaded>
@@ -135,27 +121,10 @@ export default function Audit() {
           <Empty title={scope.why} />
         )}
         {(next || before) && (
-          <div className="panel-head">
-            <div className="end">
-              <button type="button" className="button small" disabled={!before} onClick={() => history.back()}>
-                Newer
-              </button>
-              <button
-                type="button"
-                className="button small"
-                disabled={!next}
-                onClick={() =>
-                  setParams((now) => {
-                    now.set("before", String(next));
-                    return now;
-                  })
-                }
-              >
-                Older
-                <Icon name="next" size={13} />
-              </button>
-            </div>
-          </div>
+          <Pager
+            start={["Newest", before ? () => change({ before: null }) : null]}
+            on={["Older", next ? () => change({ before: String(next) }) : null]}
+          />
         )}
       </Panel>
       {open && (

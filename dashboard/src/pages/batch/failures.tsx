@@ -5,6 +5,7 @@ import { useScope } from "../../app/access";
 import { Icon } from "../../ui/icon";
 import { ScopedButton } from "../../ui/page";
 import { Empty, Loaded, Panel } from "../../ui/panel";
+import { number, Table } from "../../ui/table";
 import { countOf, excerpt, visible, whole } from "../../ui/text";
 
 type Group = Schemas["FailureGroup"];
@@ -35,27 +36,16 @@ export function Failures({
             <Empty title={finished ? "No item failed" : "No item has failed so far"} />
           ) : (
             <>
-              <div className="table-wrap">
-                <table className="cards" aria-label="Failures by cause">
-                  <thead>
-                    <tr>
-                      <th>Cause</th>
-                      <th className="number">Items</th>
-                      <th>{""}</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {(short ? groups.slice(0, FEW) : groups).map((group) => (
-                      <Row
-                        key={`${group.cause}${group.code}${group.partition}`}
-                        group={group}
-                        batch={batch}
-                        onRetry={onRetry}
-                      />
-                    ))}
-                  </tbody>
-                </table>
-              </div>
+              <Table label="Failures by cause" columns={["Cause", number("Items"), ""]}>
+                {(short ? groups.slice(0, FEW) : groups).map((group) => (
+                  <Row
+                    key={`${group.cause}${group.code}${group.partition}`}
+                    group={group}
+                    batch={batch}
+                    onRetry={onRetry}
+                  />
+                ))}
+              </Table>
               {short && groups.length > FEW && (
                 <div className="panel-head">
                   <Link href={`/batches/${batch.batch_id}/failures`}>All {groups.length} causes</Link>

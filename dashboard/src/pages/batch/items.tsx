@@ -1,16 +1,19 @@
 import { useState } from "react";
-import { useSearchParams } from "wouter";
 import { type ItemState, useItem, useItems } from "../../api/batch";
 import type { Schemas } from "../../api/client";
+import { useFilters } from "../../app/filters";
 import { Json, SameIn } from "../../ui/code";
 import { Dialog } from "../../ui/dialog";
-import { Icon } from "../../ui/icon";
 import { Field } from "../../ui/page";
+import { Pager } from "../../ui/pager";
 import { Empty, ErrorMessage, Loaded, Panel, Skeleton } from "../../ui/panel";
 import { curl } from "../../ui/shell-text";
 import { State } from "../../ui/state";
+import { number, Table } from "../../ui/table";
 import { duration, excerpt, visible, whole } from "../../ui/text";
 import { Time } from "../../ui/time";
+
+import { FromItem, ItemName, OneCause } from "./item-filters";
 
 type Batch = Schemas["BatchState"];
 type Item = Schemas["ItemView"];
@@ -28,7 +31,7 @@ const STATES: [ItemState, string][] = [
 
 /** All items of a batch in their order, with what became of each so far. */
 export function Items({ batch }: { batch: Batch }) {
-  const [params, setParams] = useSearchParams();
+  const [params, change] = useFilters();
   const [open, setOpen] = useState<number | null>(null);
   const running = batch.status !== "finished";
   const text = (name: string) => params.get(name) || undefined;
@@ -44,14 +47,6 @@ export function Items({ batch }: { batch: Batch }) {
     batch.round,
     running,
   );
-  const set = (changes: Record<string, string | null>) =>
-    setParams((now) => {
-      for (const [name, value] of Object.entries(changes)) {
-        if (value === null || value === "") now.delete(name);
-        else now.set(name, value);
-      }
-      return now;
-    });
   const isFiltered = ["state", "cause", "custom_id", "after"].some((name) => params.get(name));
   return (
     <>
@@ -62,7 +57,7 @@ export function Items({ batch }: { batch: Batch }) {
               <select
                 id="item-state"
                 value={params.get("state") ?? ""}
-                onChange={(event) => set({ state: event.target.value, after: null })}
+                onChange={(event) => change({ state: event.target.value, after: null })}
               >
                 <option value="">any</option>
                 {STATES.map(([state, words]) => (
@@ -80,31 +75,12 @@ export function Items({ batch }: { batch: Batch }) {
                 placeholder="whole id, Enter"
                 defaultValue={params.get("custom_id") ?? ""}
                 onKeyDown={(event) =>
-                  event.key === "Enter" && set({ custom_id: event.currentTarget.value.trim(), after: null })
+                  event.key === "Enter" && change({ custom_id: event.currentTarget.value.trim(), after: null })
                 }
               />
             </Field>
-            <Field id="item-from" label="From item">
-              <input
-                id="item-from"
-                key={`from ${after}`}
-                type="number"
-                min="0"
-                placeholder="0"
-                defaultValue={after === null ? "" : Number(after) + 1}
-                onKeyDown={(event) => {
-                  if (event.key !== "Enter") return;
-                  const from = Number(event.currentTarget.value);
-                  set({ after: from > 0 ? String(from - 1) : null });
-                }}
-              />
-            </Field>
-            {params.get("cause") && (
-              <button type="button" className="button small" onClick={() => set({ cause: null, after: null })}>
-                only one cause
-                <Icon name="close" size={13} />
-              </button>
-            )}
+            <FromItem id="item-from" after={after} change={change} />
+            <OneCause cause={params.get("cause")} change={change} />
           </search>
         </div>
         <Loaded query={query} lines={8}>
@@ -116,7 +92,7 @@ export function Items({ batch }: { batch: Batch }) {
                     <button
                       type="button"
                       className="button"
-                      onClick={() => set({ state: null, cause: null, custom_id: null, after: null })}
+                      onClick={() => change({ state: null, cause: null, custom_id: null, after: null })}
                     >
                       Show all
                     </button>
@@ -126,27 +102,10 @@ export function Items({ batch }: { batch: Batch }) {
                 <ItemTable items={items} onOpen={setOpen} />
               )}
               {(next != null || after !== null) && (
-                <div className="panel-head">
-                  <div className="end">
-                    <button
-                      type="button"
-                      className="button small"
-                      disabled={after === null}
-                      onClick={() => set({ after: null })}
-                    >
-                      First
-                    </button>
-                    <button
-                      type="button"
-                      className="button small"
-                      disabled={next == null}
-                      onClick={() => set({ after: String(next) })}
-                    >
-                      Next
-                      <Icon name="next" size={13} />
-                    </button>
-                  </div>
-                </div>
+                <Pager
+                  start={["First", after === null ? null : () => change({ after: null })]}
+                  on={["Next", next == null ? null : () => change({ after: String(next) })]}
+                />
               )}
             </>
           )}
@@ -159,65 +118,43 @@ export function Items({ batch }: { batch: Batch }) {
 
 function ItemTable({ items, onOpen }: { items: Item[]; onOpen: (ordinal: number) => void }) {
   return (
-    <div className="table-wrap">
-      <table className="cards" aria-label="Items">
-        <thead>
-          <tr>
-            <th>Item</th>
-            <th>State</th>
-            <th>Destination</th>
-            <th>Error, next try</th>
-            <th className="number">Attempts</th>
-            <th className="number">Took</th>
-          </tr>
-        </thead>
-        <tbody>
-          {items.map((item) => (
-            <tr key={item.ordinal}>
-              <td data-label="Item">
-                <div>
-                  <button
-                    type="button"
-                    className="link-button"
-                    data-row=""
-                    aria-label={`Item ${item.ordinal}`}
-                    onClick={() => onOpen(item.ordinal)}
-                  >
-                    #{item.ordinal}
-                  </button>
-                  {item.custom_id && <span className="sub">{excerpt(item.custom_id, 128)}</span>}
-                </div>
-              </td>
-              <td data-label="State">
-                <State name={item.state} />
-              </td>
-              <td data-label="Destination">{excerpt(item.partition ?? "", 80)}</td>
-              <td data-label="Error">
-                <div>
-                  {item.error && (
-                    <>
-                      <code>{excerpt(item.error.code, 80)}</code>
-                      <span className="sub">{excerpt(item.error.message ?? "", 200)}</span>
-                    </>
-                  )}
-                  {item.retry_at && (
-                    <span className="sub">
-                      next try <Time at={item.retry_at} />
-                    </span>
-                  )}
-                </div>
-              </td>
-              <td data-label="Attempts" className="number">
-                {item.attempts || ""}
-              </td>
-              <td data-label="Took" className="number">
-                {item.cached ? "known" : item.elapsed_ms == null ? "" : duration(item.elapsed_ms / 1000)}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      label="Items"
+      columns={["Item", "State", "Destination", "Error, next try", number("Attempts"), number("Took")]}
+    >
+      {items.map((item) => (
+        <tr key={item.ordinal}>
+          <td data-label="Item">
+            <ItemName item={item} onOpen={() => onOpen(item.ordinal)} />
+          </td>
+          <td data-label="State">
+            <State name={item.state} />
+          </td>
+          <td data-label="Destination">{excerpt(item.partition ?? "", 80)}</td>
+          <td data-label="Error">
+            <div>
+              {item.error && (
+                <>
+                  <code>{excerpt(item.error.code, 80)}</code>
+                  <span className="sub">{excerpt(item.error.message ?? "", 200)}</span>
+                </>
+              )}
+              {item.retry_at && (
+                <span className="sub">
+                  next try <Time at={item.retry_at} />
+                </span>
+              )}
+            </div>
+          </td>
+          <td data-label="Attempts" className="number">
+            {item.attempts || ""}
+          </td>
+          <td data-label="Took" className="number">
+            {item.cached ? "known" : item.elapsed_ms == null ? "" : duration(item.elapsed_ms / 1000)}
+          </td>
+        </tr>
+      ))}
+    </Table>
   );
 }
 

@@ -2,6 +2,7 @@ import { Link } from "wouter";
 import { useReasons } from "../../api/batch";
 import type { Schemas } from "../../api/client";
 import { Empty, Loaded, Panel } from "../../ui/panel";
+import { number, Table } from "../../ui/table";
 import { countOf, excerpt, short, whole } from "../../ui/text";
 import { Time, useNow } from "../../ui/time";
 
@@ -80,32 +81,23 @@ export function Reasons({ batch }: { batch: Schemas["BatchState"] }) {
 
 function Destinations({ destinations, more }: { destinations: Schemas["DestinationState"][]; more: number }) {
   return (
-    <div className="table-wrap">
-      <table className="cards" aria-label="Destinations of the batch">
-        <thead>
-          <tr>
-            <th>Destination</th>
-            <th className="number">In flight</th>
-            <th className="number">Waiting</th>
+    <>
+      <Table label="Destinations of the batch" columns={["Destination", number("In flight"), number("Waiting")]}>
+        {destinations.slice(0, 8).map((each) => (
+          <tr key={each.partition}>
+            <td data-label="Destination">{excerpt(each.partition, 100)}</td>
+            <td data-label="In flight" className="number">
+              {short(each.in_flight ?? 0)}
+            </td>
+            <td data-label="Waiting" className="number">
+              {short(each.waiting ?? 0)}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {destinations.slice(0, 8).map((each) => (
-            <tr key={each.partition}>
-              <td data-label="Destination">{excerpt(each.partition, 100)}</td>
-              <td data-label="In flight" className="number">
-                {short(each.in_flight ?? 0)}
-              </td>
-              <td data-label="Waiting" className="number">
-                {short(each.waiting ?? 0)}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
       {(more > 0 || destinations.length > 8) && (
         <p className="message">{whole(more + Math.max(0, destinations.length - 8))} more destinations.</p>
       )}
-    </div>
+    </>
   );
 }

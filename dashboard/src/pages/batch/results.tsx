@@ -1,18 +1,23 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { Link, useSearchParams } from "wouter";
+import { Link } from "wouter";
 import { forOwner } from "../../api/acting-for";
 import { type Outcome, useResults } from "../../api/batch";
 import type { Schemas } from "../../api/client";
 import { api, bodyOf } from "../../api/client";
-import { useKeys } from "../../app/keys";
+import { useFilters } from "../../app/filters";
 import { Json } from "../../ui/code";
 import { Dialog } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
+import { Menu } from "../../ui/menu";
 import { Field } from "../../ui/page";
+import { Pager } from "../../ui/pager";
 import { Empty, Loaded, Panel } from "../../ui/panel";
 import { State } from "../../ui/state";
+import { number, Table } from "../../ui/table";
 import { duration, excerpt, visible, whole } from "../../ui/text";
+
+import { FromItem, ItemName, OneCause } from "./item-filters";
 
 type Batch = Schemas["BatchState"];
 
@@ -21,29 +26,20 @@ const STATUSES = ["succeeded", "failed", "duplicate", "expired", "cancelled"];
 
 /** Outcomes of a batch in the order of its items, and the files in which they can be had. */
 export function Results({ batch }: { batch: Batch }) {
-  const [params, setParams] = useSearchParams();
+  const [params, change] = useFilters();
   const [open, setOpen] = useState<Outcome | null>(null);
   const status = params.get("status") ?? "";
-  const cause = params.get("cause") ?? "";
-  const after = Number(params.get("after") ?? "-1");
+  const cause = params.get("cause");
+  const after = params.get("after");
+  const isFiltered = Boolean(status || cause || after);
   const running = batch.status !== "finished";
   const query = useResults(
     batch.batch_id,
-    { status: status || undefined, cause: cause || undefined, after, limit: PAGE },
+    { status: status || undefined, cause: cause || undefined, after: Number(after ?? "-1"), limit: PAGE },
     batch.round,
     running,
   );
-  const set = (changes: Record<string, string | null>) =>
-    setParams((now) => {
-      for (const [name, value] of Object.entries(changes)) {
-        if (value === null || value === "") now.delete(name);
-        else now.set(name, value);
-      }
-      return now;
-    });
   const last = query.data?.outcomes.at(-1)?.item.ordinal;
-  const next = () => last !== undefined && query.data?.hasMore && set({ after: String(last) });
-  useKeys({ "}": next });
   return (
     <>
       <Panel title="Results" count={running ? "known so far" : undefined} end={<Exports batch={batch} />}>
@@ -53,7 +49,7 @@ export function Results({ batch }: { batch: Batch }) {
               <select
                 id="result-status"
                 value={status}
-                onChange={(event) => set({ status: event.target.value, after: null })}
+                onChange={(event) => change({ status: event.target.value, after: null })}
               >
                 <option value="">any</option>
                 {STATUSES.map((each) => (
@@ -63,40 +59,19 @@ export function Results({ batch }: { batch: Batch }) {
                 ))}
               </select>
             </Field>
-            <Field id="result-from" label="From item">
-              <input
-                id="result-from"
-                type="number"
-                min="0"
-                data-filter=""
-                placeholder="0"
-                key={after}
-                defaultValue={after >= 0 ? after + 1 : ""}
-                onKeyDown={(event) => {
-                  if (event.key === "Enter") {
-                    const from = Number(event.currentTarget.value);
-                    set({ after: from > 0 ? String(from - 1) : null });
-                  }
-                }}
-              />
-            </Field>
-            {cause && (
-              <button type="button" className="button small" onClick={() => set({ cause: null, after: null })}>
-                only one cause
-                <Icon name="close" size={13} />
-              </button>
-            )}
+            <FromItem id="result-from" after={after} change={change} />
+            <OneCause cause={cause} change={change} />
           </search>
         </div>
         <Loaded query={query} lines={8}>
           {({ outcomes, hasMore }) =>
             outcomes.length === 0 ? (
-              <Empty title={status || cause || after >= 0 ? "No outcome matches" : "No item has ended yet"}>
-                {(status || cause || after >= 0) && (
+              <Empty title={isFiltered ? "No outcome matches" : "No item has ended yet"}>
+                {isFiltered && (
                   <button
                     type="button"
                     className="button"
-                    onClick={() => set({ status: null, cause: null, after: null })}
+                    onClick={() => change({ status: null, cause: null, after: null })}
                   >
                     Show all
                   </button>
@@ -104,41 +79,19 @@ export function Results({ batch }: { batch: Batch }) {
               </Empty>
             ) : (
               <>
-                <div className="table-wrap">
-                  <table className="cards" aria-label="Results">
-                    <thead>
-                      <tr>
-                        <th>Item</th>
-                        <th>Outcome</th>
-                        <th>Result or error</th>
-                        <th className="number">Attempts</th>
-                        <th className="number">Took</th>
-                      </tr>
-                    </thead>
-                    <tbody>
-                      {outcomes.map((outcome) => (
-                        <Row key={outcome.item.ordinal} outcome={outcome} onOpen={() => setOpen(outcome)} />
-                      ))}
-                    </tbody>
-                  </table>
-                </div>
-                <div className="panel-head">
-                  <span className="count">{running && "Items that have not ended are left out."}</span>
-                  <div className="end">
-                    <button
-                      type="button"
-                      className="button small"
-                      disabled={after < 0}
-                      onClick={() => set({ after: null })}
-                    >
-                      First
-                    </button>
-                    <button type="button" className="button small" disabled={!hasMore} onClick={next}>
-                      Next
-                      <Icon name="next" size={13} />
-                    </button>
-                  </div>
-                </div>
+                <Table
+                  label="Results"
+                  columns={["Item", "Outcome", "Result or error", number("Attempts"), number("Took")]}
+                >
+                  {outcomes.map((outcome) => (
+                    <Row key={outcome.item.ordinal} outcome={outcome} onOpen={() => setOpen(outcome)} />
+                  ))}
+                </Table>
+                <Pager
+                  start={["First", after === null ? null : () => change({ after: null })]}
+                  on={["Next", hasMore && last !== undefined ? () => change({ after: String(last) }) : null]}
+                  note={running && "Items that have not ended are left out."}
+                />
               </>
             )
           }
@@ -154,18 +107,7 @@ function Row({ outcome, onOpen }: { outcome: Outcome; onOpen: () => void }) {
   return (
     <tr>
       <td data-label="Item">
-        <div>
-          <button
-            type="button"
-            className="link-button"
-            data-row=""
-            onClick={onOpen}
-            aria-label={`Item ${item.ordinal}`}
-          >
-            #{item.ordinal}
-          </button>
-          {item.custom_id && <span className="sub">{excerpt(item.custom_id, 128)}</span>}
-        </div>
+        <ItemName item={item} onOpen={onOpen} />
       </td>
       <td data-label="Outcome">
         <State name={item.status} />
@@ -287,22 +229,27 @@ function Exports({ batch }: { batch: Batch }) {
   const own = Object.keys(workload.data?.exports ?? {});
   const formats: [string, string][] = [...PLAIN, ...own.map((name): [string, string] => [name, name.toUpperCase()])];
   return (
-    <details className="menu">
-      <summary className="button small">
-        <Icon name="download" size={14} />
-        Export
-      </summary>
-      <div className="menu-list">
-        {formats.map(([format, name]) => (
+    <Menu
+      className="button small"
+      button={
+        <>
+          <Icon name="download" size={14} />
+          Export
+        </>
+      }
+    >
+      {(close) =>
+        formats.map(([format, name]) => (
           <a
             key={format}
             href={forOwner(`/api/v1/batches/${batch.batch_id}/results?format=${encodeURIComponent(format)}`)}
             download=""
+            onClick={close}
           >
             {excerpt(name, 40)}
           </a>
-        ))}
-      </div>
-    </details>
+        ))
+      }
+    </Menu>
   );
 }

@@ -5,6 +5,7 @@ import { CopyButton, SameIn } from "../../ui/code";
 import { Empty, Loaded, Panel } from "../../ui/panel";
 import { curl } from "../../ui/shell-text";
 import { State } from "../../ui/state";
+import { number, Table } from "../../ui/table";
 import { excerpt, perSecond, visible } from "../../ui/text";
 import { ExactTime, Time } from "../../ui/time";
 
@@ -210,45 +211,34 @@ function Deliveries({ batch }: { batch: Batch }) {
               <p>A batch may name webhooks and e-mail addresses when it is submitted.</p>
             </Empty>
           ) : (
-            <div className="table-wrap">
-              <table className="cards" aria-label="Notifications">
-                <thead>
-                  <tr>
-                    <th>State</th>
-                    <th>To</th>
-                    <th className="number">Attempts</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {deliveries.map((each) => (
-                    <tr key={`${each.round}${each.kind}${each.target}`}>
-                      <td data-label="State">
-                        <State name={each.state} />
-                      </td>
-                      <td data-label="To">
-                        <div>
-                          {excerpt(each.target, 160)}
-                          <span className="sub">
-                            {each.kind === "email" ? "e-mail" : "webhook"}, round {each.round}
-                            {each.status != null && ` · status ${each.status}`}
-                            {each.error && ` · ${excerpt(each.error, 160)}`}
-                            {each.state === "pending" && each.next_attempt_at && (
-                              <>
-                                {" · next try "}
-                                <Time at={each.next_attempt_at} />
-                              </>
-                            )}
-                          </span>
-                        </div>
-                      </td>
-                      <td data-label="Attempts" className="number">
-                        {each.attempts ?? 0}
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <Table label="Notifications" columns={["State", "To", number("Attempts")]}>
+              {deliveries.map((each) => (
+                <tr key={`${each.round}${each.kind}${each.target}`}>
+                  <td data-label="State">
+                    <State name={each.state} />
+                  </td>
+                  <td data-label="To">
+                    <div>
+                      {excerpt(each.target, 160)}
+                      <span className="sub">
+                        {each.kind === "email" ? "e-mail" : "webhook"}, round {each.round}
+                        {each.status != null && ` · status ${each.status}`}
+                        {each.error && ` · ${excerpt(each.error, 160)}`}
+                        {each.state === "pending" && each.next_attempt_at && (
+                          <>
+                            {" · next try "}
+                            <Time at={each.next_attempt_at} />
+                          </>
+                        )}
+                      </span>
+                    </div>
+                  </td>
+                  <td data-label="Attempts" className="number">
+                    {each.attempts ?? 0}
+                  </td>
+                </tr>
+              ))}
+            </Table>
           )
         }
       </Loaded>

@@ -22,7 +22,7 @@ const LOOKS: Record<Entry["kind"], [icon: IconName, words: string]> = {
   ended: ["completed", "ended"],
 };
 
-/** What happened to a batch and to its destinations, the newest first. */
+/** The timeline of a batch and of its destinations, the newest first. */
 export function TimelinePanel({ batch }: { batch: Schemas["BatchState"] }) {
   const query = useTimeline(batch.batch_id, batch.status !== "finished");
   return (

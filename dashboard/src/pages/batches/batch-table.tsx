@@ -4,6 +4,7 @@ import { timeZone } from "../../app/preferences";
 import { useStore } from "../../app/store";
 import { Progress, percentOf } from "../../ui/progress";
 import { batchState, State } from "../../ui/state";
+import { number, Table } from "../../ui/table";
 import { clockTime, duration, excerpt, perSecond, roughly, short } from "../../ui/text";
 import { Time, useNow } from "../../ui/time";
 
@@ -16,27 +17,23 @@ export function nameOfBatch(batch: Pick<Batch, "name" | "batch_id">): string {
 /** Batches as rows; on a narrow screen as cards with the same fields. */
 export function BatchTable({ batches, label }: { batches: Batch[]; label: string }) {
   return (
-    <div className="table-wrap">
-      <table className="cards" aria-label={label}>
-        <thead>
-          <tr>
-            <th>State</th>
-            <th>Name</th>
-            <th>Progress</th>
-            <th className="number">Succeeded</th>
-            <th className="number">Failed</th>
-            <th className="number">Left</th>
-            <th>Throughput, end</th>
-            <th>Accepted</th>
-          </tr>
-        </thead>
-        <tbody>
-          {batches.map((batch) => (
-            <BatchRow key={batch.batch_id} batch={batch} />
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      label={label}
+      columns={[
+        "State",
+        "Name",
+        "Progress",
+        number("Succeeded"),
+        number("Failed"),
+        number("Left"),
+        "Throughput, end",
+        "Accepted",
+      ]}
+    >
+      {batches.map((batch) => (
+        <BatchRow key={batch.batch_id} batch={batch} />
+      ))}
+    </Table>
   );
 }
 

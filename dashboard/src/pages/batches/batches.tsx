@@ -1,10 +1,12 @@
 import { useEffect, useRef, useState } from "react";
-import { Link, useLocation, useSearchParams } from "wouter";
+import { Link, useLocation } from "wouter";
 import type { Schemas } from "../../api/client";
 import { type BatchFilter, useBatches, useWorkloads } from "../../api/queries";
+import { useFilters } from "../../app/filters";
 import { useKeys } from "../../app/keys";
 import { Icon } from "../../ui/icon";
 import { Field, PageHead } from "../../ui/page";
+import { Pager } from "../../ui/pager";
 import { Command, Empty, Loaded, Panel } from "../../ui/panel";
 import { countOf } from "../../ui/text";
 import { BatchTable } from "./batch-table";
@@ -18,7 +20,7 @@ const STATUSES = ["open", "running", "paused", "finished"];
 const RESULTS = ["completed", "partial", "failed", "cancelled"];
 
 export default function Batches() {
-  const [params, setParams] = useSearchParams();
+  const [params, change] = useFilters();
   const [, go] = useLocation();
   const before = params.get("before") ?? undefined;
   const filter: BatchFilter = {
@@ -33,17 +35,13 @@ export default function Batches() {
   const query = useBatches(filter);
   const isFiltered = NAMES.some((name) => params.get(name));
   const next = query.data?.next_before ?? undefined;
-  const turn = (cursor: string | undefined) => {
-    setParams((now) => {
-      if (cursor) now.set("before", cursor);
-      else now.delete("before");
-      return now;
-    });
+  const turn = (cursor: string | null) => {
+    change({ before: cursor });
     scrollTo(0, 0);
   };
   useKeys({
     "]": () => next && turn(next),
-    "[": () => before && history.back(),
+    "[": () => before && turn(null),
   });
   return (
     <>
@@ -81,17 +79,7 @@ export default function Batches() {
           }
         </Loaded>
         {(next || before) && (
-          <div className="panel-head">
-            <div className="end">
-              <button type="button" className="button small" disabled={!before} onClick={() => turn(undefined)}>
-                Newest
-              </button>
-              <button type="button" className="button small" disabled={!next} onClick={() => turn(next)}>
-                Older
-                <Icon name="next" size={13} />
-              </button>
-            </div>
-          </div>
+          <Pager start={["Newest", before ? () => turn(null) : null]} on={["Older", next ? () => turn(next) : null]} />
         )}
       </Panel>
     </>
@@ -115,17 +103,23 @@ function HeldTable({ batches, isFirst }: { batches: Batch[]; isFirst: boolean })
   const ids = batches.map((batch) => batch.batch_id);
   const [shown, setShown] = useState(ids);
   const last = useRef(new Map<string, Batch>());
+  const { rows, fresh, gone } = held(shown, batches, last.current, (batch) => batch.batch_id);
   useEffect(() => {
-    for (const batch of batches) last.current.set(batch.batch_id, batch);
-  }, [batches]);
-  const { rows, fresh } = held(shown, batches, last.current, (batch) => batch.batch_id);
+    last.current = new Map(rows.map((batch) => [batch.batch_id, batch]));
+  });
   return (
     <>
-      {isFirst && fresh > 0 && (
+      {(gone > 0 || (isFirst && fresh > 0)) && (
         <div className="panel-body">
           <button type="button" className="button small" onClick={() => setShown(ids)}>
             <Icon name="growing" size={13} />
-            {countOf(fresh, "new batch", "new batches")} — show
+            {[
+              isFirst && fresh > 0 && countOf(fresh, "new batch", "new batches"),
+              gone > 0 && `${countOf(gone, "row")} as last seen`,
+            ]
+              .filter(Boolean)
+              .join(", ")}{" "}
+            — renew
           </button>
         </div>
       )}
@@ -135,23 +129,15 @@ function HeldTable({ batches, isFirst }: { batches: Batch[]; isFirst: boolean })
 }
 
 function Filters() {
-  const [params, setParams] = useSearchParams();
+  const [params, change] = useFilters();
   const workloads = useWorkloads();
   const [name, setName] = useState(params.get("name") ?? "");
   const given = params.get("name") ?? "";
   const timer = useRef(0);
   useEffect(() => setName(given), [given]);
-  const set = (field: (typeof NAMES)[number], value: string) => {
-    setParams(
-      (now) => {
-        now.delete("before");
-        if (value) now.set(field, value);
-        else now.delete(field);
-        return now;
-      },
-      { replace: true },
-    );
-  };
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const set = (field: (typeof NAMES)[number], value: string) =>
+    change({ [field]: value, before: null }, { replace: true });
   const choices = (workloads.data?.workloads ?? []).map((each) => each.name);
   const workload = params.get("workload") ?? "";
   return (
@@ -215,17 +201,18 @@ function Choice({
 function LabelFilter({ value, onChange }: { value: string; onChange: (value: string) => void }) {
   const [text, setText] = useState(value);
   useEffect(() => setText(value), [value]);
-  const isWhole = /^[^=]+=/.test(text);
+  const isWhole = text === "" || /^[^=]+=/.test(text);
+  const take = () => text !== value && isWhole && onChange(text);
   return (
     <Field id="filter-label" label="Label">
       <input
         id="filter-label"
         placeholder="key=value"
         value={text}
-        aria-invalid={text !== "" && !isWhole}
+        aria-invalid={!isWhole}
         onChange={(event) => setText(event.target.value)}
-        onBlur={() => (text === "" || isWhole) && onChange(text)}
-        onKeyDown={(event) => event.key === "Enter" && (text === "" || isWhole) && onChange(text)}
+        onBlur={take}
+        onKeyDown={(event) => event.key === "Enter" && take()}
       />
     </Field>
   );

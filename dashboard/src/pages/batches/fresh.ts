@@ -2,10 +2,13 @@
 
 export interface Held<T> {
   rows: T[];
+  /** Rows that are new. */
   fresh: number;
+  /** Rows that the list no longer has, shown as they were. */
+  gone: number;
 }
 
-/** The rows that were shown, in their order and with their newest state; and the number of rows that are new. */
+/** The rows that were shown, in their order and with their newest state, and the numbers of new and of old ones. */
 export function held<T>(
   shown: readonly string[],
   newest: readonly T[],
@@ -16,5 +19,5 @@ export function held<T>(
   const rows = shown.flatMap((each) => byId.get(each) ?? last.get(each) ?? []);
   const known = new Set(shown);
   const fresh = newest.findIndex((row) => known.has(id(row)));
-  return { rows, fresh: fresh < 0 ? newest.length : fresh };
+  return { rows, fresh: fresh < 0 ? newest.length : fresh, gone: rows.filter((row) => !byId.has(id(row))).length };
 }

@@ -8,6 +8,7 @@ import { Confirm, Dialog } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
 import { Field, PageHead } from "../../ui/page";
 import { Empty, ErrorMessage, Loaded, Panel, Skeleton } from "../../ui/panel";
+import { number, Table } from "../../ui/table";
 import { bytes, countOf, excerpt, visible } from "../../ui/text";
 import { Time } from "../../ui/time";
 import { say } from "../../ui/toast";
@@ -57,6 +58,7 @@ export default function DeadLetters() {
     );
   }
   const letters = query.data?.dead_letters ?? [];
+  const selected = letters.filter((letter) => chosen.includes(keyOf(letter)));
   const queues = (query.data?.queues ?? []).filter((each) => each.count > 0);
   return (
     <>
@@ -105,80 +107,64 @@ export default function DeadLetters() {
               <button
                 type="button"
                 className="button small"
-                disabled={chosen.length === 0}
+                disabled={selected.length === 0}
                 onClick={() => setAsks("replay")}
               >
-                Replay {chosen.length || ""}
+                Replay {selected.length || ""}
               </button>
               <button
                 type="button"
                 className="button small danger"
-                disabled={chosen.length === 0}
+                disabled={selected.length === 0}
                 onClick={() => setAsks("drop")}
               >
-                Drop {chosen.length || ""}…
+                Drop {selected.length || ""}…
               </button>
             </>
           }
         >
-          <div className="table-wrap">
-            <table className="cards" aria-label="Dead letters">
-              <thead>
-                <tr>
-                  <th>{""}</th>
-                  <th>Message</th>
-                  <th>Reason</th>
-                  <th>Since</th>
-                  <th className="number">Size</th>
-                </tr>
-              </thead>
-              <tbody>
-                {letters.map((letter) => (
-                  <tr key={`${letter.queue}${letter.id}`}>
-                    <td data-label="Choose">
-                      <input
-                        type="checkbox"
-                        aria-label={`Choose letter ${letter.id}`}
-                        checked={chosen.includes(letter.id)}
-                        onChange={(event) =>
-                          setChosen(
-                            event.target.checked ? [...chosen, letter.id] : chosen.filter((id) => id !== letter.id),
-                          )
-                        }
-                      />
-                    </td>
-                    <td data-label="Message">
-                      <div>
-                        <button
-                          type="button"
-                          className="link-button main-link"
-                          data-row=""
-                          onClick={() => setOpen(letter)}
-                        >
-                          {excerpt(letter.type, 80) || "unknown"}
-                        </button>
-                        <span className="sub">{letter.queue}</span>
-                      </div>
-                    </td>
-                    <td data-label="Reason">{excerpt(letter.reason, 240)}</td>
-                    <td data-label="Since">
-                      <Time at={letter.at} />
-                    </td>
-                    <td data-label="Size" className="number">
-                      {bytes(letter.bytes)}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <Table label="Dead letters" columns={["", "Message", "Reason", "Since", number("Size")]}>
+            {letters.map((letter) => (
+              <tr key={keyOf(letter)}>
+                <td data-label="Choose">
+                  <input
+                    type="checkbox"
+                    aria-label={`Choose letter ${letter.id}`}
+                    checked={chosen.includes(keyOf(letter))}
+                    onChange={(event) =>
+                      setChosen(
+                        event.target.checked
+                          ? [...chosen, keyOf(letter)]
+                          : chosen.filter((each) => each !== keyOf(letter)),
+                      )
+                    }
+                  />
+                </td>
+                <td data-label="Message">
+                  <div>
+                    <button type="button" className="link-button main-link" data-row="" onClick={() => setOpen(letter)}>
+                      {excerpt(letter.type, 80) || "unknown"}
+                    </button>
+                    <span className="sub">{letter.queue}</span>
+                  </div>
+                </td>
+                <td data-label="Reason">{excerpt(letter.reason, 240)}</td>
+                <td data-label="Since">
+                  <Time at={letter.at} />
+                </td>
+                <td data-label="Size" className="number">
+                  {bytes(letter.bytes)}
+                </td>
+              </tr>
+            ))}
+          </Table>
         </Panel>
       )}
       {open && <LetterDialog letter={open} onClose={() => setOpen(null)} />}
       {asks && (
         <Act
           what={asks}
-          letters={letters.filter((letter) => chosen.includes(letter.id))}
+          letters={selected}
           onClose={() => setAsks(null)}
           onDone={() => {
             setAsks(null);
@@ -189,6 +175,11 @@ export default function DeadLetters() {
       )}
     </>
   );
+}
+
+/** The key of a letter: a message that two queues could not handle has the same id in both. */
+function keyOf(letter: Letter): string {
+  return `${letter.queue}/${letter.id}`;
 }
 
 function Act({

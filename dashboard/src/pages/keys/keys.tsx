@@ -9,6 +9,7 @@ import { Icon } from "../../ui/icon";
 import { Field, PageHead, ScopedButton } from "../../ui/page";
 import { Empty, ErrorMessage, Loaded, Panel } from "../../ui/panel";
 import { State } from "../../ui/state";
+import { Table } from "../../ui/table";
 import { countOf, excerpt } from "../../ui/text";
 import { Time, useNow } from "../../ui/time";
 import { say } from "../../ui/toast";
@@ -91,66 +92,51 @@ function KeyTable({
     (one, other) => Number(stateOf(one, now) !== "active") - Number(stateOf(other, now) !== "active"),
   );
   return (
-    <div className="table-wrap">
-      <table className="cards" aria-label="API keys">
-        <thead>
-          <tr>
-            <th>Name</th>
-            <th>State</th>
-            <th>Scopes</th>
-            <th>Created</th>
-            <th>Last used</th>
-            <th>Expires</th>
-            <th>{""}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {ordered.map((key) => (
-            <tr key={key.id}>
-              <td data-label="Name">
-                <div>
-                  <b>{excerpt(key.name, 100)}</b>
-                  <span className="sub">
-                    <code>{excerpt(key.hint, 40)}</code> · {excerpt(key.owner, 60)}
-                  </span>
-                </div>
-              </td>
-              <td data-label="State">
-                <State name={stateOf(key, now)} />
-              </td>
-              <td data-label="Scopes">
-                <span className="row" style={{ gap: 4 }}>
-                  {key.scopes.map((scope) => (
-                    <span key={scope} className="tag">
-                      {scope}
-                    </span>
-                  ))}
+    <Table label="API keys" columns={["Name", "State", "Scopes", "Created", "Last used", "Expires", ""]}>
+      {ordered.map((key) => (
+        <tr key={key.id}>
+          <td data-label="Name">
+            <div>
+              <b>{excerpt(key.name, 100)}</b>
+              <span className="sub">
+                <code>{excerpt(key.hint, 40)}</code> · {excerpt(key.owner, 60)}
+              </span>
+            </div>
+          </td>
+          <td data-label="State">
+            <State name={stateOf(key, now)} />
+          </td>
+          <td data-label="Scopes">
+            <span className="row" style={{ gap: 4 }}>
+              {key.scopes.map((scope) => (
+                <span key={scope} className="tag">
+                  {scope}
                 </span>
-              </td>
-              <td data-label="Created">
-                <Time at={key.created_at} />
-              </td>
-              <td data-label="Last used">
-                <div>
-                  {key.last_used_at ? <Time at={key.last_used_at} /> : <span className="quiet">never</span>}
-                  {key.last_used_from && <span className="sub">from {excerpt(key.last_used_from, 60)}</span>}
-                </div>
-              </td>
-              <td data-label="Expires">
-                {key.expires_at ? <Time at={key.expires_at} /> : <span className="quiet">never</span>}
-              </td>
-              <td data-label="">
-                {stateOf(key, now) === "active" && (
-                  <ScopedButton {...canWrite} className="button small danger" onClick={() => onRevoke(key)}>
-                    Revoke…
-                  </ScopedButton>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+              ))}
+            </span>
+          </td>
+          <td data-label="Created">
+            <Time at={key.created_at} />
+          </td>
+          <td data-label="Last used">
+            <div>
+              {key.last_used_at ? <Time at={key.last_used_at} /> : <span className="quiet">never</span>}
+              {key.last_used_from && <span className="sub">from {excerpt(key.last_used_from, 60)}</span>}
+            </div>
+          </td>
+          <td data-label="Expires">
+            {key.expires_at ? <Time at={key.expires_at} /> : <span className="quiet">never</span>}
+          </td>
+          <td data-label="">
+            {stateOf(key, now) === "active" && (
+              <ScopedButton {...canWrite} className="button small danger" onClick={() => onRevoke(key)}>
+                Revoke…
+              </ScopedButton>
+            )}
+          </td>
+        </tr>
+      ))}
+    </Table>
   );
 }
 
@@ -173,6 +159,7 @@ function CreateDialog({ onClose }: { onClose: () => void }) {
         }),
       ),
     onSuccess: () => client.invalidateQueries({ queryKey: ["keys"] }),
+    gcTime: 0, // the answer has a secret
   });
   const created = act.data;
   if (created) {
@@ -267,27 +254,28 @@ function Revoke({ apiKey, onClose }: { apiKey: Key; onClose: () => void }) {
   });
   const [typed, setTyped] = useState("");
   const isOwn = session.data?.key_id === apiKey.id;
+  const name = excerpt(apiKey.name, 60);
   const act = useMutation({
     mutationFn: () => bodyOf(api.DELETE("/api/v1/keys/{key_id}", { params: { path: { key_id: apiKey.id } } })),
     onSuccess: () => {
-      say(`“${excerpt(apiKey.name, 60)}” is revoked on every server`);
+      say(`“${name}” is revoked on every server`);
       client.invalidateQueries({ queryKey: ["keys"] });
       onClose();
     },
   });
   return (
     <Confirm
-      title={`Revoke “${excerpt(apiKey.name, 60)}”?`}
+      title={`Revoke “${name}”?`}
       act="Revoke"
       danger
       busy={act.isPending}
-      ready={!isOwn || typed === apiKey.name}
+      ready={!isOwn || typed === name}
       onClose={onClose}
       onAct={() => act.mutate()}
     >
       <p>It ends within a second on every server, with its sessions and WebSockets. Its batches go on.</p>
       {isOwn && (
-        <Field id="typed-name" label={`This page is signed in with it. Type ${excerpt(apiKey.name, 60)}`}>
+        <Field id="typed-name" label={`This page is signed in with it. Type ${name}`}>
           <input id="typed-name" autoComplete="off" value={typed} onChange={(event) => setTyped(event.target.value)} />
         </Field>
       )}

@@ -4,6 +4,7 @@ import { useInterval } from "../../api/queries";
 import { useScope } from "../../app/access";
 import { PageHead } from "../../ui/page";
 import { Loaded, Panel } from "../../ui/panel";
+import { number, Table } from "../../ui/table";
 import { excerpt, short } from "../../ui/text";
 
 type View = Schemas["LimitsView"];
@@ -19,7 +20,7 @@ const NAMES: [keyof Schemas["OwnerLimits"], string, string][] = [
   ["weight", "Weight", "share of the workers beside other owners"],
 ];
 
-/** What an owner may use, and what is in use. */
+/** The limits of an owner, and what is in use. */
 export default function Limits() {
   const operate = useScope("operate");
   const interval = useInterval(5_000);
@@ -51,32 +52,22 @@ export default function Limits() {
                   All owners have the limits of the settings. <code>batchyard limits set</code> gives others.
                 </p>
               ) : (
-                <div className="table-wrap">
-                  <table className="cards" aria-label="Owners with limits of their own">
-                    <thead>
-                      <tr>
-                        <th>Owner</th>
-                        <th>Set</th>
-                      </tr>
-                    </thead>
-                    <tbody>
-                      {owners.map((view) => (
-                        <tr key={view.owner}>
-                          <td data-label="Owner">{excerpt(view.owner, 60)}</td>
-                          <td data-label="Set">
-                            <span className="row" style={{ gap: 4 }}>
-                              {Object.entries(view.set).map(([name, value]) => (
-                                <span key={name} className="tag">
-                                  {name.replaceAll("_", " ")} {String(value)}
-                                </span>
-                              ))}
+                <Table label="Owners with limits of their own" columns={["Owner", "Set"]}>
+                  {owners.map((view) => (
+                    <tr key={view.owner}>
+                      <td data-label="Owner">{excerpt(view.owner, 60)}</td>
+                      <td data-label="Set">
+                        <span className="row" style={{ gap: 4 }}>
+                          {Object.entries(view.set).map(([name, value]) => (
+                            <span key={name} className="tag">
+                              {name.replaceAll("_", " ")} {String(value)}
                             </span>
-                          </td>
-                        </tr>
-                      ))}
-                    </tbody>
-                  </table>
-                </div>
+                          ))}
+                        </span>
+                      </td>
+                    </tr>
+                  ))}
+                </Table>
               )
             }
           </Loaded>
@@ -89,55 +80,44 @@ export default function Limits() {
 function LimitTable({ view }: { view: View }) {
   const inUse: Record<string, number> = view.in_use;
   return (
-    <div className="table-wrap">
-      <table className="cards" aria-label="Limits">
-        <thead>
-          <tr>
-            <th>Limit</th>
-            <th>In use</th>
-            <th className="number">At most</th>
-          </tr>
-        </thead>
-        <tbody>
-          {NAMES.map(([name, words, hint]) => {
-            const limit = view.limits[name];
-            const used = inUse[name];
-            return (
-              <tr key={name}>
-                <td data-label="Limit">
-                  <div>
-                    {words}
-                    {hint && <span className="sub">{hint}</span>}
-                  </div>
-                </td>
-                <td data-label="In use">
-                  {used === undefined ? (
-                    <span className="quiet">—</span>
-                  ) : (
-                    <div className="progress-cell">
-                      <span>{short(used)}</span>
-                      {limit != null && limit > 0 && (
-                        <div className="progress" aria-hidden="true">
-                          {used > 0 && (
-                            <i
-                              className={used / limit > 0.9 ? "fill-failed" : "fill-running"}
-                              style={{ width: `${Math.min(100, (used / limit) * 100)}%` }}
-                            />
-                          )}
-                        </div>
+    <Table label="Limits" columns={["Limit", "In use", number("At most")]}>
+      {NAMES.map(([name, words, hint]) => {
+        const limit = view.limits[name];
+        const used = inUse[name];
+        return (
+          <tr key={name}>
+            <td data-label="Limit">
+              <div>
+                {words}
+                {hint && <span className="sub">{hint}</span>}
+              </div>
+            </td>
+            <td data-label="In use">
+              {used === undefined ? (
+                <span className="quiet">—</span>
+              ) : (
+                <div className="progress-cell">
+                  <span>{short(used)}</span>
+                  {limit != null && limit > 0 && (
+                    <div className="progress" aria-hidden="true">
+                      {used > 0 && (
+                        <i
+                          className={used / limit > 0.9 ? "fill-failed" : "fill-running"}
+                          style={{ width: `${Math.min(100, (used / limit) * 100)}%` }}
+                        />
                       )}
                     </div>
                   )}
-                </td>
-                <td data-label="At most" className="number">
-                  {limit == null ? "as in the settings" : short(limit)}
-                  {name in view.set && <span className="sub">set for you</span>}
-                </td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </div>
+                </div>
+              )}
+            </td>
+            <td data-label="At most" className="number">
+              {limit == null ? "as in the settings" : short(limit)}
+              {name in view.set && <span className="sub">set for you</span>}
+            </td>
+          </tr>
+        );
+      })}
+    </Table>
   );
 }

@@ -11,7 +11,7 @@ export interface Look {
   act: string;
 }
 
-/** How an entry on what needs somebody looks, and where it leads. */
+/** The look of an entry on what needs somebody, and the page it leads to. */
 export function lookOf(entry: Entry): Look {
   const batch = entry.batch_id ? `/batches/${entry.batch_id}` : "/batches";
   switch (entry.kind) {

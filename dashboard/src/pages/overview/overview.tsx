@@ -18,7 +18,7 @@ type View = Schemas["OverviewView"];
 const SHOWN_BATCHES = 8;
 const SHOWN_MATTERS = 7;
 
-/** Is it well, when is it done, what needs somebody. */
+/** The page of figures, of what needs somebody, and of what runs. */
 export default function Overview() {
   const overview = useOverview();
   const running = useBatches({ status: "running", limit: 50 });

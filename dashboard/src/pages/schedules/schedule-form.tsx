@@ -137,7 +137,7 @@ export function ScheduleForm({ present, onClose }: { present?: View; onClose: ()
   );
 }
 
-/** What an edit keeps of a schedule that is there. */
+/** The fields of a schedule that an edit keeps. */
 function kept(present: View | undefined): Partial<Form> {
   if (!present) return {};
   const { missed, catch_up_s, jitter_s, starts_at, ends_at, template_version } = present;

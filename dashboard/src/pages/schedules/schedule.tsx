@@ -9,6 +9,7 @@ import { Icon } from "../../ui/icon";
 import { PageHead, ScopedButton } from "../../ui/page";
 import { Empty, Loaded, Panel } from "../../ui/panel";
 import { State } from "../../ui/state";
+import { Table } from "../../ui/table";
 import { excerpt, visible } from "../../ui/text";
 import { ExactTime, Time } from "../../ui/time";
 import { say } from "../../ui/toast";
@@ -93,44 +94,33 @@ export default function SchedulePage() {
                 data.runs.length === 0 ? (
                   <Empty title="It has not run yet" />
                 ) : (
-                  <div className="table-wrap">
-                    <table className="cards" aria-label="Runs">
-                      <thead>
-                        <tr>
-                          <th>Due</th>
-                          <th>State</th>
-                          <th>Batch or reason</th>
-                        </tr>
-                      </thead>
-                      <tbody>
-                        {data.runs.map((run) => (
-                          <tr key={`${run.nominal_at}${run.origin}`}>
-                            <td data-label="Due">
-                              <div>
-                                <ExactTime at={run.nominal_at} />
-                                <span className="sub">
-                                  {run.origin}
-                                  {(run.count ?? 1) > 1 && `, ${run.count} times`}
-                                </span>
-                              </div>
-                            </td>
-                            <td data-label="State">
-                              <State name={run.state} />
-                            </td>
-                            <td data-label="Batch">
-                              {run.batch_id ? (
-                                <Link href={`/batches/${run.batch_id}`} data-row="">
-                                  {run.batch_id.slice(0, 8)}…{run.batch_id.slice(-4)}
-                                </Link>
-                              ) : (
-                                <span className="quiet">{excerpt(run.reason ?? "", 160)}</span>
-                              )}
-                            </td>
-                          </tr>
-                        ))}
-                      </tbody>
-                    </table>
-                  </div>
+                  <Table label="Runs" columns={["Due", "State", "Batch or reason"]}>
+                    {data.runs.map((run) => (
+                      <tr key={`${run.nominal_at}${run.origin}`}>
+                        <td data-label="Due">
+                          <div>
+                            <ExactTime at={run.nominal_at} />
+                            <span className="sub">
+                              {run.origin}
+                              {(run.count ?? 1) > 1 && `, ${run.count} times`}
+                            </span>
+                          </div>
+                        </td>
+                        <td data-label="State">
+                          <State name={run.state} />
+                        </td>
+                        <td data-label="Batch">
+                          {run.batch_id ? (
+                            <Link href={`/batches/${run.batch_id}`} data-row="">
+                              {run.batch_id.slice(0, 8)}…{run.batch_id.slice(-4)}
+                            </Link>
+                          ) : (
+                            <span className="quiet">{excerpt(run.reason ?? "", 160)}</span>
+                          )}
+                        </td>
+                      </tr>
+                    ))}
+                  </Table>
                 )
               }
             </Loaded>

@@ -8,6 +8,7 @@ import { Icon } from "../../ui/icon";
 import { PageHead, ScopedButton } from "../../ui/page";
 import { Command, Empty, Loaded, Panel } from "../../ui/panel";
 import { State } from "../../ui/state";
+import { Table } from "../../ui/table";
 import { countOf, excerpt } from "../../ui/text";
 import { Time } from "../../ui/time";
 import { cronWords } from "./cron-words";
@@ -41,51 +42,38 @@ export default function Schedules() {
                 />
               </Empty>
             ) : (
-              <div className="table-wrap">
-                <table className="cards" aria-label="Schedules">
-                  <thead>
-                    <tr>
-                      <th>Schedule</th>
-                      <th>State</th>
-                      <th>When</th>
-                      <th>Next</th>
-                      <th>Starts</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {schedules.map((each) => (
-                      <tr key={each.name}>
-                        <td data-label="Schedule">
-                          <Link href={`/schedules/${each.name}`} className="main-link" data-row="">
-                            {each.name}
-                          </Link>
-                        </td>
-                        <td data-label="State">
-                          <State name={each.paused ? "paused" : "active"} />
-                        </td>
-                        <td data-label="When">
-                          <div>
-                            {cronWords(each.cron)}
-                            <span className="sub">
-                              <code>{each.cron}</code> {each.zone}
-                            </span>
-                          </div>
-                        </td>
-                        <td data-label="Next">
-                          {each.next_at && !each.paused ? <Time at={each.next_at} /> : <span className="quiet">—</span>}
-                        </td>
-                        <td data-label="Starts">
-                          {each.template ? (
-                            <Link href={`/templates/${each.template}`}>{each.template}</Link>
-                          ) : (
-                            <span>{excerpt(each.workload, 60)}</span>
-                          )}
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
+              <Table label="Schedules" columns={["Schedule", "State", "When", "Next", "Starts"]}>
+                {schedules.map((each) => (
+                  <tr key={each.name}>
+                    <td data-label="Schedule">
+                      <Link href={`/schedules/${each.name}`} className="main-link" data-row="">
+                        {each.name}
+                      </Link>
+                    </td>
+                    <td data-label="State">
+                      <State name={each.paused ? "paused" : "active"} />
+                    </td>
+                    <td data-label="When">
+                      <div>
+                        {cronWords(each.cron)}
+                        <span className="sub">
+                          <code>{each.cron}</code> {each.zone}
+                        </span>
+                      </div>
+                    </td>
+                    <td data-label="Next">
+                      {each.next_at && !each.paused ? <Time at={each.next_at} /> : <span className="quiet">—</span>}
+                    </td>
+                    <td data-label="Starts">
+                      {each.template ? (
+                        <Link href={`/templates/${each.template}`}>{each.template}</Link>
+                      ) : (
+                        <span>{excerpt(each.workload, 60)}</span>
+                      )}
+                    </td>
+                  </tr>
+                ))}
+              </Table>
             )
           }
         </Loaded>

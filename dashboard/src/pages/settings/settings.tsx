@@ -6,7 +6,7 @@ import { Loaded, Panel } from "../../ui/panel";
 import { bytes, whole } from "../../ui/text";
 import { ExactTime } from "../../ui/time";
 
-/** What this reader chose for this browser, and what this Batchyard is. */
+/** The choices of the reader for this browser, and the facts of this Batchyard. */
 export default function Settings() {
   const meta = useMeta();
   const chosenTheme = useStore(theme);

@@ -73,11 +73,3 @@ export function formatOf(name: string): Format | null {
   if (suffix === "json") return "json";
   return suffix === "ndjson" || suffix === "jsonl" ? "ndjson" : null;
 }
-
-/** An id of the form UUIDv7, which begins with the time. */
-export function newBatchId(now: number, random: Uint8Array): string {
-  const hex =
-    now.toString(16).padStart(12, "0") + Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const variant = (8 + (Number.parseInt(hex[16] ?? "0", 16) & 3)).toString(16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
-}

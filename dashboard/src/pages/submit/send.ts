@@ -1,6 +1,5 @@
 import { api, bodyOf, fetchText, type Schemas } from "../../api/client";
 import type { Format } from "./items";
-import { newBatchId } from "./items";
 import { labelsOf, type Options, termsOf } from "./options";
 
 type Submit = Schemas["BatchSubmit"];
@@ -43,7 +42,6 @@ export async function sendFile(
 ): Promise<string> {
   const terms = termsOf(options);
   const query = new URLSearchParams({ workload, priority: options.priority });
-  query.set("batch_id", newBatchId(Date.now(), crypto.getRandomValues(new Uint8Array(10))));
   if (options.name) query.set("name", options.name);
   for (const [name, value] of Object.entries(labelsOf(options.labels))) query.append("label", `${name}=${value}`);
   if (options.webhook) query.append("notify_webhook", options.webhook);

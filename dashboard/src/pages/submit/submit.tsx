@@ -1,7 +1,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
-import { idempotencyKey, type Schemas } from "../../api/client";
+import { ApiError, idempotencyKey, type Schemas } from "../../api/client";
 import { useWorkloads } from "../../api/queries";
 import { useScope } from "../../app/access";
 import { SchemaForm } from "../../schema/form";
@@ -11,8 +11,9 @@ import { Icon } from "../../ui/icon";
 import { Field, PageHead } from "../../ui/page";
 import { Command, Empty, ErrorMessage, Loaded, Panel } from "../../ui/panel";
 import { curl, quoted } from "../../ui/shell-text";
-import { bytes, countOf, excerpt, whole } from "../../ui/text";
+import { bytes, countOf, excerpt } from "../../ui/text";
 import { say } from "../../ui/toast";
+import { FileOrText } from "./file-or-text";
 import { formatOf, readPasted } from "./items";
 import { NO_OPTIONS, OptionFields, type Options } from "./options";
 import { sendFile, sendItems } from "./send";
@@ -99,7 +100,7 @@ function SubmitForm({ workload, chooser }: { workload: Workload; chooser: React.
       const format = formatOf(file.name) ?? "ndjson";
       if (format !== "json") return sendFile(workload.name, file, format, options, key.current);
       const read = readPasted(await file.text());
-      if (read.wrong) throw new Error(read.wrong);
+      if (read.wrong) throw new ApiError(422, "invalid_items", read.wrong);
       return sendFile(workload.name, new Blob([read.text]), "ndjson", options, key.current);
     },
     onSuccess: (id) => {
@@ -182,7 +183,7 @@ function SubmitForm({ workload, chooser }: { workload: Workload; chooser: React.
                 </details>
               </>
             ) : (
-              <FileOrText text={text} setText={setText} file={file} setFile={setFile} />
+              <FileOrText text={text} setText={setText} pasted={pasted} file={file} setFile={setFile} />
             )}
           </div>
         </Panel>
@@ -293,89 +294,5 @@ function Check({
       <Icon name="completed" />
       <span>{countOf(count, "item")} found.</span>
     </div>
-  );
-}
-
-function FileOrText({
-  text,
-  setText,
-  file,
-  setFile,
-}: {
-  text: string;
-  setText: (text: string) => void;
-  file: File | null;
-  setFile: (file: File | null) => void;
-}) {
-  const [over, setOver] = useState(false);
-  const pasted = readPasted(text);
-  return (
-    <>
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: the button below does the same by keyboard */}
-      <div
-        className="drop"
-        data-over={over}
-        onDragOver={(event) => {
-          event.preventDefault();
-          setOver(true);
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={(event) => {
-          event.preventDefault();
-          setOver(false);
-          setFile(event.dataTransfer.files[0] ?? null);
-        }}
-      >
-        <Icon name="file" size={22} />
-        {file ? (
-          <>
-            <b>{excerpt(file.name, 80)}</b>
-            <span className="note">{bytes(file.size)}</span>
-            <button type="button" className="button small" onClick={() => setFile(null)}>
-              Take another
-            </button>
-          </>
-        ) : (
-          <>
-            <span>Drop a file of items here: NDJSON, CSV or JSON</span>
-            <label className="button small">
-              Choose a file
-              <input
-                type="file"
-                className="hidden-visually"
-                accept=".ndjson,.jsonl,.csv,.json"
-                onChange={(event) => setFile(event.target.files?.[0] ?? null)}
-              />
-            </label>
-          </>
-        )}
-      </div>
-      {!file && (
-        <Field
-          id="pasted"
-          label="Or paste items"
-          hint="JSON lines, a JSON list, CSV with a header, or addresses, one a line"
-          wrong={pasted.wrong ?? undefined}
-        >
-          <textarea
-            id="pasted"
-            spellCheck={false}
-            value={text}
-            aria-invalid={pasted.wrong !== null}
-            onChange={(event) => setText(event.target.value)}
-          />
-        </Field>
-      )}
-      {!file && pasted.count > 0 && pasted.wrong === null && (
-        <div className="field">
-          <span className="label">
-            The first of {whole(pasted.count)}, read as {pasted.format === "csv" ? "CSV" : "JSON"}
-          </span>
-          <div className="code">
-            <pre>{pasted.first.map((line) => excerpt(line, 200)).join("\n")}</pre>
-          </div>
-        </div>
-      )}
-    </>
   );
 }

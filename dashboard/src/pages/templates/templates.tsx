@@ -3,6 +3,7 @@ import { Link } from "wouter";
 import { api, bodyOf } from "../../api/client";
 import { PageHead } from "../../ui/page";
 import { Command, Empty, Loaded, Panel } from "../../ui/panel";
+import { number, Table } from "../../ui/table";
 import { countOf, excerpt } from "../../ui/text";
 import { Time } from "../../ui/time";
 
@@ -27,42 +28,30 @@ export default function Templates() {
                 <Command text="batchyard templates save template.json" />
               </Empty>
             ) : (
-              <div className="table-wrap">
-                <table className="cards" aria-label="Templates">
-                  <thead>
-                    <tr>
-                      <th>Template</th>
-                      <th>Workload</th>
-                      <th className="number">Version</th>
-                      <th>Saved</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {templates.map((each) => (
-                      <tr key={`${each.created_by}/${each.name}`}>
-                        <td data-label="Template">
-                          <div>
-                            <Link href={`/templates/${each.name}`} className="main-link" data-row="">
-                              {each.name}
-                            </Link>
-                            <span className="sub">
-                              {excerpt(each.description, 160)}
-                              {each.shared && " · shared with all owners"}
-                            </span>
-                          </div>
-                        </td>
-                        <td data-label="Workload">{each.workload}</td>
-                        <td data-label="Version" className="number">
-                          {each.version}
-                        </td>
-                        <td data-label="Saved">
-                          <Time at={each.created_at} />
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
+              <Table label="Templates" columns={["Template", "Workload", number("Version"), "Saved"]}>
+                {templates.map((each) => (
+                  <tr key={`${each.created_by}/${each.name}`}>
+                    <td data-label="Template">
+                      <div>
+                        <Link href={`/templates/${each.name}`} className="main-link" data-row="">
+                          {each.name}
+                        </Link>
+                        <span className="sub">
+                          {excerpt(each.description, 160)}
+                          {each.shared && " · shared with all owners"}
+                        </span>
+                      </div>
+                    </td>
+                    <td data-label="Workload">{each.workload}</td>
+                    <td data-label="Version" className="number">
+                      {each.version}
+                    </td>
+                    <td data-label="Saved">
+                      <Time at={each.created_at} />
+                    </td>
+                  </tr>
+                ))}
+              </Table>
             )
           }
         </Loaded>

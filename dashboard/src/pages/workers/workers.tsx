@@ -3,6 +3,7 @@ import { useScope } from "../../app/access";
 import { PageHead } from "../../ui/page";
 import { Command, Empty, Loaded, Panel } from "../../ui/panel";
 import { State } from "../../ui/state";
+import { number, Table } from "../../ui/table";
 import { countOf, excerpt } from "../../ui/text";
 import { Time, useNow } from "../../ui/time";
 
@@ -28,56 +29,45 @@ export default function Workers() {
                 <Command text="python -m services.worker" />
               </Empty>
             ) : (
-              <div className="table-wrap">
-                <table className="cards" aria-label="Workers">
-                  <thead>
-                    <tr>
-                      <th>Worker</th>
-                      <th>State</th>
-                      <th className="number">Items at work</th>
-                      <th className="number">Chunks</th>
-                      <th>Slots</th>
-                      <th>Heard</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {workers.map((worker) => (
-                      <tr key={worker.worker_id}>
-                        <td data-label="Worker">
-                          <div>
-                            <code>{excerpt(worker.worker_id, 60)}</code>
-                            <span className="sub">{worker.workloads.join(", ")}</span>
-                          </div>
-                        </td>
-                        <td data-label="State">
-                          <State
-                            name={
-                              worker.stopping
-                                ? "stopping"
-                                : now - Date.parse(worker.seen_at) > QUIET_MS
-                                  ? "missed"
-                                  : "active"
-                            }
-                            {...(now - Date.parse(worker.seen_at) > QUIET_MS ? { word: "not heard" } : {})}
-                          />
-                        </td>
-                        <td data-label="At work" className="number">
-                          {worker.running}
-                        </td>
-                        <td data-label="Chunks" className="number">
-                          {operate.allowed ? worker.chunks.length : "—"}
-                        </td>
-                        <td data-label="Slots">
-                          <Slots slots={worker.slots as Record<string, { busy?: number; max: number }> | undefined} />
-                        </td>
-                        <td data-label="Heard">
-                          <Time at={worker.seen_at} />
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
+              <Table
+                label="Workers"
+                columns={["Worker", "State", number("Items at work"), number("Chunks"), "Slots", "Heard"]}
+              >
+                {workers.map((worker) => (
+                  <tr key={worker.worker_id}>
+                    <td data-label="Worker">
+                      <div>
+                        <code>{excerpt(worker.worker_id, 60)}</code>
+                        <span className="sub">{worker.workloads.join(", ")}</span>
+                      </div>
+                    </td>
+                    <td data-label="State">
+                      <State
+                        name={
+                          worker.stopping
+                            ? "stopping"
+                            : now - Date.parse(worker.seen_at) > QUIET_MS
+                              ? "missed"
+                              : "active"
+                        }
+                        {...(now - Date.parse(worker.seen_at) > QUIET_MS ? { word: "not heard" } : {})}
+                      />
+                    </td>
+                    <td data-label="At work" className="number">
+                      {worker.running}
+                    </td>
+                    <td data-label="Chunks" className="number">
+                      {operate.allowed ? worker.chunks.length : "—"}
+                    </td>
+                    <td data-label="Slots">
+                      <Slots slots={worker.slots as Record<string, { busy?: number; max: number }> | undefined} />
+                    </td>
+                    <td data-label="Heard">
+                      <Time at={worker.seen_at} />
+                    </td>
+                  </tr>
+                ))}
+              </Table>
             )
           }
         </Loaded>

@@ -1,13 +1,14 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { useSearchParams } from "wouter";
 import { api, bodyOf, type Schemas } from "../../api/client";
 import { useRates, useWorkloads } from "../../api/queries";
 import { useScope } from "../../app/access";
+import { useFilters } from "../../app/filters";
 import { Dialog } from "../../ui/dialog";
 import { Field, PageHead, ScopedButton } from "../../ui/page";
 import { Empty, ErrorMessage, Loaded, Panel } from "../../ui/panel";
 import { State } from "../../ui/state";
+import { number, Table } from "../../ui/table";
 import { countOf, excerpt, perSecond, short } from "../../ui/text";
 import { Time } from "../../ui/time";
 import { say } from "../../ui/toast";
@@ -18,21 +19,13 @@ const HISTORY = 12;
 
 /** The rate of each destination, with its cause. */
 export default function Destinations() {
-  const [params, setParams] = useSearchParams();
+  const [params, change] = useFilters();
   const query = useRates(HISTORY);
   const workloads = useWorkloads();
   const workload = params.get("workload") ?? "";
   const wanted = (params.get("q") ?? "").toLowerCase();
   const [open, setOpen] = useState<Rate | null>(null);
-  const set = (name: string, value: string) =>
-    setParams(
-      (now) => {
-        if (value) now.set(name, value);
-        else now.delete(name);
-        return now;
-      },
-      { replace: true },
-    );
+  const set = (name: string, value: string) => change({ [name]: value }, { replace: true });
   const rates = (query.data?.rates ?? [])
     .filter((rate) => (workload === "" || rate.workload === workload) && nameOf(rate).toLowerCase().includes(wanted))
     .sort((one, other) => urgency(other) - urgency(one));
@@ -71,78 +64,67 @@ export default function Destinations() {
                 <p>A destination appears with the first item that goes to it, and goes when it was idle for long.</p>
               </Empty>
             ) : (
-              <div className="table-wrap">
-                <table className="cards" aria-label="Rates">
-                  <thead>
-                    <tr>
-                      <th>Destination</th>
-                      <th>Circuit</th>
-                      <th className="number">Rate</th>
-                      <th>Why</th>
-                      <th className="number">Out</th>
-                      <th className="number">Waiting</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {rates.map((rate) => (
-                      <tr key={`${rate.workload}/${rate.limit}/${rate.partition}`}>
-                        <td data-label="Destination">
-                          <div>
-                            <button
-                              type="button"
-                              className="link-button main-link"
-                              data-row=""
-                              onClick={() => setOpen(rate)}
-                            >
-                              {excerpt(nameOf(rate), 120)}
-                            </button>
-                            <span className="sub">
-                              {rate.workload} · limit {excerpt(rate.limit, 60)}
-                            </span>
-                          </div>
-                        </td>
-                        <td data-label="Circuit">
-                          <div>
-                            <State name={rate.circuit === "open" ? "circuit_open" : (rate.circuit ?? "closed")} />
-                            {rate.next_probe_at && (
-                              <span className="sub">
-                                one try <Time at={rate.next_probe_at} />
-                              </span>
-                            )}
-                          </div>
-                        </td>
-                        <td data-label="Rate" className="number">
-                          <div>
-                            {rate.per_second == null ? "no limit" : perSecond(rate.per_second)}
-                            {rate.adaptive && (
-                              <span className="sub">
-                                {perSecond(rate.adaptive.floor)} – {perSecond(rate.adaptive.ceiling)}
-                              </span>
-                            )}
-                          </div>
-                        </td>
-                        <td data-label="Why">
-                          <div>
-                            {rate.reason === "no limit" ? "" : excerpt(rate.reason, 160)}
-                            {rate.backoff_until && (
-                              <span className="sub">
-                                held until <Time at={rate.backoff_until} />: {excerpt(rate.backoff_reason ?? "", 120)}
-                              </span>
-                            )}
-                          </div>
-                        </td>
-                        <td data-label="Out" className="number">
-                          {short(rate.in_flight ?? 0)}
-                          {rate.concurrency != null && <span className="quiet"> of {short(rate.concurrency)}</span>}
-                        </td>
-                        <td data-label="Waiting" className="number">
-                          {short(rate.waiting ?? 0)}
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
+              <Table
+                label="Rates"
+                columns={["Destination", "Circuit", number("Rate"), "Why", number("Out"), number("Waiting")]}
+              >
+                {rates.map((rate) => (
+                  <tr key={`${rate.workload}/${rate.limit}/${rate.partition}`}>
+                    <td data-label="Destination">
+                      <div>
+                        <button
+                          type="button"
+                          className="link-button main-link"
+                          data-row=""
+                          onClick={() => setOpen(rate)}
+                        >
+                          {excerpt(nameOf(rate), 120)}
+                        </button>
+                        <span className="sub">
+                          {rate.workload} · limit {excerpt(rate.limit, 60)}
+                        </span>
+                      </div>
+                    </td>
+                    <td data-label="Circuit">
+                      <div>
+                        <State name={rate.circuit === "open" ? "circuit_open" : (rate.circuit ?? "closed")} />
+                        {rate.next_probe_at && (
+                          <span className="sub">
+                            one try <Time at={rate.next_probe_at} />
+                          </span>
+                        )}
+                      </div>
+                    </td>
+                    <td data-label="Rate" className="number">
+                      <div>
+                        {rate.per_second == null ? "no limit" : perSecond(rate.per_second)}
+                        {rate.adaptive && (
+                          <span className="sub">
+                            {perSecond(rate.adaptive.floor)} – {perSecond(rate.adaptive.ceiling)}
+                          </span>
+                        )}
+                      </div>
+                    </td>
+                    <td data-label="Why">
+                      <div>
+                        {rate.reason === "no limit" ? "" : excerpt(rate.reason, 160)}
+                        {rate.backoff_until && (
+                          <span className="sub">
+                            held until <Time at={rate.backoff_until} />: {excerpt(rate.backoff_reason ?? "", 120)}
+                          </span>
+                        )}
+                      </div>
+                    </td>
+                    <td data-label="Out" className="number">
+                      {short(rate.in_flight ?? 0)}
+                      {rate.concurrency != null && <span className="quiet"> of {short(rate.concurrency)}</span>}
+                    </td>
+                    <td data-label="Waiting" className="number">
+                      {short(rate.waiting ?? 0)}
+                    </td>
+                  </tr>
+                ))}
+              </Table>
             )
           }
         </Loaded>

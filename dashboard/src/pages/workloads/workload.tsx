@@ -11,6 +11,7 @@ import { PageHead, ScopedButton } from "../../ui/page";
 import { Loaded, Panel } from "../../ui/panel";
 import { curl, quoted } from "../../ui/shell-text";
 import { State } from "../../ui/state";
+import { Table } from "../../ui/table";
 import { countOf, excerpt, visible } from "../../ui/text";
 import { Time } from "../../ui/time";
 import { say } from "../../ui/toast";
@@ -114,33 +115,22 @@ function SchemaTable({ schema }: { schema: JsonSchema }) {
       {fields.length === 0 ? (
         <p className="message">Any JSON fits.</p>
       ) : (
-        <div className="table-wrap">
-          <table className="cards fields" aria-label="Fields">
-            <thead>
-              <tr>
-                <th>Field</th>
-                <th>Type</th>
-                {areExplained && <th>Meaning</th>}
-              </tr>
-            </thead>
-            <tbody>
-              {fields.map((field) => (
-                <tr key={field.name}>
-                  <td data-label="Field">
-                    <span>
-                      <code>{excerpt(field.name, 80)}</code>
-                      {field.required && <span className="sub">required</span>}
-                    </span>
-                  </td>
-                  <td data-label="Type">
-                    <span className="quiet">{excerpt(typeWords(field), 120)}</span>
-                  </td>
-                  {areExplained && <td data-label="Meaning">{excerpt(field.schema.description ?? "", 300)}</td>}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table className="fields" label="Fields" columns={["Field", "Type", ...(areExplained ? ["Meaning"] : [])]}>
+          {fields.map((field) => (
+            <tr key={field.name}>
+              <td data-label="Field">
+                <span>
+                  <code>{excerpt(field.name, 80)}</code>
+                  {field.required && <span className="sub">required</span>}
+                </span>
+              </td>
+              <td data-label="Type">
+                <span className="quiet">{excerpt(typeWords(field), 120)}</span>
+              </td>
+              {areExplained && <td data-label="Meaning">{excerpt(field.schema.description ?? "", 300)}</td>}
+            </tr>
+          ))}
+        </Table>
       )}
       <details className="fold">
         <summary>
