@@ -17,7 +17,7 @@ from devstack.passwords import passwords_of
 from devstack.private import PrivateServer
 from devstack.server import Server
 from devstack.servers import Servers
-from shared.postgres.roles import SERVICES, role_of, role_statements, schema_statements
+from shared.postgres.roles import SERVICES, role_of, role_statements, schema_statement
 from shared.redis.acl import KEYS
 
 _TOPOLOGY_USER, _DECLARING_SERVICE = "topology", "ingest"
@@ -63,7 +63,7 @@ async def _in_postgres(server: Server, url: str, passwords: Mapping[str, str]) -
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
-            for statement in (*role_statements({name: passwords[name] for name in SERVICES}), *schema_statements()):
+            for statement in (*role_statements({name: passwords[name] for name in SERVICES}), schema_statement()):
                 await connection.execute(statement)
     finally:
         await connection.close()

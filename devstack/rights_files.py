@@ -14,7 +14,7 @@ from batchyard_contracts.definitions import definitions
 from batchyard_contracts.schema.generated_file import keep_current
 from devstack.passwords import ADMINISTRATOR, LEASE_KEY
 from devstack.stack import PROJECT
-from shared.postgres.roles import SERVICES, role_statements, schema_statements
+from shared.postgres.roles import SERVICES, role_statements, schema_statement
 from shared.redis.acl import acl_file
 
 DEFINITIONS, ROLES, USERS_OF_REDIS = "definitions.json", "roles.sql", "users.acl"
@@ -53,7 +53,7 @@ def rights_files(
     roles = role_statements({name: passwords[name] for name in SERVICES}, lambda role: random(role, 16))
     return {
         DEFINITIONS: json.dumps(of_rabbitmq, indent=1) + "\n",
-        ROLES: "".join(f"{statement};\n" for statement in (*roles, *schema_statements())),
+        ROLES: "".join(f"{statement};\n" for statement in (*roles, schema_statement())),
         USERS_OF_REDIS: acl_file(passwords, passwords[ADMINISTRATOR]),
     }
 

@@ -11,73 +11,67 @@ from collections.abc import Callable, Iterable, Mapping
 
 SERVICES = ("ingest", "dispatcher", "aggregator", "notifier")
 """Services with a schema, which has the name of its service. The worker uses no database."""
-_HAND_OVER = """\
+_CREATE_ROLES = """\
 DO $$
-DECLARE found record;
+DECLARE role name;
 BEGIN
-  FOR found IN
-    SELECT c.oid::regclass AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'SCHEMA' AND c.relkind IN ('r', 'p', 'v', 'm') AND c.relowner <> 'ROLE'::regrole
-  LOOP
-    EXECUTE format('ALTER TABLE %s OWNER TO ROLE', found.name);
-  END LOOP;
-  FOR found IN
-    SELECT p.oid::regprocedure AS name FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname = 'SCHEMA' AND p.proowner <> 'ROLE'::regrole
-  LOOP
-    EXECUTE format('ALTER ROUTINE %s OWNER TO ROLE', found.name);
+  FOREACH role IN ARRAY ARRAY[ROLES] LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+      EXECUTE format('CREATE ROLE %I', role);
+    END IF;
   END LOOP;
 END $$"""
-"""Statement that gives a role the tables and functions that an earlier owner has made in its schema. Indexes, and the
-sequences of columns, follow their tables."""
-_CREATE = """\
-DO $$ BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'NAME') THEN
-    CREATE ROLE NAME;
-  END IF;
+_GIVE_SCHEMAS = """\
+DO $$
+DECLARE role name; schema name; owned text;
+BEGIN
+  EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+  REVOKE ALL ON SCHEMA public FROM PUBLIC;
+  FOREACH role IN ARRAY ARRAY[ROLES] LOOP
+    schema := substr(role, length('PREFIX') + 1);
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
+    EXECUTE format('GRANT %I TO CURRENT_USER', role);
+    EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I AUTHORIZATION %I', schema, role);
+    EXECUTE format('ALTER SCHEMA %I OWNER TO %I', schema, role);
+    FOR owned IN
+      SELECT format('TABLE %s', oid::regclass) FROM pg_class
+      WHERE relnamespace = schema::regnamespace AND relkind IN ('r', 'p', 'v', 'm') AND relowner <> role::regrole
+      UNION ALL
+      SELECT format('ROUTINE %s', oid::regprocedure) FROM pg_proc
+      WHERE pronamespace = schema::regnamespace AND proowner <> role::regrole
+    LOOP
+      EXECUTE format('ALTER %s OWNER TO %I', owned, role);
+    END LOOP;
+  END LOOP;
 END $$"""
+"""Statement that gives each role its schema, with the tables and functions that an earlier owner has made there, and
+nobody else anything. Indexes, and the sequences of columns, follow their tables."""
+_PREFIX = "batchyard_"
 _ITERATIONS = 4096
 _SALT_BYTES = 16
 
 
 def role_of(service: str) -> str:
     """Return the name of the role of a service. Roles are those of all databases of a server, hence the prefix."""
-    return f"batchyard_{service}"
+    return f"{_PREFIX}{service}"
 
 
 def role_statements(
     passwords: Mapping[str, str], salt_of: Callable[[str], bytes] = lambda _: secrets.token_bytes(_SALT_BYTES)
 ) -> list[str]:
     """Return the statements that make the role of each service whose password is given. Once for each server."""
-    statements = []
-    for service, password in passwords.items():
-        role = role_of(service)
-        statements += [
-            _CREATE.replace("NAME", role),
-            f"ALTER ROLE {role} LOGIN NOCREATEDB NOCREATEROLE PASSWORD '{scram_verifier(password, salt_of(role))}'",
-        ]
-    return statements
-
-
-def schema_statements(services: Iterable[str] = SERVICES) -> list[str]:
-    """Return the statements that give each role its schema, with the tables that are there, and nobody else anything.
-
-    Once for each database.
-    """
-    statements = [
-        "DO $$ BEGIN EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()); END $$",
-        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+    return [
+        _for_roles(_CREATE_ROLES, passwords),
+        *(
+            f"ALTER ROLE {role} LOGIN NOCREATEDB NOCREATEROLE PASSWORD '{scram_verifier(password, salt_of(role))}'"
+            for role, password in ((role_of(service), password) for service, password in passwords.items())
+        ),
     ]
-    for schema in services:
-        role = role_of(schema)
-        statements += [
-            f"DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO {role}', current_database()); END $$",
-            f"GRANT {role} TO CURRENT_USER",
-            f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {role}",
-            f"ALTER SCHEMA {schema} OWNER TO {role}",
-            _hand_over(schema, role),
-        ]
-    return statements
+
+
+def schema_statement() -> str:
+    """Return the statement that gives each role its schema, once for each database."""
+    return _for_roles(_GIVE_SCHEMAS, SERVICES)
 
 
 def scram_verifier(password: str, salt: bytes) -> str:
@@ -89,5 +83,7 @@ def scram_verifier(password: str, salt: bytes) -> str:
     return f"SCRAM-SHA-256${_ITERATIONS}:{encoded[0]}${encoded[1]}:{encoded[2]}"
 
 
-def _hand_over(schema: str, role: str) -> str:
-    return _HAND_OVER.replace("SCHEMA", schema).replace("ROLE", role)
+def _for_roles(statement: str, services: Iterable[str]) -> str:
+    return statement.replace("ROLES", ", ".join(f"'{role_of(service)}'" for service in services)).replace(
+        "PREFIX", _PREFIX
+    )
