@@ -22,6 +22,7 @@ def passwords_of(home: Path, names: Iterable[str]) -> dict[str, str]:
     file = home / PASSWORDS_FILE
     home.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii") as opened:
+        os.fchmod(opened.fileno(), 0o600)  # also where a copy of the file was open to others
         fcntl.flock(opened, fcntl.LOCK_EX)
         known = _read(file, opened.read())
         wanted = list(names)

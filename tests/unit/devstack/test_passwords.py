@@ -24,6 +24,12 @@ def test_their_file_is_closed_to_others(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / PASSWORDS_FILE).stat().st_mode) == 0o600
 
 
+def test_a_file_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
+    (tmp_path / PASSWORDS_FILE).touch(mode=0o644)
+    passwords_of(tmp_path, ["ingest"])
+    assert stat.S_IMODE((tmp_path / PASSWORDS_FILE).stat().st_mode) == 0o600
+
+
 def test_processes_that_ask_at_the_same_time_get_the_same(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda number: passwords_of(tmp_path, ["one", f"other{number % 4}"]), range(40)))
