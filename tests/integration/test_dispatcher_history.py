@@ -15,7 +15,7 @@ from batchyard_contracts.v1.queries import HistoryQuery, HistoryReply
 from batchyard_contracts.v1.values import ItemError, Rate
 from devstack import Servers
 from tests.support.dispatcher_parts import ENVELOPE, Parts, dispatcher_parts
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 
 
 @pytest.fixture
@@ -67,9 +67,7 @@ async def test_changes_are_those_of_the_batchs_destinations_in_the_span(parts: P
             parts.rate_events.record_circuit_change("w", limiter, "open")
         window.limits.limiters_of("b.example")[0].circuit.record_dispatched()
     saving = asyncio.create_task(parts.rate_events.run())
-    async with asyncio.timeout(PATIENCE_S):
-        while len((await ask(parts, batch)).changes) < 2:  # noqa: ASYNC110  a table has no event
-            await asyncio.sleep(0.05)
+    await until(lambda: ask(parts, batch), lambda reply: len(reply.changes) >= 2)
     parts.rate_events.stop()
     await saving
     reply = await ask(parts, batch)

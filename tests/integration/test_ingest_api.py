@@ -1,6 +1,5 @@
 """HTTP API: its OpenAPI description, Swagger UI, security headers, tokens and workloads."""
 
-import asyncio
 import io
 import json
 import re
@@ -16,7 +15,7 @@ from devstack import Servers
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.settings import IngestSettings
 from shared.postgres.pool import open_pool
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import SQUARES, IngestHarness, running_ingest
 
 TOKENS = {"ann": "a-token-for-the-tests", "bob": "b-token-for-the-tests"}
@@ -216,9 +215,7 @@ async def test_the_announcement_that_arrives_last_holds_whatever_the_clock_of_it
         await harness.announce(SQUARES.model_copy(update={"version": "2"}), at=tomorrow)
         rolled_back = WorkerAnnounced(worker_id="w0", manifests=[SQUARES], started_at=datetime.now(UTC))
         await harness.announce(SQUARES)
-        async with asyncio.timeout(PATIENCE_S):
-            while (await other.get("/workloads/squares"))[1]["version"] != "1":  # noqa: ASYNC110  no signal
-                await asyncio.sleep(0.05)
+        await until(lambda: other.get("/workloads/squares"), lambda answer: answer[1]["version"] == "1")
         await harness.announce(SQUARES.model_copy(update={"version": "3"}))
         pool = await open_pool(IngestSettings(database_url=clean.database_url), "ingest", "services.ingest.persistence")
         await WorkloadRegistry(pool).register(rolled_back, redelivered=True)  # a message that was stuck somewhere

@@ -1,6 +1,5 @@
 """One command for all batches that a filter selects: previewed, done once for each, and finished by another process."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from services.ingest.control.control_handler import BatchControlHandler
 from services.ingest.persistence.bulk_store import BulkStore
 from services.ingest.settings import IngestSettings
 from shared.postgres.pool import Pool, open_pool
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, running_ingest
 
 BODY = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
@@ -52,13 +51,9 @@ async def submitted(harness: IngestHarness, count: int) -> Ledger:
 
 async def ended(harness: IngestHarness, action_id: str) -> dict[str, Any]:
     """Wait for the end of an action."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            status, shown = await harness.get(f"/batch-actions/{action_id}")
-            assert status == 200
-            if shown["state"] == "ended":
-                return dict(shown)
-            await asyncio.sleep(0.05)
+    path = f"/batch-actions/{action_id}"
+    _, shown = await until(lambda: harness.get(path), lambda answer: answer[1]["state"] == "ended")
+    return dict(shown)
 
 
 async def test_every_selected_batch_gets_the_command_once(clean: Servers) -> None:
@@ -104,9 +99,7 @@ async def test_an_action_waits_for_a_service_that_is_away(clean: Servers) -> Non
         del harness.answers[BatchesQuery]
         begun = (await harness.post("/batch-actions", json=PAUSE))[1]
         waits = "SELECT 1 FROM batch_actions WHERE lease_until < now() + interval '6 seconds'"
-        async with asyncio.timeout(PATIENCE_S):
-            while not await harness.rows(waits):  # noqa: ASYNC110  a table has no event
-                await asyncio.sleep(0.05)
+        await harness.until_row(waits)
         harness.answers[BatchesQuery] = ledger.answer
         await harness.rows("UPDATE batch_actions SET lease_until = NULL")
         assert (await ended(harness, begun["id"]))["done"] == 2

@@ -1,7 +1,5 @@
 """The overview tells what runs and what needs somebody, an owner its own things and an operator all."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +19,7 @@ from batchyard_contracts.v1.queries import (
 from batchyard_contracts.v1.values import Counts, ItemError, WaitReason
 from devstack import Servers
 from services.ingest.domain.attention import MissedRun, attention
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, running_ingest
 
 AT = datetime(2026, 11, 30, 6, tzinfo=UTC)
@@ -55,13 +53,6 @@ LOAD = LoadReply(
         )
     ],
 )  # fmt: skip
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for a condition that HTTP gives no signal for."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
 
 
 class Asked:

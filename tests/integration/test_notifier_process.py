@@ -30,7 +30,7 @@ from shared.runtime.exit_codes import CONFIGURATION
 from tests.support.finished_batches import SECRET, requested
 from tests.support.mailbox import Mailbox
 from tests.support.notifier_process import NotifierProcess
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until
 from tests.support.webhook_receiver import Answer, WebhookReceiver
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -71,12 +71,10 @@ async def send(publisher: Publisher, message: Message) -> None:
 async def deliveries(servers: Servers, *, ended: int) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(servers.database_url)
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                rows = await connection.fetch("SELECT * FROM notifier.deliveries ORDER BY kind")
-                if len([row for row in rows if row["state"] != "pending"]) >= ended:
-                    return rows
-                await asyncio.sleep(0.02)
+        return await until(
+            lambda: connection.fetch("SELECT * FROM notifier.deliveries ORDER BY kind"),
+            lambda rows: len([row for row in rows if row["state"] != "pending"]) >= ended,
+        )
     finally:
         await connection.close()
 
@@ -128,13 +126,11 @@ async def test_the_deliveries_of_a_batch_are_told_to_its_owner_alone(
         await deliveries(clean, ended=1)
         client = await RpcClient.open(clean.amqp_url, "tests")
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    query = DeliveriesQuery(owner="default", batch_id=batch_id)
-                    hook, mail = (await client.query(query, DeliveriesReply)).deliveries
-                    if hook.error:
-                        break
-                    await asyncio.sleep(0.02)
+            query = DeliveriesQuery(owner="default", batch_id=batch_id)
+            reply = await until(
+                lambda: client.query(query, DeliveriesReply), lambda reply: reply.deliveries[0].error is not None
+            )
+            hook, mail = reply.deliveries
             others = await client.query(DeliveriesQuery(owner="other", batch_id=batch_id), DeliveriesReply)
         finally:
             await client.close()

@@ -27,7 +27,7 @@ from devstack.ports import is_free
 from devstack.programs import ProgramFinder
 from devstack.state import StackState
 from shared.messaging.topology import declare
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until_true
 
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
@@ -222,11 +222,7 @@ async def test_the_last_process_that_releases_it_stops_it(started: Started) -> N
 async def test_a_start_that_is_interrupted_leaves_nothing(started: Started, tmp_path: Path) -> None:
     given = started.servers.environment() | {"BATCHYARD_AMQP_URL": ""}
     start = asyncio.create_task(Stack(tmp_path / "home", lambda _: None, environment=given).start())
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            if any("beam" in process for process in processes_of(tmp_path)):
-                break
-            await asyncio.sleep(0.05)  # nothing but the table of processes tells
+    await until_true(lambda: any("beam" in process for process in processes_of(tmp_path)), pause_s=0.05)
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
         await start

@@ -12,7 +12,7 @@ from batchyard_contracts.workload import Limits
 from services.worker.execution.outcome_buffer import OutcomeBuffer
 from shared.runtime.errors import MessageRejected
 from tests.support.consumer_harness import BATCH, ConsumerHarness, chunk, consumer_harness, running
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until_true
 
 
 async def test_a_copy_redelivered_after_a_lost_connection_does_not_run_beside_the_first() -> None:
@@ -156,9 +156,7 @@ async def test_a_handler_that_never_ends_is_abandoned_and_its_slot_goes_to_the_n
         await d.broker.until(lambda: d.begun == [1, 2])
         d.gate.set()
         await d.broker.until(lambda: d.broker.acknowledged == ["stubborn", "next"])
-        async with asyncio.timeout(PATIENCE_S):
-            while d.runner.stuck_handlers:  # noqa: ASYNC110  the handlers end by themselves
-                await asyncio.sleep(0.01)
+        await until_true(lambda: not d.runner.stuck_handlers)
     assert d.statuses == ["retry", "succeeded"]
 
 

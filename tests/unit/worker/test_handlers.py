@@ -20,7 +20,7 @@ from services.worker.execution.item_runner import ItemRunner
 from shared.runtime.errors import ConfigurationError
 from tests.support.chunk_runs import FakeCache, Number, Recorder, chunk, run_of, workload
 from tests.support.own_processes import Deed, Done, by_chunk, one_by_one
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until_true
 
 
 async def test_a_plain_function_runs_in_a_thread_and_leaves_the_event_loop_alone() -> None:
@@ -90,9 +90,7 @@ async def test_a_thread_that_does_not_end_is_abandoned_and_replaced() -> None:
     assert _codes(recorder) == ["timeout", None, None]
     assert (runner.threads.stuck_threads, runner.slots.busy, runner.unfinished) == (1, 0, 0)
     gate.set()
-    async with asyncio.timeout(PATIENCE_S):
-        while runner.stuck_handlers:  # noqa: ASYNC110  the thread ends by itself
-            await asyncio.sleep(0.01)
+    await until_true(lambda: not runner.stuck_handlers)
     assert sum(len(report.outcomes) for report in recorder.reports) == 3
 
 
@@ -252,8 +250,7 @@ async def test_a_process_is_killed_when_time_is_up_and_when_its_batch_is_cancell
     work = one_by_one if cancelled else _with(one_by_one, limits=Limits(item_timeout_s=0.3))
     async with _process_pool(work) as run:
         running = asyncio.create_task(run(deeds))
-        while not file.exists() or not file.read_text("utf-8"):  # noqa: ASYNC110  it begins
-            await asyncio.sleep(0.01)
+        await until_true(lambda: file.exists() and file.read_text("utf-8"))
         if cancelled:
             run.chunk_run.stop(cancelled=True)
         (outcome,) = await running

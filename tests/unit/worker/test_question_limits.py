@@ -19,7 +19,7 @@ from services.worker.questions.limits import QuestionLimits, QuestionRefused
 from shared.messaging.rpc_client import RpcClient
 from shared.redis.rate_reservations import RateReservations, ReservedStarts
 from shared.runtime.errors import QueryTimeout
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import until_true
 
 RATES = ChunkRates(keys=[SharedRate(key="partition:a", per_second=2.0)])
 OPEN = WaitReason(code="circuit_open", detail="a refuses every call.", until=datetime(2026, 1, 1, 10, tzinfo=UTC))
@@ -147,9 +147,7 @@ async def test_a_question_waits_for_its_place_and_gives_it_back() -> None:
     full = WaitReason(code="concurrency_limit", detail="a is full.")
     desk = Desk(LimitsReply(waiting=full), rate=None, partition_concurrency=1)
     asking = asyncio.create_task(desk.limits.admit({"a": "a"}, 5.0))
-    async with asyncio.timeout(PATIENCE_S):
-        while len(desk.asked) < 3:  # noqa: ASYNC110  a fake has no event
-            await asyncio.sleep(0.01)
+    await until_true(lambda: len(desk.asked) >= 3)
     desk.reply = LimitsReply()
     call = await asking
     assert desk.ended == []
