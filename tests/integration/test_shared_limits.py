@@ -1,6 +1,5 @@
 """Processes of ingest keep the limits of an owner together."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.limits.shared_use import SharedUse
 from shared.redis.client import RedisClient
 from shared.redis.keys import LIMITS
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 NOW = 1_000_000.0
 ANN = Caller("ann", frozenset(), "k")
@@ -64,10 +63,12 @@ async def test_a_process_that_was_killed_is_forgotten(memory: RedisClient, monke
     with killed.upload("ann"):
         await exchanged(its_use, use)
         assert other.use("ann")["uploads"] == 1
-        async with asyncio.timeout(PATIENCE_S):
-            while other.use("ann")["uploads"]:
-                await asyncio.sleep(0.1)  # Redis does not tell when a key has expired
-                await use.exchange()
+
+        async def known_uploads() -> int:
+            await use.exchange()
+            return other.use("ann")["uploads"]
+
+        await until(known_uploads, lambda uploads: uploads == 0, pause_s=0.1)
 
 
 async def test_without_redis_each_counts_for_itself() -> None:

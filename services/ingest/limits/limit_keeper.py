@@ -101,7 +101,7 @@ class LimitKeeper:
         limits, now = self.limits(caller.owner), self._clock()
         found = self._requests.take(caller.owner, limits.requests, now)
         if caller.key_id is not None:
-            of_key = self._key_requests.take(caller.key_id, limits.key_requests, now)
+            of_key = self._key_requests.take(f"{caller.owner}/{caller.key_id}", limits.key_requests, now)
             found = min(found, of_key, key=lambda one: one.left / one.quota)
         if found.left < 0:
             raise TooManyRequests(found)
@@ -163,8 +163,8 @@ class LimitKeeper:
                 del counts[owner]
 
     def _limit_of(self, name: str, who: str) -> int:
-        limits = self._defaults if name == "key_requests" else self.limits(who)
-        limit: int = getattr(limits, name)
+        owner, _, _ = who.partition("/")  # a key is counted as `owner/key`
+        limit: int = getattr(self.limits(owner), name)
         return limit
 
     def _merged(self, owner: str, changes: Changes) -> OwnerLimits:

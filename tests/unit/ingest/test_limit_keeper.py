@@ -145,3 +145,17 @@ async def test_stored_limits_that_cannot_be_read_leave_the_defaults(keeper: Limi
     store.set = {"ann": {"uploads": "many"}, "bob": {"uploads": 3}}
     await keeper.refresh()
     assert (keeper.limits("ann").uploads, keeper.limits("bob").uploads) == (2, 3)
+
+
+async def test_a_key_near_a_limit_that_was_set_lower_is_told_to_other_processes(store: Store, clock: Clock) -> None:
+    store.set = {"ann": {"key_requests": 2}}
+    defaults = OwnerLimits(requests=10_000, key_requests=10_000)
+    one, other = (LimitKeeper(cast("Any", store), defaults, clock) for _ in range(2))
+    await one.refresh()
+    await other.refresh()
+    for _ in range(2):
+        one.take_request(caller())
+    other.set_use_elsewhere([one.own_use()])
+    with pytest.raises(TooManyRequests, match="This API key"):
+        other.take_request(caller())
+    other.take_request(caller(owner="bob"))
