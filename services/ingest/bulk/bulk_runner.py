@@ -21,6 +21,8 @@ from shared.runtime.transient import is_transient
 log = structlog.get_logger()
 _PAGE = 50
 _MAX_ERROR = 300
+_AWAY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+"""Statuses by which a service that is away refuses a command. Any other refusal concerns its batch alone."""
 _REVOKED = "key_revoked: The key that began it was revoked; the batches behind got no command."
 
 
@@ -59,7 +61,7 @@ class BulkRunner:
                     await self._control_handler.control(action.owner, command, command_id)
                     done += 1
                 except IngestError as error:
-                    if error.rejection.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    if error.rejection.status in _AWAY:
                         raise
                     refused += 1
                     reason = reason or f"{error.rejection.code}: {error.rejection.detail}"[:_MAX_ERROR]
