@@ -8,35 +8,9 @@ import msgspec
 import typer
 
 from services.cli.actions.session import connect
-from services.cli.client.documents import Batch
+from services.cli.client.bulk_documents import BulkAction, BulkActions, Preview
 from services.cli.errors import BadInput
 from services.cli.rendering.output import note, say, show, terminal_width, write_json
-
-
-class BulkAction(msgspec.Struct, frozen=True):
-    """An action on many batches, and how far it is."""
-
-    id: str
-    action: str
-    state: str
-    done: int
-    refused: int
-    created_at: datetime
-    error: str | None = None
-
-
-class BulkActions(msgspec.Struct, frozen=True):
-    """Actions on many batches, the newest first."""
-
-    actions: list[BulkAction]
-
-
-class Preview(msgspec.Struct, frozen=True):
-    """Batches that an action would be for."""
-
-    count: int
-    samples: list[Batch]
-    more: bool = False
 
 
 def run_bulk(ctx: typer.Context, document: dict[str, Any], *, confirmed: bool, json: bool) -> None:
