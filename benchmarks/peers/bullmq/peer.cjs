@@ -8,6 +8,7 @@ const { FlowProducer, Queue, QueueEvents, Worker } = require('bullmq');
 const url = new URL(process.env.BENCH_REDIS_URL);
 const connection = {
   host: url.hostname, port: Number(url.port), db: Number(url.pathname.slice(1) || 0), maxRetriesPerRequest: null,
+  username: decodeURIComponent(url.username) || undefined, password: decodeURIComponent(url.password) || undefined,
 };
 const name = process.env.BENCH_QUEUE;
 const NAP_MS = 50;
