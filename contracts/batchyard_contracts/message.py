@@ -19,7 +19,7 @@ MAX_BUNDLE_MESSAGES = 100
 class Value(BaseModel):
     """Immutable part of a message. Unknown fields are ignored, because a newer sender may have added them."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Message(Value):
@@ -46,7 +46,7 @@ class Command(Message):
     """Command of a client. Unknown fields are an error, so that a misspelt option is noticed, and so is a value of
     another type than the schema has: the text "7" is no number, and 1 is not `true`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
