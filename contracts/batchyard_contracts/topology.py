@@ -188,6 +188,7 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "batch.withdrawn.*"),
         Binding(FLOW, "batch.controlled.*"),
         Binding(FLOW, "batch.stopped.*"),
+        Binding(FLOW, "batch.remedied.*"),
         Binding(FLOW, "items.reopened.*"),
         Binding(FLOW, "worker.announced.*"),
         Binding(FLOW, "owner.weighted.*"),
@@ -229,7 +230,10 @@ AGGREGATOR_BATCHES = Queue("aggregator.batches", (Binding(FLOW, f"{WHOLE}batch.a
 AGGREGATOR_CONTROL = Queue(
     "aggregator.control",
     (
-        *(Binding(FLOW, f"batch.{verb}.*") for verb in ("accepted", "sealed", "withdrawn", "controlled", "stopped")),
+        *(
+            Binding(FLOW, f"batch.{verb}.*")
+            for verb in ("accepted", "sealed", "withdrawn", "controlled", "stopped", "remedied")
+        ),
         Binding(FLOW, "summary.completed.*"),
     ),
 )

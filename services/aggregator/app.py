@@ -10,6 +10,7 @@ from batchyard_contracts.lease_token import LeaseTokens
 from batchyard_contracts.v1.flow import (
     BatchAccepted,
     BatchControlled,
+    BatchRemedied,
     BatchSealed,
     BatchStopped,
     BatchWithdrawn,
@@ -151,6 +152,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchWithdrawn, batch_handler.on_batch_withdrawn),
                 Route(BatchControlled, batch_handler.on_batch_controlled),
                 Route(BatchStopped, batch_handler.on_batch_stopped),
+                Route(BatchRemedied, batch_handler.on_batch_remedied),
                 Route(SummaryCompleted, summary_handler.on_summary_completed),
             ),
             concurrency=_CONTROL_CONCURRENCY,

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from services.cli.commands import (
+    admin,
     ask,
     audit,
     batches,
@@ -103,6 +104,7 @@ _PANELS = {
         platform.version,
     ),
 }
+app.add_typer(admin.app, name="admin", rich_help_panel="Platform")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="Platform")
 app.add_typer(keys.app, name="keys", rich_help_panel="Platform")
 app.add_typer(bulk.app, name="bulk", rich_help_panel="Control")

@@ -16,6 +16,7 @@ from services.ingest.bulk.bulk_manager import BulkManager
 from services.ingest.bulk.bulk_runner import BulkRunner
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.control.remedies import BatchRemedies
 from services.ingest.control.retry_preview import RetryPreviewer
 from services.ingest.http.api import build_app
 from services.ingest.http.identity import open_identity
@@ -232,6 +233,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 scheduling.schedules,
                 scheduling.follow_ups,
                 LimitManager(LimitStore(pool), identity.limits, outbox),
+                BatchRemedies(store, outbox, registry),
                 OverviewReader(
                     aggregator,
                     backpressure,

@@ -10,11 +10,11 @@ import pytest
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchStuck
-from batchyard_contracts.v1.flow import BatchResend, ItemsReopened
+from batchyard_contracts.v1.flow import BatchRemedied, BatchResend, ItemsReopened
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState, HeldQuery, HeldReply, UnheldBatch
 from devstack import Servers
 from services.aggregator.domain.stuck import REPORT_SWEEPS
-from tests.support.ledger_messages import BATCH, accepted, controlled, processed, sealed
+from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed, sealed
 from tests.support.patience import PATIENCE_S
 from tests.support.running_aggregator import Neighbours, at_work
 
@@ -149,3 +149,31 @@ async def test_a_backlog_of_messages_is_not_taken_for_a_loss(
     await around.until_row("SELECT 1 FROM batches")
     await dispatcher.asked_often()
     assert around.all(BatchResend) == []
+
+
+async def test_a_replay_sends_the_items_of_a_retry_again(around: Neighbours, dispatcher: Dispatcher) -> None:
+    dispatcher.rounds = {}
+    await around.send(accepted(2), processed({0: "failed", 1: "succeeded"}))
+    await around.finished()
+    await around.send(controlled("retry", 10, round=1))
+    await around.until(lambda: around.all(ItemsReopened))
+    await around.until_row("SELECT 1 FROM outbox WHERE type = 'items.reopened.v1' AND sent_at IS NOT NULL")
+    for remedy in ("release", "replay"):
+        await around.send(BatchRemedied(batch_id=BATCH, owner="ann", round=2, remedy=remedy, at=at(20)))
+    await around.until(lambda: len(around.all(ItemsReopened)) == 2)
+    assert around.all(ItemsReopened)[0] == around.all(ItemsReopened)[1]
+
+
+async def test_only_batches_without_a_change_for_a_while_are_found(around: Neighbours, dispatcher: Dispatcher) -> None:
+    dispatcher.rounds = {}
+    other, ended = UUID(int=BATCH.int + 1), UUID(int=BATCH.int + 2)
+    await around.send(accepted(3), accepted(3, batch_id=other), accepted(1, batch_id=ended))
+    await around.send(processed({0: "succeeded"}, batch_id=ended))
+    await around.finished()
+    await around.until_row("SELECT 1 WHERE 3 = (SELECT count(*) FROM batches WHERE owner = 'ann')")
+    await around.execute("UPDATE batches SET changed_at = now() - interval '1 hour' WHERE batch_id <> $1", other)
+    query = BatchesQuery(owner="nobody", all_owners=True, idle_s=600)
+    (found,) = (await around.query(query, BatchesReply)).batches
+    assert found.batch_id == BATCH
+    assert found.changed_at is not None
+    assert (await around.query(query.model_copy(update={"idle_s": 7200}), BatchesReply)).batches == []

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from batchyard_contracts.v1.flow import (
+    BatchRemedied,
     ChunkReturned,
     ItemOutcome,
     ItemsPage,
@@ -673,3 +674,34 @@ async def test_a_retry_stays_in_quarantine_and_a_continuation_leaves_it(
     dispatcher.beat()
     await dispatcher.report(stays, [again(1)])
     assert not (await dispatcher.take()).quarantined
+
+
+def remedied(batch_id: uuid.UUID, remedy: Any, round_: int = 1) -> BatchRemedied:
+    return BatchRemedied(batch_id=batch_id, owner="o", round=round_, remedy=remedy, at=datetime.now(UTC))
+
+
+async def test_released_chunks_run_again_and_late_reports_of_them_do_not_count(dispatcher: ManualDispatcher) -> None:
+    batch_id, other = [await dispatcher.parts.add_batch({"": 3}) for _ in range(2)]
+    chunks = [await dispatcher.take(), await dispatcher.take()]
+    held = next(chunk for chunk in chunks if chunk.batch_id == batch_id)
+    dispatcher.beat(*chunks)  # its worker lives, and says that it has the chunk
+    await dispatcher.parts.recovery.on_batch_remedied(remedied(batch_id, "release"), ENVELOPE)
+    again_ = await dispatcher.take()
+    assert (again_.batch_id, ordinals(again_), again_.fence) == (batch_id, [0, 1, 2], held.fence + 1)
+    assert dispatcher.idle, f"the chunk of {other} stays where it is"
+    await dispatcher.report(held, done(0, 1, 2))
+    assert await dispatcher.parts.count("leases") == 2, "the report of the released chunk is late"
+    await dispatcher.report(again_, done(0, 1, 2))
+    assert await dispatcher.parts.count("leases") == 1
+
+
+@pytest.mark.parametrize(("remedy", "round_"), [("replay", 1), ("release", 0)])
+async def test_a_remedy_that_is_not_for_the_dispatcher_leaves_its_chunks(
+    dispatcher: ManualDispatcher, remedy: Any, round_: int
+) -> None:
+    batch_id = await dispatcher.parts.add_batch({"": 3})
+    chunk = await dispatcher.take()
+    message = remedied(batch_id, remedy).model_copy(update={"round": round_})  # an earlier round than that of the chunk
+    await dispatcher.parts.recovery.on_batch_remedied(message, ENVELOPE)
+    assert dispatcher.idle
+    assert dispatcher.parts.state.leases[chunk.chunk_id].fence == chunk.fence

@@ -41,6 +41,8 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/batches/{batch_id}/resume": {"post"},
             "/api/v1/batches/{batch_id}/cancel": {"post"},
             "/api/v1/batches/{batch_id}/finish": {"post"},
+            "/api/v1/batches/{batch_id}/remedies": {"post"},
+            "/api/v1/stuck": {"get"},
             "/api/v1/batches/{batch_id}/retry": {"post"},
             "/api/v1/batches/{batch_id}/lineage": {"get"},
             "/api/v1/templates": {"get", "post"},

@@ -62,6 +62,8 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches/{batch_id}/resume": ({"batches:write"}, {"operate"}),
     "POST /batches/{batch_id}/cancel": ({"batches:write"}, {"operate"}),
     "POST /batches/{batch_id}/finish": ({"operate"}, {"operate"}),
+    "POST /batches/{batch_id}/remedies": ({"operate"}, {"operate"}),
+    "GET /stuck": ({"operate"}, None),
     "POST /batches/{batch_id}/retry": ({"batches:write"}, {"operate"}),
     "GET /batches/{batch_id}/results": ({"results:read"}, {"operate", "payloads:read"}),
     "GET /overview": ({"batches:read"}, None),

@@ -67,6 +67,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.resend.v1": ("aggregator",),
     "notification.requested.v1": ("aggregator",),
     "batch.controlled.v1": ("ingest",),
+    "batch.remedied.v1": ("ingest",),
     "batch.stopped.v1": ("ingest", "dispatcher", "aggregator"),
     "items.settled.v1": ("ingest", "dispatcher", "aggregator"),
     "items.reopened.v1": ("aggregator",),

@@ -32,6 +32,7 @@ FLOW: tuple[type[Message], ...] = (
     flow.BatchResend,
     flow.NotificationRequested,
     flow.BatchControlled,
+    flow.BatchRemedied,
     flow.BatchStopped,
     flow.ItemsSettled,
     flow.ItemsReopened,

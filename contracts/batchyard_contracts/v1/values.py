@@ -132,6 +132,10 @@ StopReason = Literal["deadline", "failure_threshold", "never_sealed", "internal_
 """Reason why a service stopped a batch without a command. `internal_error`: a computation for this batch alone failed,
 which is a defect; its other items were cancelled."""
 
+Remedy = Literal["release", "replay"]
+"""Help for a batch that makes no progress. `release`: its chunks are taken back from workers and dispatched again.
+`replay`: the messages that announce it are sent again, and those that reopened items."""
+
 Payload = dict[str, JsonValue]
 """Input of an item: a JSON object that is valid by the workload's item schema."""
 

@@ -9,6 +9,7 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import (
     BatchAccepted,
     BatchControlled,
+    BatchRemedied,
     BatchSealed,
     BatchStopped,
     BatchWithdrawn,
@@ -21,7 +22,7 @@ from services.aggregator.handlers.thresholds import check_threshold, source_ende
 from services.aggregator.persistence.store import LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from services.aggregator.publishing.missing_items import MissingItems
-from services.aggregator.publishing.outbox_messages import reopened_message
+from services.aggregator.publishing.outbox_messages import reopened_keys, reopened_message
 from shared.messaging.batch_consumer import DecodedMessage
 from shared.observability.telemetry import traceparent
 from shared.postgres.outbox import OutboxMessage
@@ -123,6 +124,11 @@ class BatchHandler:
         self._publish(before, after, messages)
         if message.forced and not after.is_finished:
             await self._missing_items.end_all(after)
+
+    async def on_batch_remedied(self, message: BatchRemedied, _: Envelope) -> None:
+        """Send the items of a retry again, which the dispatcher may have lost; those that it has stay as they are."""
+        if message.remedy == "replay" and message.round > 1:
+            await self._store.send_again(reopened_keys(message.batch_id, message.round))
 
     async def on_batch_stopped(self, message: BatchStopped, _: Envelope) -> None:
         """Record why a service stopped a round."""

@@ -220,6 +220,7 @@ UPDATE batches SET checked_at = now() WHERE id = $1;
     AND (($3::text[] IS NULL AND $4::text[] IS NULL) OR status = ANY ($3) OR result = ANY ($4))
     AND ($15::text IS NULL OR status = $15)
     AND ($16::text IS NULL OR result = $16)
+    AND ($17::float8 IS NULL OR (finished_at IS NULL AND changed_at < now() - $17 * interval '1 second'))
     AND ($5::text IS NULL OR workload = $5)
     AND ($6::text[] IS NULL OR priority = ANY ($6))
     AND ($7::text IS NULL OR strpos(lower(name), lower($7)) > 0)

@@ -282,6 +282,7 @@ class LedgerStore:
             query.limit,
             query.status,
             query.result,
+            query.idle_s,
         )
         return [batch_from_row(row) for row in rows]
 

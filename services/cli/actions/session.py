@@ -38,6 +38,13 @@ def connect(ctx: typer.Context, *, as_operator: bool = False) -> Api:
     return Api(address_of(ctx, as_operator=as_operator))
 
 
+def connect_for(ctx: typer.Context, owner: str | None) -> tuple[Api, str]:
+    """Return the HTTP API with the operator's key, and an owner, or that of the user: whose batches are not those of
+    the operator."""
+    owner = owner or msgspec.json.decode(connect(ctx).get("/session"))["owner"]
+    return connect(ctx, as_operator=True), owner
+
+
 def use_api(ctx: typer.Context, use: "Callable[[HttpClient], Awaitable[T]]") -> T:
     """Connect to that address for a long transfer, and run `use`."""
     import asyncio  # noqa: PLC0415  # commands with a short answer do without

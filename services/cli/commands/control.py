@@ -169,14 +169,13 @@ def _control(
 ) -> None:
     import msgspec
 
-    from services.cli.actions.session import connect, resolve
+    from services.cli.actions.session import connect, connect_for, resolve
     from services.cli.rendering.output import say, write_json
 
     api = connect(ctx)
     batch_id = resolve(api, batch)
-    if as_operator:  # whose own batches are not those of the user
-        owner = owner or msgspec.json.decode(api.get("/session"))["owner"]
-        api = connect(ctx, as_operator=True)
+    if as_operator:
+        api, owner = connect_for(ctx, owner)
     body = api.send(method, f"/batches/{batch_id}{path}", document, {"owner": owner} if owner else None)
     if json:
         write_json(body)

@@ -21,6 +21,7 @@ from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import (
     BatchAccepted,
     BatchControlled,
+    BatchRemedied,
     BatchSealed,
     BatchStopped,
     BatchWithdrawn,
@@ -175,6 +176,7 @@ class Session:
                 self._route(BatchWithdrawn, intake.on_batch_withdrawn),
                 self._route(BatchControlled, intake.on_batch_controlled),
                 self._route(BatchStopped, intake.on_batch_stopped),
+                self._route(BatchRemedied, components.recovery.on_batch_remedied),
                 self._route(BatchFinished, intake.on_batch_finished),
                 self._route(ItemsReopened, intake.on_items_reopened),
                 self._route(WorkerAnnounced, workers.on_worker_announced),

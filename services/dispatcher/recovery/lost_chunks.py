@@ -7,7 +7,8 @@ from uuid import UUID
 
 import structlog
 
-from batchyard_contracts.v1.flow import ChunkReturned
+from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.flow import BatchRemedied, ChunkReturned
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher, ChunksRefused
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
 from services.dispatcher.domain.lease import Lease
@@ -71,6 +72,15 @@ class LostChunkRecovery:
             if lease is not None and lease.fence == message.fence:
                 returned.setdefault(message.chunk_id, (lease, message.fence, message.reason))
         await self._recover(list(returned.values()))
+
+    async def on_batch_remedied(self, message: BatchRemedied, _: Envelope) -> None:
+        """Take the chunks of a batch back from their workers, as if these were lost, whether their leases have expired
+        or not. A report under the old lease counts no more, except of items that are not to run twice: those fail."""
+        if message.remedy != "release":
+            return
+        leases = [x for x in self._state.leases.values() if x.batch_id == message.batch_id]
+        log.warning("leases released by an operator", batch_id=str(message.batch_id), chunks=len(leases))
+        await self.recover([(x, x.fence) for x in leases if x.round <= message.round], "expired")
 
     async def recover(self, leases: Iterable[tuple[Lease, int]], reason: LossReason) -> None:
         """Decide what becomes of chunks that were found lost, each with its fence of that moment, and do it."""

@@ -16,6 +16,8 @@ Kind = Literal[
     "changed",
     "cancelled",
     "retried",
+    "released",
+    "replayed",
     "rate_changed",
     "circuit_opened",
     "circuit_closed",
@@ -29,7 +31,11 @@ _COMMANDS: dict[str, Kind] = {
     "batch.cancel": "cancelled",
     "batch.finish": "cancelled",
     "batch.retry": "retried",
+    "batch.release": "released",
+    "batch.replay": "replayed",
 }
+_WITH_REASON = {"batch.finish", "batch.release", "batch.replay"}
+"""Commands of operators, who give a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ def of_command(command: dict[str, Any]) -> TimelineEntry:
         door=command["door"],
         before=command["before"] if command["action"] == "batch.change" else None,
         after=after if command["action"] in {"batch.change", "batch.retry"} else None,
-        reason=after.get("reason") if command["action"] == "batch.finish" else None,
+        reason=after.get("reason") if command["action"] in _WITH_REASON else None,
     )
 
 

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from services.ingest.api.service import IngestService
 from services.ingest.bulk.bulk_manager import BulkManager
+from services.ingest.control.remedies import BatchRemedies
 from services.ingest.http import (
     audit,
     batch_actions,
@@ -34,6 +35,7 @@ from services.ingest.http import (
     schedules,
     sessions,
     stream,
+    stuck,
     submit,
     templates,
     timeline,
@@ -71,7 +73,7 @@ _TAGS = [
     {"name": "limits", "description": "Limits of owners, and what is in use."},
     {"name": "audit", "description": "Who changed what."},
     {"name": "session", "description": "Sign-in of browsers, and facts on this Batchyard."},
-    {"name": "operators", "description": "Dead letters. Only for keys with the scope `operate`."},
+    {"name": "operators", "description": "Stuck batches and dead letters. Only for keys with the scope `operate`."},
 ]
 
 
@@ -82,6 +84,7 @@ def build_app(
     schedule_manager: ScheduleManager,
     follow_ups: FollowUpStore,
     limit_manager: LimitManager,
+    remedies: BatchRemedies,
     overviews: OverviewReader,
     bulk_manager: BulkManager,
     *,
@@ -115,6 +118,7 @@ def build_app(
     app.include_router(meta.routes(access, clock), prefix=PREFIX)
     app.include_router(audit.routes(access.audit, access), prefix=PREFIX)
     app.include_router(dead_letters.routes(service, access, amqp_url), prefix=PREFIX)
+    app.include_router(stuck.routes(service, remedies, access), prefix=PREFIX)
     app.include_router(progress.routes(service, access, max_websockets), prefix=PREFIX)
     app.include_router(stream.routes(service, overviews, access, clock, max_websockets), prefix=PREFIX)
     app.include_router(docs.routes())

@@ -110,6 +110,18 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "items_list_all": {"200": {"items": [ITEM, RETRYING], "next": 3}},
     "items_show": {"200": {**ITEM, "payload": {"url": "https://example.org/"}, "result": {"status": 200}}},
     "batches_finish": {"202": ACCEPTED},
+    "operators_stuck": {
+        "200": {
+            "batches": [
+                {
+                    "batch": {**STATE, "status": "running"},
+                    "since": "2026-11-30T06:00:05Z",
+                    "reasons": [{"code": "in_flight", "detail": "3 items are at workers, …", "items": 3}],
+                }
+            ]
+        }
+    },
+    "operators_remedy": {"202": ACCEPTED},
     "results_results": {
         "200": [{"ordinal": 0, "custom_id": "row-1", "status": "succeeded", "round": 1, "attempts": 1, "result": {}}]
     },

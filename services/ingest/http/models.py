@@ -24,6 +24,7 @@ from batchyard_contracts.v1.values import (
     Payload,
     Priority,
     Rate,
+    Remedy,
     Selection,
     Terms,
     Text,
@@ -132,6 +133,18 @@ class FinishRequest(Command):
     """Reason why an operator ends a batch."""
 
     type: ClassVar[str] = "batch.finish.v1"
+    reason: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=NO_CONTROLS),
+        Field(description="for the audit, where the owner of the batch reads it"),
+    ]
+
+
+class RemedyRequest(Command):
+    """Remedy for a batch that makes no progress."""
+
+    type: ClassVar[str] = "batch.remedy.v1"
+    remedy: Remedy
     reason: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=NO_CONTROLS),

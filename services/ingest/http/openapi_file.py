@@ -32,6 +32,7 @@ def described_app() -> Any:
         nothing,
         nothing,
         nothing,
+        nothing,
         max_websockets=1,
         amqp_url="",
         clock=nothing,

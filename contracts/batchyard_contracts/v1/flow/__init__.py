@@ -3,6 +3,7 @@
 from batchyard_contracts.v1.flow.batches import (
     BatchAccepted,
     BatchControlled,
+    BatchRemedied,
     BatchResend,
     BatchSealed,
     BatchStopped,
@@ -20,6 +21,7 @@ from batchyard_contracts.v1.flow.workers import WorkerAnnounced, WorkerHeartbeat
 __all__ = [
     "BatchAccepted",
     "BatchControlled",
+    "BatchRemedied",
     "BatchResend",
     "BatchSealed",
     "BatchStopped",

@@ -20,6 +20,7 @@ from batchyard_contracts.v1.values import (
     Owner,
     Patch,
     Priority,
+    Remedy,
     Reuse,
     Round,
     Selection,
@@ -82,6 +83,18 @@ class BatchResend(Message):
 
     type: ClassVar[str] = "batch.resend.v1"
     batch_id: BatchId
+
+
+class BatchRemedied(Message):
+    """Remedy by which an operator helps a round of a batch that makes no progress."""
+
+    type: ClassVar[str] = "batch.remedied.v1"
+    batch_id: BatchId
+    owner: Owner
+    round: Round
+    """Round that it helps; it is ignored in a later one."""
+    remedy: Remedy
+    at: Time
 
 
 class BatchControlled(Message):

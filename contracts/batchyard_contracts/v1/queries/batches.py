@@ -19,6 +19,7 @@ from batchyard_contracts.v1.values import (
     Priority,
     Result,
     Round,
+    Seconds,
     StopReason,
     SummaryError,
     Terms,
@@ -57,6 +58,8 @@ class BatchState(Value):
     controlled_at: Time | None = None
     """Time of the newest command whose effect is shown, such as a pause or a change; None: there was none."""
     finished_at: Time | None = None
+    changed_at: Time | None = None
+    """Time of the newest outcome that was recorded, or of another change; None: an older aggregator replied."""
 
 
 class BatchesQuery(Message):
@@ -86,6 +89,8 @@ class BatchesQuery(Message):
     """Time from which on the batch was accepted."""
     accepted_before: Time | None = None
     """Time before which the batch was accepted."""
+    idle_s: Seconds | None = None
+    """Seconds for which an unfinished batch has had no outcome and no other change; None: any batch."""
     oldest_first: bool = False
     """True: the batch that was accepted first comes first."""
     after: BatchId | None = None

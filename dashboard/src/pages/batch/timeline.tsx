@@ -16,6 +16,8 @@ const LOOKS: Record<Entry["kind"], [icon: IconName, words: string]> = {
   changed: ["settings", "changed"],
   cancelled: ["cancelled", "cancelled"],
   retried: ["retry", "retried"],
+  released: ["retry", "taken back from its workers by an operator"],
+  replayed: ["retry", "announced again by an operator"],
   rate_changed: ["destinations", "rate changed"],
   circuit_opened: ["circuit", "circuit opened"],
   circuit_closed: ["completed", "circuit closed"],

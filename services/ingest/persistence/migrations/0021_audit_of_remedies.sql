@@ -1,0 +1,6 @@
+-- Remedies of operators are commands of a batch, too.
+CREATE INDEX audit_of_commands ON audit (object, id) WHERE action IN (
+    'batch.pause', 'batch.resume', 'batch.cancel', 'batch.finish', 'batch.change', 'batch.retry', 'batch.seal',
+    'batch.release', 'batch.replay'
+);
+DROP INDEX audit_of_batch_commands;
