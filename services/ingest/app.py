@@ -232,7 +232,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 scheduling.templates,
                 scheduling.schedules,
                 scheduling.follow_ups,
-                LimitManager(LimitStore(pool), identity.limits, outbox),
+                LimitManager(LimitStore(pool), identity.limits, outbox, backpressure.waiting),
                 BatchRemedies(store, outbox, registry),
                 OverviewReader(
                     aggregator,

@@ -1,6 +1,7 @@
 """Waiting items are limited: beyond the limit submissions get 429 with Retry-After, and uploads wait, then stop."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.commands import BatchAppend, BatchSubmit, CommandAccepted, CommandRejected
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
@@ -17,6 +19,7 @@ from batchyard_contracts.v1.values import Counts, NewItem
 from devstack import Servers
 from services.ingest.maintenance import progress_reconciler
 from services.ingest.submission import backpressure
+from services.ingest.submission.upload import WINDOW_BYTES
 from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, running_ingest
 from tests.support.upload_files import lines, post
@@ -105,6 +108,58 @@ async def test_the_limit_of_one_owner_does_not_affect_another(clean: Servers) ->
             (await harness.post("/batches", json=body, headers=bearer[owner]))[0] for owner in ("alice", "alice", "bob")
         ]
         assert statuses == [202, 429, 202]
+
+
+async def test_the_bytes_of_waiting_items_are_limited_by_every_door(clean: Servers) -> None:
+    note = "x" * 100_000
+    large = BatchSubmit(workload="squares", items=[NewItem(payload={"n": n, "note": note}) for n in range(30)])
+    async with running_ingest(clean, owner_limits={"waiting_bytes": MAX_MESSAGE_BYTES}) as harness:
+        first = await harness.command(large)
+        assert isinstance(first, CommandAccepted)
+        (stored,) = await harness.rows("SELECT bytes FROM batches")
+        assert 3_000_000 < stored["bytes"] < 3_001_000
+        rejected = await harness.command(large)
+        assert isinstance(rejected, CommandRejected)
+        assert (rejected.code, rejected.status) == ("too_many_bytes_waiting", 429)
+        assert f"{stored['bytes']} bytes; the limit is {MAX_MESSAGE_BYTES}" in rejected.detail
+        status, problem = await post(harness, lines(30, 100_000))
+        assert (status, problem["code"]) == (429, "too_many_bytes_waiting")
+        opened = await harness.command(submit(1, sealed=False))
+        assert isinstance(opened, CommandAccepted)
+        answer = await harness.command(BatchAppend(batch_id=opened.batch_id, sequence=0, items=large.items))
+        assert isinstance(answer, CommandRejected)
+        assert answer.code == "too_many_bytes_waiting"
+        _, shown = await harness.get("/limits")
+        assert (shown["in_use"]["waiting_items"], shown["limits"]["waiting_bytes"]) == (31, MAX_MESSAGE_BYTES)
+        assert stored["bytes"] <= shown["in_use"]["waiting_bytes"] <= stored["bytes"] + 100
+        await harness.publish(EVENTS, progressed(first.batch_id, 29, 30))  # by the share of the items that wait
+        await until_accepted(harness, large)
+
+
+async def test_an_upload_counts_its_bytes_also_when_it_is_continued(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backpressure, "MAX_WAIT_S", 0.5)
+    note = "x" * 1000
+
+    async def body(number: int) -> AsyncIterator[bytes]:
+        for n in range(number):
+            yield json.dumps({"n": n, "note": note}).encode() + b"\n"
+
+    sized = len(json.dumps({"n": 1000, "note": note}, separators=(",", ":"))) - 4
+    async with running_ingest(clean, owner_limits={"waiting_bytes": 8_000_000}) as harness:
+        status, problem = await post(harness, body(20_000), headers=KEY)
+        assert (status, problem["code"]) == (429, "too_many_bytes_waiting")
+        (stored,) = await harness.rows("SELECT bytes, items FROM batches")
+        assert 4_000_000 < stored["bytes"] < 8_000_000 + 2 * WINDOW_BYTES, "what was on its way is kept"
+        assert 0 <= stored["bytes"] - sized * stored["items"] <= 9 * stored["items"]
+        await harness.publish(EVENTS, progressed(UUID(problem["batch_id"]), stored["items"], 20_000))
+        status, problem = await until(
+            lambda: post(harness, body(20_000), headers=KEY), lambda answer: answer[1]["items"] > stored["items"]
+        )
+        assert status == 429
+        (grown,) = await harness.rows("SELECT bytes, items FROM batches")
+        assert 0 <= grown["bytes"] - sized * grown["items"] <= 9 * grown["items"]
 
 
 async def test_the_counts_are_shared_and_survive_a_restart(clean: Servers) -> None:

@@ -11,6 +11,7 @@ NAMES = {
     "requests": "requests in 10 s",
     "key_requests": "requests in 10 s with one key",
     "waiting_items": "waiting items",
+    "waiting_bytes": "bytes of waiting items",
     "uploads": "uploads at a time",
     "websockets": "WebSockets",
     "questions": "questions at a time",

@@ -14,6 +14,7 @@ from batchyard_contracts.v1.values import Counts, Notifications, Priority, Reuse
 from services.ingest.domain.actor import INGEST, Actor
 from services.ingest.domain.command_validation import terms_of
 from services.ingest.domain.upload_digest import UploadPosition
+from services.ingest.domain.volume import Volume
 
 State = Literal["open", "sealed", "withdrawn"]
 SourceMode = Literal["expand", "estimate"]
@@ -40,6 +41,8 @@ class BatchHeader:
     state: State
     accepted_at: datetime
     items: int = 0
+    size: int = 0
+    """Bytes of the payloads of its items as JSON."""
     pages: int = 0
     next_sequence: int = 0
     idempotency_key: str | None = None
@@ -110,6 +113,7 @@ class BatchHeader:
             cast("State", row["state"]),
             row["accepted_at"],
             row["items"],
+            row["bytes"],
             row["pages"],
             row["next_sequence"],
             row["idempotency_key"],
@@ -125,6 +129,11 @@ class BatchHeader:
             row["done"],
             row["controlled_at"],
         )
+
+    @property
+    def volume(self) -> Volume:
+        """Volume of its items."""
+        return Volume(self.items, self.size)
 
     @property
     def assigned(self) -> UploadPosition:

@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND
 
 REQUESTS_PERIOD_S = 10
 DELIVERIES_PERIOD_S = 3600
 DEFAULT_WAITING_ITEMS = 2_000_000
+DEFAULT_WAITING_BYTES = 8 * 1024**3
 
 Requests = Annotated[int, Field(ge=1, le=10_000_000, description=f"requests over HTTP in {REQUESTS_PERIOD_S} seconds")]
 KeyRequests = Annotated[
@@ -17,6 +19,9 @@ KeyRequests = Annotated[
 ]
 WaitingItems = Annotated[
     int, Field(ge=MAX_ITEMS_PER_COMMAND, le=1_000_000_000, description="items that have not ended yet")
+]
+WaitingBytes = Annotated[
+    int, Field(ge=MAX_MESSAGE_BYTES, le=1024**5, description="bytes of the payloads of items that have not ended yet")
 ]
 Uploads = Annotated[int, Field(ge=1, le=10_000, description="uploads of files at a time")]
 Websockets = Annotated[int, Field(ge=1, le=100_000, description="open WebSockets")]
@@ -35,6 +40,7 @@ class OwnerLimits(BaseModel):
     requests: Requests = 10_000
     key_requests: KeyRequests = 10_000
     waiting_items: WaitingItems = DEFAULT_WAITING_ITEMS
+    waiting_bytes: WaitingBytes = DEFAULT_WAITING_BYTES
     uploads: Uploads = 50
     websockets: Websockets = 500
     questions: Questions = 50

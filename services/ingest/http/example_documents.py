@@ -244,6 +244,7 @@ LIMITS = {
         "requests": 1000,
         "key_requests": 10_000,
         "waiting_items": 2_000_000,
+        "waiting_bytes": 8_589_934_592,
         "uploads": 50,
         "websockets": 500,
         "questions": 50,
@@ -251,5 +252,5 @@ LIMITS = {
         "weight": 2.0,
     },
     "set": {"requests": 1000, "weight": 2.0},
-    "in_use": {"uploads": 1, "websockets": 3, "questions": 0},
+    "in_use": {"waiting_items": 1200, "waiting_bytes": 86_000, "uploads": 1, "websockets": 3, "questions": 0},
 }

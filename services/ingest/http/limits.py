@@ -23,7 +23,7 @@ class LimitsView(BaseModel):
     owner: str
     limits: OwnerLimits
     set: dict[str, Any] = Field(description="limits that an operator has set for this owner")
-    in_use: dict[str, int] = Field(description="uploads, WebSockets and questions at present")
+    in_use: dict[str, int] = Field(description="what waits, and uploads, WebSockets and questions at present")
 
 
 class LimitsList(BaseModel):

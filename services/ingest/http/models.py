@@ -112,6 +112,7 @@ class LimitsRequest(Command):
     requests: owner_limits.Requests | None = None
     key_requests: owner_limits.KeyRequests | None = None
     waiting_items: owner_limits.WaitingItems | None = None
+    waiting_bytes: owner_limits.WaitingBytes | None = None
     uploads: owner_limits.Uploads | None = None
     websockets: owner_limits.Websockets | None = None
     questions: owner_limits.Questions | None = None

@@ -1,6 +1,6 @@
 """Shows and changes the limits of owners."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -9,6 +9,7 @@ from batchyard_contracts.v1.flow import OwnerWeighted
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.owner_limits import OwnerLimits
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.volume import Volume
 from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.limit_store import Changes, LimitStore
@@ -26,12 +27,16 @@ _TOO_MANY = Rejection(
 class LimitManager:
     """Operations on the limits of owners."""
 
-    def __init__(self, store: LimitStore, keeper: LimitKeeper, outbox: Outbox) -> None:
-        self._store, self._keeper, self._outbox = store, keeper, outbox
+    def __init__(
+        self, store: LimitStore, keeper: LimitKeeper, outbox: Outbox, waiting: Callable[[str], Volume]
+    ) -> None:
+        self._store, self._keeper, self._outbox, self._waiting = store, keeper, outbox, waiting
 
     def limits(self, owner: str) -> tuple[OwnerLimits, Changes, dict[str, int]]:
-        """Return the limits of an owner, those of them that were set, and the use of this process."""
-        return self._keeper.limits(owner), self._keeper.changes().get(owner, {}), self._keeper.use(owner)
+        """Return the limits of an owner, those of them that were set, and the use at present."""
+        waiting = self._waiting(owner)
+        use = {"waiting_items": max(0, waiting.items), "waiting_bytes": max(0, waiting.size)}
+        return self._keeper.limits(owner), self._keeper.changes().get(owner, {}), use | self._keeper.use(owner)
 
     def owners(self) -> list[str]:
         """Return the owners for whom limits were set."""

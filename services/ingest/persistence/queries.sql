@@ -1,24 +1,24 @@
 -- fragment: batch_columns
-batch_id, owner, workload, priority, name, labels, notify, terms, reuse, state, accepted_at, items, pages,
+batch_id, owner, workload, priority, name, labels, notify, terms, reuse, state, accepted_at, items, bytes, pages,
     next_sequence, idempotency_key, message_id, digest, traceparent, sent_items, sent_pages, sent_digest, sourced,
     round, done, controlled_at
 
 -- name: insert_batches
 -- Inserts batches, those of which no identity is taken, with their messages in order. No two have one id.
 WITH header AS (
-    INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, pages,
+    INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, bytes, pages,
                          idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse, sourced)
     SELECT * FROM unnest(
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::json[], $7::json[], $8::text[], $9::bigint[],
-        $10::int[], $11::text[], $12::text[], $13::bytea[], $14::text[], $15::timestamptz[], $16::json[], $17::json[],
-        $18::text[]
+        $10::bigint[], $11::int[], $12::text[], $13::text[], $14::bytea[], $15::text[], $16::timestamptz[], $17::json[],
+        $18::json[], $19::text[]
     )
     ON CONFLICT DO NOTHING
     RETURNING batch_id, owner, workload, items, name, traceparent
 ), posted AS (
     INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
     SELECT exchange, routing_key, type, body, traceparent, key FROM unnest(
-        $19::uuid[], $20::text[], $21::text[], $22::text[], $23::bytea[], $24::text[], $25::text[]
+        $20::uuid[], $21::text[], $22::text[], $23::text[], $24::bytea[], $25::text[], $26::text[]
     ) WITH ORDINALITY AS new (batch_id, exchange, routing_key, type, body, traceparent, key, place)
     WHERE batch_id IN (SELECT batch_id FROM header)
     ORDER BY place
@@ -27,39 +27,39 @@ WITH header AS (
     INSERT INTO audit (owner, actor, key_id, door, address, trace, action, object, after)
     SELECT owner, actor, key_id, door, address, traceparent, 'batch.submit', batch_id::text,
            jsonb_strip_nulls(jsonb_build_object('workload', workload, 'items', items, 'name', name))
-    FROM header JOIN unnest($1::uuid[], $26::text[], $27::text[], $28::text[], $29::text[])
+    FROM header JOIN unnest($1::uuid[], $27::text[], $28::text[], $29::text[], $30::text[])
         AS new (batch_id, actor, key_id, door, address) USING (batch_id)
 ), followed AS (
     INSERT INTO follow_ups (batch_id, place, owner, form)
-    SELECT batch_id, place, owner, form FROM header JOIN unnest($30::uuid[], $31::int[], $32::json[])
+    SELECT batch_id, place, owner, form FROM header JOIN unnest($31::uuid[], $32::int[], $33::json[])
         AS new (batch_id, place, form) USING (batch_id)
 )
 SELECT array(SELECT batch_id FROM header) AS batch_ids, array(SELECT id FROM posted ORDER BY id) AS ids
 
 -- name: open_upload
 WITH header AS (
-    INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, pages,
+    INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, bytes, pages,
                          idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse, sourced,
                          sent_items, sent_pages, sent_digest, receiver, lease_until)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-            $9, $10, $13, $19, now() + $20::interval)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+            $9, $11, $14, $20, now() + $21::interval)
     ON CONFLICT DO NOTHING
     RETURNING batch_id
 ), posted AS (
     INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
     SELECT exchange, routing_key, type, body, new.traceparent, key FROM header CROSS JOIN unnest(
-        $21::text[], $22::text[], $23::text[], $24::bytea[], $25::text[], $26::text[]
+        $22::text[], $23::text[], $24::text[], $25::bytea[], $26::text[], $27::text[]
     ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
     ORDER BY place
     RETURNING id
 ), audited AS (
     INSERT INTO audit (owner, actor, key_id, door, address, trace, action, object, after)
-    SELECT $2, $27::text, $28::text, $29::text, $30::text, $14, 'batch.submit', batch_id::text,
+    SELECT $2, $28::text, $29::text, $30::text, $31::text, $15, 'batch.submit', batch_id::text,
            jsonb_strip_nulls(jsonb_build_object('workload', $3::text, 'items', $9::bigint, 'name', $5::text))
     FROM header
 ), followed AS (
     INSERT INTO follow_ups (batch_id, place, owner, form)
-    SELECT batch_id, place - 1, $2, form FROM header CROSS JOIN unnest($31::json[]) WITH ORDINALITY AS new (form, place)
+    SELECT batch_id, place - 1, $2, form FROM header CROSS JOIN unnest($32::json[]) WITH ORDINALITY AS new (form, place)
 )
 SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 
@@ -74,13 +74,14 @@ UPDATE batches SET lease_until = now() + $2::interval WHERE receiver = ANY ($1::
 
 -- name: assign_pages
 UPDATE batches SET sent_items = $3, sent_pages = $4, sent_digest = $5, items = $6, pages = $7, digest = $8,
-                   grown_at = now()
+                   bytes = greatest(bytes, $9), grown_at = now()
 WHERE batch_id = $1 AND receiver = $2 AND state = 'open'
 RETURNING batch_id
 
 -- name: suspend_upload
 WITH header AS (
     UPDATE batches SET sent_items = $3, sent_pages = $4, sent_digest = $5, items = $6, pages = $7, digest = $8,
+                       bytes = greatest(bytes, $9),
                        grown_at = CASE WHEN items < $6 THEN now() ELSE grown_at END,
                        receiver = NULL, lease_until = NULL
     WHERE batch_id = $1 AND receiver = $2 AND state = 'open'
@@ -88,7 +89,7 @@ WITH header AS (
 ), posted AS (
     INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
     SELECT exchange, routing_key, type, body, new.traceparent, key FROM header CROSS JOIN unnest(
-        $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[]
+        $10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[], $15::text[]
     ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
     ORDER BY place
     RETURNING id
@@ -97,14 +98,14 @@ SELECT array(SELECT id FROM posted ORDER BY id) FROM header
 
 -- name: seal_upload
 WITH header AS (
-    UPDATE batches SET state = 'sealed', items = $3, pages = $4, digest = $5, grown_at = now(),
+    UPDATE batches SET state = 'sealed', items = $3, pages = $4, digest = $5, bytes = $6, grown_at = now(),
                        sent_items = NULL, sent_pages = NULL, sent_digest = NULL, receiver = NULL, lease_until = NULL
     WHERE batch_id = $1 AND receiver = $2 AND state = 'open'
     RETURNING batch_id, traceparent
 ), posted AS (
     INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
     SELECT exchange, routing_key, type, body, new.traceparent, key FROM header CROSS JOIN unnest(
-        $6::text[], $7::text[], $8::text[], $9::bytea[], $10::text[], $11::text[]
+        $7::text[], $8::text[], $9::text[], $10::bytea[], $11::text[], $12::text[]
     ) WITH ORDINALITY AS new (exchange, routing_key, type, body, traceparent, key, place)
     ORDER BY place
     RETURNING id
@@ -136,7 +137,7 @@ SELECT digest FROM appends WHERE batch_id = $1 AND sequence = $2
 WITH taken AS (
     INSERT INTO appends (batch_id, sequence, digest) VALUES ($1, $2, $3)
 )
-UPDATE batches SET items = $4, pages = $5, next_sequence = $2 + 1, grown_at = now(),
+UPDATE batches SET items = $4, pages = $5, bytes = $6, next_sequence = $2 + 1, grown_at = now(),
                    sent_items = NULL, sent_pages = NULL, sent_digest = NULL
 WHERE batch_id = $1
 
@@ -200,7 +201,8 @@ WHERE NOT $6 OR workloads.announced_at <= excluded.announced_at
 SELECT name, version, manifest, announced_at FROM workloads
 
 -- name: waiting_items
-SELECT owner, sum(items - ended)::bigint AS waiting, count(*)::int AS batches,
+SELECT owner, sum(items - ended)::bigint AS items,
+    coalesce(sum(bytes::float8 * (items - ended) / nullif(items, 0)), 0)::bigint AS bytes, count(*)::int AS batches,
     count(*) FILTER (WHERE state = 'open')::int AS open FROM batches
 WHERE NOT done AND state IN ('open', 'sealed') GROUP BY owner
 

@@ -119,10 +119,11 @@ class BatchStore:
         await self._pool.execute(_SQL["renew_leases"], list(receivers), LEASE)
 
     async def assign_pages(
-        self, batch_id: UUID, receiver: UUID, confirmed: UploadPosition, assigned: UploadPosition
+        self, batch_id: UUID, receiver: UUID, confirmed: UploadPosition, assigned: UploadPosition, size: int
     ) -> bool:
-        """Record pages as assigned before they are published; False when the upload has another receiver."""
-        assigned_id = await self._pool.fetchval(_SQL["assign_pages"], batch_id, receiver, *confirmed, *assigned)
+        """Record pages as assigned before they are published, and the bytes of all payloads so far; False when the
+        upload has another receiver."""
+        assigned_id = await self._pool.fetchval(_SQL["assign_pages"], batch_id, receiver, *confirmed, *assigned, size)
         return assigned_id is not None
 
     async def suspend_upload(
@@ -131,18 +132,19 @@ class BatchStore:
         receiver: UUID,
         confirmed: UploadPosition,
         assigned: UploadPosition,
+        size: int,
         messages: Sequence[EncodedMessage],
     ) -> list[OutboxMessage] | None:
-        """Record that an upload stops here and may be continued, with the messages to send; None when it has another
-        receiver."""
-        arguments = [header.batch_id, receiver, *confirmed, *assigned]
+        """Record that an upload stops here and may be continued, with the bytes of its payloads and the messages to
+        send; None when it has another receiver."""
+        arguments = [header.batch_id, receiver, *confirmed, *assigned, size]
         return await self._write("suspend_upload", arguments, header, messages)
 
     async def seal_upload(
         self, header: BatchHeader, receiver: UUID, messages: Sequence[EncodedMessage]
     ) -> list[OutboxMessage] | None:
         """Record the end of an upload with its last messages; None when it has another receiver."""
-        arguments = [header.batch_id, receiver, header.items, header.pages, header.digest]
+        arguments = [header.batch_id, receiver, header.items, header.pages, header.digest, header.size]
         return await self._write("seal_upload", arguments, header, messages)
 
     @asynccontextmanager
@@ -192,9 +194,9 @@ class LockedBatch:
         return digest
 
     async def record_append(self, header: BatchHeader, sequence: int, digest: bytes) -> None:
-        """Record an append. The header has the new numbers of items and pages."""
+        """Record an append. The header has the new numbers of items, pages and bytes."""
         await self.connection.execute(
-            _SQL["insert_append"], header.batch_id, sequence, digest, header.items, header.pages
+            _SQL["insert_append"], header.batch_id, sequence, digest, header.items, header.pages, header.size
         )
 
     async def seal(self, batch_id: UUID) -> None:
@@ -253,6 +255,7 @@ def _values(header: BatchHeader) -> list[object]:
         header.notify.model_dump_json(),
         header.state,
         header.items,
+        header.size,
         header.pages,
         header.idempotency_key,
         header.message_id,

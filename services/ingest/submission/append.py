@@ -1,5 +1,6 @@
 """Appends items to an open batch until it is sealed."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -7,10 +8,11 @@ import structlog
 from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, CommandAccepted
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
-from services.ingest.domain.item import validate_items
+from services.ingest.domain.item import ValidatedItem, validate_items
 from services.ingest.domain.pager import EncodedPages, encode_pages, fingerprints_of
 from services.ingest.domain.precondition import NO_PRECONDITION, Precondition
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.volume import volume_of
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.backpressure import Backpressure
@@ -69,14 +71,21 @@ class BatchAppender:
                 return header.to_reply(replayed=True)
             precondition.check(header)
             _check_append(header, command)
-            self._backpressure.check(owner, len(command.items))
-            encoded = await self._encode(locked, header, command)
-            updated = replace(header, items=header.items + len(command.items), pages=header.pages + encoded.pages)
+            items = await self._validate(locked, header, command)
+            added = volume_of(items)
+            self._backpressure.check(owner, added)
+            encoded = await self._encode(header, items)
+            updated = replace(
+                header,
+                items=header.items + added.items,
+                size=header.size + added.size,
+                pages=header.pages + encoded.pages,
+            )
             await locked.record_append(updated, command.sequence, digest)
             appended = {"sequence": command.sequence, "items": len(command.items)}
             await locked.record_audit("batch.append", header, after=appended)
             posted = await locked.add_messages(updated, encoded.messages)
-        self._backpressure.record_accepted(owner, len(command.items))
+        self._backpressure.record_accepted(owner, added)
         log.info("items appended", batch_id=str(header.batch_id), sequence=command.sequence, items=updated.items)
         await self._outbox.deliver(posted)
         await self._dedup_index.add(header.batch_id, encoded.new_fingerprints)
@@ -119,13 +128,16 @@ class BatchAppender:
             )
         return earlier is not None
 
-    async def _encode(self, locked: LockedBatch, header: BatchHeader, command: BatchAppend) -> EncodedPages:
+    async def _validate(self, locked: LockedBatch, header: BatchHeader, command: BatchAppend) -> list[ValidatedItem]:
         workload = await self._registry.get(header.workload, locked.connection)
         if rejection := workload.validator.check_count(header.items + len(command.items)):
             raise IngestError(rejection)
         items = validate_items(workload.validator, command.items, first=header.items)
         if isinstance(items, Rejection):
             raise IngestError(items)
+        return items
+
+    async def _encode(self, header: BatchHeader, items: Sequence[ValidatedItem]) -> EncodedPages:
         known = await self._dedup_index.lookup(header.batch_id, fingerprints_of(items))
         return encode_pages(
             header.batch_id, header.workload, items, header.pages, known, with_keys=header.reuse.has_claims

@@ -1,11 +1,13 @@
-"""Counts the waiting items of each owner and of all, and rejects submissions beyond the limits.
+"""Counts the waiting items of each owner and of all, and their bytes, and rejects submissions beyond the limits.
 
-PostgreSQL has the numbers: the items of each batch, and how many have ended according to events. Each process adds what
+PostgreSQL has the numbers: the items of each batch with their bytes, and how many have ended according to events. Bytes
+count by the share of the items of a batch that wait. Each process adds what
 it accepted since its last refresh, so a limit may be exceeded by what other processes accept within one second, and by
 what this one accepts while the numbers are read. No item counts twice, so nothing is rejected that would fit.
 """
 
 import asyncio
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.progress_snapshot import ProgressSnapshot
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.throughput import Throughput
+from services.ingest.domain.volume import NOTHING, Volume
 from services.ingest.limits.limit_keeper import LimitKeeper
 from shared.postgres.pool import Pool
 from shared.postgres.queries import columns, load_queries
@@ -45,11 +48,12 @@ class Backpressure:
         self._pool = pool
         self._limits = limits
         self._max_total = total
-        self._waiting: Counter[str] = Counter()
+        self._waiting: dict[str, Volume] = {}
         self._batches: dict[str, tuple[int, int]] = {}
         """Unfinished batches of each owner, and how many of them are open."""
-        self._reserved: Counter[str] = Counter()
+        self._reserved: dict[str, Volume] = {}
         self._total = 0
+        """Waiting items of all owners."""
         self._unsaved: dict[UUID, ProgressSnapshot] = {}
         self._unsaved_ends: dict[tuple[UUID, str], None] = {}
         """Ends of rounds, also of earlier ones, by which follow-ups become due."""
@@ -60,36 +64,40 @@ class Backpressure:
         self._measured_at = time.monotonic()
         self._refreshed = asyncio.Condition()
 
-    def check(self, owner: str, items: int) -> None:
-        """Raise `IngestError` (429) when `items` more would exceed a limit."""
-        rejection = self._check_bounds(owner, items)
+    def check(self, owner: str, volume: Volume) -> None:
+        """Raise `IngestError` (429) when so much more would exceed a limit."""
+        rejection = self._check_bounds(owner, volume)
         if rejection is not None:
             raise IngestError(rejection)
 
-    async def wait_for_room(self, owner: str, items: int) -> None:
-        """Wait up to `MAX_WAIT_S` until `items` more fit; raises `IngestError` (429) when they do not even then."""
-        if self._check_bounds(owner, items) is None:
+    async def wait_for_room(self, owner: str, volume: Volume) -> None:
+        """Wait up to `MAX_WAIT_S` until so much more fits; raises `IngestError` (429) when it does not even then."""
+        if self._check_bounds(owner, volume) is None:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(MAX_WAIT_S), self._refreshed:
-                await self._refreshed.wait_for(lambda: self._check_bounds(owner, items) is None)
-        self.check(owner, items)
+                await self._refreshed.wait_for(lambda: self._check_bounds(owner, volume) is None)
+        self.check(owner, volume)
 
     @contextmanager
-    def reserve(self, owner: str, items: int) -> Iterator[None]:
+    def reserve(self, owner: str, volume: Volume) -> Iterator[None]:
         """Count items that have been checked, while they are being committed."""
-        self._reserved[owner] += items
+        self._reserved[owner] = self._reserved.get(owner, NOTHING) + volume
         try:
             yield
         finally:
-            self._reserved[owner] -= items
-            if not self._reserved[owner]:
+            self._reserved[owner] -= volume
+            if self._reserved[owner] == NOTHING:
                 del self._reserved[owner]
 
-    def record_accepted(self, owner: str, items: int) -> None:
+    def record_accepted(self, owner: str, volume: Volume) -> None:
         """Count items that this process has just accepted."""
-        self._waiting[owner] += items
-        self._total += items
+        self._waiting[owner] = self.waiting(owner) + volume
+        self._total += volume.items
+
+    def waiting(self, owner: str) -> Volume:
+        """Return what an owner has that waits, as of the last refresh and by what was accepted since."""
+        return self._waiting.get(owner, NOTHING)
 
     def record_progress(self, batch_id: UUID, snapshot: ProgressSnapshot) -> None:
         """Apply the progress of a batch, as an event or the aggregator reports it."""
@@ -112,7 +120,7 @@ class Backpressure:
         counted = [self._batches.get(owner, (0, 0))] if owner else list(self._batches.values())
         throughput = self._throughputs.get(owner) if owner else self._total_throughput
         return Unfinished(
-            items=max(0, self._waiting[owner] if owner else self._total),
+            items=max(0, self.waiting(owner).items if owner else self._total),
             batches=sum(batches for batches, _ in counted),
             open=sum(open_ for _, open_ in counted),
             items_per_s=throughput.per_s if throughput else 0.0,
@@ -131,9 +139,9 @@ class Backpressure:
     async def refresh(self) -> None:
         """Read the numbers from PostgreSQL, and wake the uploads that wait for room."""
         rows = await self._pool.fetch(_SQL["waiting_items"])
-        self._waiting = Counter({row["owner"]: row["waiting"] for row in rows})
+        self._waiting = {row["owner"]: Volume(row["items"], row["bytes"]) for row in rows}
         self._batches = {row["owner"]: (row["batches"], row["open"]) for row in rows}
-        self._total = self._waiting.total()
+        self._total = sum(volume.items for volume in self._waiting.values())
         self._measure_throughput()
         async with self._refreshed:
             self._refreshed.notify_all()
@@ -170,28 +178,37 @@ class Backpressure:
             if owner not in self._waiting:
                 del self._throughputs[owner]
 
-    def _check_bounds(self, owner: str, items: int) -> Rejection | None:
-        waiting, total = self._waiting[owner] + self._reserved[owner], self._total + self._reserved.total()
-        per_owner = self._limits.limits(owner).waiting_items
-        if waiting + items > per_owner:
-            throughput, limit, whose = (
-                self._throughputs.get(owner, Throughput()),
-                per_owner,
-                f"of {owner!r} are waiting",
-            )
-        elif total + items > self._max_total:
-            throughput, limit, whose, waiting = (
-                self._total_throughput,
-                self._max_total,
-                "of all owners are waiting",
-                total,
-            )
-        else:
-            return None
-        return Rejection(
-            "too_many_waiting",
-            f"{waiting} items {whose}; the limit is {limit}. About {throughput.per_s:.0f} items end per second. Try "
-            "again later, or cancel a batch that is not needed.",
-            429,
-            retry_after_s=throughput.wait_s(waiting + items - limit),
-        )
+    def _check_bounds(self, owner: str, volume: Volume) -> Rejection | None:
+        limits, throughput = self._limits.limits(owner), self._throughputs.get(owner, Throughput())
+        waiting = self.waiting(owner) + self._reserved.get(owner, NOTHING)
+        total = self._total + sum(reserved.items for reserved in self._reserved.values())
+        after = waiting + volume
+        if after.items > limits.waiting_items:
+            return _too_many(waiting.items, f"of {owner!r}", volume.items, limits.waiting_items, throughput)
+        if total + volume.items > self._max_total:
+            return _too_many(total, "of all owners", volume.items, self._max_total, self._total_throughput)
+        if after.size > limits.waiting_bytes:
+            return _too_large(owner, waiting, after.size - limits.waiting_bytes, limits.waiting_bytes, throughput)
+        return None
+
+
+def _too_many(waiting: int, whose: str, more: int, limit: int, throughput: Throughput) -> Rejection:
+    return Rejection(
+        "too_many_waiting",
+        f"{waiting} items {whose} are waiting; the limit is {limit}. About {throughput.per_s:.0f} items end per "
+        "second. Try again later, or cancel a batch that is not needed.",
+        429,
+        retry_after_s=throughput.wait_s(waiting + more - limit),
+    )
+
+
+def _too_large(owner: str, waiting: Volume, excess: int, limit: int, throughput: Throughput) -> Rejection:
+    items = waiting.items * excess / waiting.size if waiting.size else waiting.items
+    return Rejection(
+        "too_many_bytes_waiting",
+        f"The items of {owner!r} that are waiting have {waiting.size} bytes; the limit is {limit}. About "
+        f"{throughput.per_s:.0f} items end per second. Try again later, cancel a batch that is not needed, or pass "
+        "large data by reference.",
+        429,
+        retry_after_s=throughput.wait_s(math.ceil(items)),
+    )

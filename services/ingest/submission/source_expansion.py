@@ -20,6 +20,7 @@ from services.ingest.domain.item import ValidatedItem, validate_items
 from services.ingest.domain.item_validator import ItemValidator
 from services.ingest.domain.pager import EncodedMessage, encode_pages, fingerprints_of
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.volume import volume_of
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.backpressure import Backpressure
@@ -98,7 +99,7 @@ class SourceExpansion:
             if not messages:
                 return
             posted = await locked.add_messages(header, messages)
-        self._backpressure.record_accepted(header.owner, updated.items - header.items)
+        self._backpressure.record_accepted(header.owner, updated.volume - header.volume)
         log.info("source expanded", batch_id=str(header.batch_id), sequence=message.sequence, items=updated.items)
         await self._outbox.deliver(posted)
         if updated.state == "sealed":
@@ -116,7 +117,7 @@ class SourceExpansion:
             header.batch_id, header.workload, valid, header.pages, known, with_keys=header.reuse.has_claims
         )
         items, pages = header.items + len(valid) + len(invalid), header.pages + encoded.pages
-        updated = replace(header, items=items, pages=pages)
+        updated = replace(header, items=items, pages=pages, size=header.size + volume_of(valid).size)
         await locked.record_append(updated, message.sequence, digest_of(message, exclude={"batch_id"}))
         messages = [*encoded.messages, *settled_messages(header.batch_id, "failed", invalid)]
         return updated, messages, encoded.new_fingerprints

@@ -16,6 +16,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import ValidatedItem, validate_items, validate_source
 from services.ingest.domain.pager import encode_pages
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.volume import volume_of
 from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.audit_log import current_actor
 from services.ingest.persistence.notifier_registry import NotifierRegistry
@@ -84,15 +85,15 @@ class BatchSubmitter:
                 return replay(header, same)
             raise
         encoded = encode_pages(header.batch_id, workload.manifest.name, items, with_keys=command.has_claims)
-        header = replace(header, pages=encoded.pages)
+        header = replace(header, pages=encoded.pages, size=volume_of(items).size)
         if header.state == "sealed":
             messages = sealed_messages(header, workload.validator, encoded.messages)
         else:  # its items may run as they arrive
             messages = [accepted_message(header, workload.validator), *encoded.messages]
-        with self._backpressure.reserve(owner, header.items):
+        with self._backpressure.reserve(owner, header.volume):
             if not await self._commit.insert(header, messages):
                 return replay(header, await self._find_same(header, command))
-            self._backpressure.record_accepted(owner, header.items)
+            self._backpressure.record_accepted(owner, header.volume)
         log.info("batch accepted", batch_id=str(header.batch_id), items=header.items, workload=header.workload)
         if header.state == "open":
             await self._dedup_index.add(header.batch_id, encoded.new_fingerprints)
@@ -104,7 +105,7 @@ class BatchSubmitter:
         self._notifier.check(command.notify)
         items = _validated_items(command, workload)
         check_dedup(command, workload)
-        self._backpressure.check(header.owner, header.items)
+        self._backpressure.check(header.owner, volume_of(items))
         rejection = validate_terms(header.terms, header.accepted_at) or validate_batch_id(
             command.batch_id, header.accepted_at
         )

@@ -21,6 +21,7 @@ from services.ingest.domain.pager import EncodedMessage, Pager, deduplicate, enc
 from services.ingest.domain.readers.rows import Row
 from services.ingest.domain.rejection import Rejection, RejectionList
 from services.ingest.domain.upload_digest import UploadPosition, extend_digest
+from services.ingest.domain.volume import Volume, volume_of
 from services.ingest.persistence.store import BatchStore, outbox_messages
 from services.ingest.submission.announcement import accepted_message, sealed_messages
 from services.ingest.submission.backpressure import Backpressure
@@ -81,6 +82,8 @@ class Upload:
         self._position = UploadPosition(0, 0, seed)
         self._confirmed = header.confirmed or self._position
         self._assigned = header.assigned if header.confirmed else self._position
+        self._size = 0
+        self._assigned_size = header.size if header.confirmed else 0
         self._first_fingerprints: dict[bytes, int] = {}
         self._window: list[EncodedMessage] = []
         self._window_bytes = 0
@@ -92,6 +95,12 @@ class Upload:
     def items(self) -> int:
         """Number of items that the batch has, even if the rest of the upload is lost."""
         return max(self._assigned.items, self._position.items)
+
+    @property
+    def _unassigned(self) -> Volume:
+        """Volume of the items that are encoded and not yet assigned for publishing."""
+        reached = Volume(self._position.items, self._size)
+        return reached - Volume(self._assigned.items, self._assigned_size)
 
     def add_rows(self, rows: Iterable[Row | Rejection]) -> None:
         """Validate rows, and add them to pages, up to the first invalid one; the others are only validated. Raises
@@ -155,22 +164,24 @@ class Upload:
         if self._position.pages < self._assigned.pages:
             raise IngestError(self._mismatch(f"has only {self._position.items} items"))
         items, pages, digest = self._position
-        header = replace(self.header, state="sealed", items=items, pages=pages, digest=digest, confirmed=None)
+        header = replace(
+            self.header, state="sealed", items=items, size=self._size, pages=pages, digest=digest, confirmed=None
+        )
         if self.is_open:
             messages = [*self._window, sealed_message(header.batch_id, items)]
             posted = await self._store.seal_upload(header, self.receiver, messages)
             if posted is None:
                 raise IngestError(SUPERSEDED)
-            self._backpressure.record_accepted(header.owner, items - self._assigned.items)
+            self._backpressure.record_accepted(header.owner, self._unassigned)
             self.is_open = False
             await self._outbox.deliver(posted)
         else:
-            self._backpressure.check(header.owner, items)
-            with self._backpressure.reserve(header.owner, items):
+            self._backpressure.check(header.owner, header.volume)
+            with self._backpressure.reserve(header.owner, header.volume):
                 if not await self._commit.insert(header, sealed_messages(header, self._validator, self._window)):
                     self.header = header
                     return None
-                self._backpressure.record_accepted(header.owner, items)
+                self._backpressure.record_accepted(header.owner, header.volume)
         if pages > 1:
             await self._dedup_index.delete(header.batch_id)
         return header
@@ -189,7 +200,7 @@ class Upload:
         is_caught_up = self._position.pages >= self._assigned.pages
         confirmed, assigned = (self._position, self._position) if is_caught_up else (self._confirmed, self._assigned)
         messages = [*self._unsent, *self._window] if is_caught_up else []
-        posted = await self._store.suspend_upload(self.header, self.receiver, confirmed, assigned, messages)
+        posted = await self._store.suspend_upload(self.header, self.receiver, confirmed, assigned, self._size, messages)
         if posted is not None:
             await self._outbox.deliver(posted)
 
@@ -203,6 +214,7 @@ class Upload:
         ):
             raise IngestError(self._mismatch("starts with other items"))
         self._position = reached
+        self._size += volume_of(page).size
         if number < self._confirmed.pages:
             return
         fingerprints, known = fingerprints_of(page), {}
@@ -220,16 +232,17 @@ class Upload:
         self._window_bytes += sum(len(message.body) for message in messages)
 
     async def _open_batch(self) -> None:
-        await self._backpressure.wait_for_room(self.header.owner, self._position.items)
+        await self._backpressure.wait_for_room(self.header.owner, self._unassigned)
         items, pages, digest = self._position
-        header = replace(self.header, state="open", items=items, pages=pages, digest=digest)
+        header = replace(self.header, state="open", items=items, size=self._size, pages=pages, digest=digest)
         messages = [accepted_message(header, self._validator), *self._window]
         posted = await self._store.open_upload(header, self.receiver, messages)
         if posted is None:
             raise IngestError(SUBMISSION_IN_PROGRESS)
         self.header, self.is_open = header, True
         self._confirmed = self._assigned = self._position
-        self._backpressure.record_accepted(header.owner, items)
+        self._assigned_size = self._size
+        self._backpressure.record_accepted(header.owner, header.volume)
         self._take_window()
         await self._outbox.deliver(posted)
 
@@ -238,11 +251,11 @@ class Upload:
         if self._position.pages < self._assigned.pages:
             return  # these pages were assigned before, and have to be compared first
         await self._finish_sending()
-        added = self._position.items - self._assigned.items
+        added = self._unassigned
         await self._backpressure.wait_for_room(self.header.owner, added)
         self._backpressure.record_accepted(self.header.owner, added)
-        self._assigned, self._unsent = self._position, self._take_window()
-        self._sending = asyncio.create_task(self._publish(self._unsent, self._assigned))
+        self._assigned, self._assigned_size, self._unsent = self._position, self._size, self._take_window()
+        self._sending = asyncio.create_task(self._publish(self._unsent, self._assigned, self._size))
 
     def _take_window(self) -> list[EncodedMessage]:
         window, self._window, self._window_bytes = self._window, [], 0
@@ -254,9 +267,10 @@ class Upload:
             await asyncio.shield(self._sending)
             self._sending = None
 
-    async def _publish(self, window: list[EncodedMessage], assigned: UploadPosition) -> None:
+    async def _publish(self, window: list[EncodedMessage], assigned: UploadPosition, size: int) -> None:
         async def attempt() -> None:
-            if not await self._store.assign_pages(self.header.batch_id, self.receiver, self._confirmed, assigned):
+            batch_id = self.header.batch_id
+            if not await self._store.assign_pages(batch_id, self.receiver, self._confirmed, assigned, size):
                 raise IngestError(SUPERSEDED)
             await self._outbox.send(outbox_messages(window, self.header.traceparent))
 

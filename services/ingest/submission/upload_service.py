@@ -22,6 +22,7 @@ from services.ingest.domain.pager import Pager
 from services.ingest.domain.readers.rows import Reader, Row
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import extend_digest, initial_digest
+from services.ingest.domain.volume import Volume
 from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.audit_log import current_actor
 from services.ingest.persistence.notifier_registry import NotifierRegistry
@@ -160,7 +161,7 @@ class UploadService:
         now = header.accepted_at
         if rejection := validate_terms(header.terms, now) or validate_batch_id(chosen_id, now):
             raise IngestError(rejection)
-        self._backpressure.check(header.owner, 1)
+        self._backpressure.check(header.owner, Volume(items=1))
         self._limits.take_deliveries(header.owner, header.notify)
 
     async def renew_leases(self) -> None:

@@ -13,6 +13,7 @@ const NAMES: [keyof Schemas["OwnerLimits"], string, string][] = [
   ["requests", "Requests in 10 seconds", "of all keys of the owner"],
   ["key_requests", "Requests in 10 seconds with one key", ""],
   ["waiting_items", "Items that wait", "further submissions are refused until some have run"],
+  ["waiting_bytes", "Bytes of items that wait", "of their payloads as JSON"],
   ["uploads", "Uploads at a time", ""],
   ["websockets", "WebSockets", "such as those of this page"],
   ["questions", "Questions at a time", ""],
