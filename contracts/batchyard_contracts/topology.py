@@ -156,6 +156,7 @@ INGEST_COMMANDS = Queue(
             "batch.append",
             "batch.seal",
             "batch.control",
+            "results.accept",
             "cache.invalidate",
             "template.save",
             "template.submit",
@@ -234,6 +235,7 @@ AGGREGATOR_CONTROL = Queue(
             Binding(FLOW, f"batch.{verb}.*")
             for verb in ("accepted", "sealed", "withdrawn", "controlled", "stopped", "remedied")
         ),
+        Binding(FLOW, "results.accepted.*"),
         Binding(FLOW, "summary.completed.*"),
     ),
 )

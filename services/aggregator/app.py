@@ -15,6 +15,7 @@ from batchyard_contracts.v1.flow import (
     BatchStopped,
     BatchWithdrawn,
     ItemsSettled,
+    ResultsAccepted,
     SummaryCompleted,
     WorkerAnnounced,
 )
@@ -153,6 +154,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchControlled, batch_handler.on_batch_controlled),
                 Route(BatchStopped, batch_handler.on_batch_stopped),
                 Route(BatchRemedied, batch_handler.on_batch_remedied),
+                Route(ResultsAccepted, batch_handler.on_results_accepted),
                 Route(SummaryCompleted, summary_handler.on_summary_completed),
             ),
             concurrency=_CONTROL_CONCURRENCY,

@@ -90,6 +90,7 @@ _PANELS = {
         control.cancel,
         control.finish,
         control.retry,
+        control.accept_results,
         control.priority,
         control.change,
     ),

@@ -16,7 +16,9 @@ from services.ingest.bulk.bulk_manager import BulkManager
 from services.ingest.bulk.bulk_runner import BulkRunner
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.control.finished_batches import FinishedBatches
 from services.ingest.control.remedies import BatchRemedies
+from services.ingest.control.result_acceptor import ResultAcceptor
 from services.ingest.control.retry_preview import RetryPreviewer
 from services.ingest.http.api import build_app
 from services.ingest.http.identity import open_identity
@@ -103,9 +105,11 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         )
         submitter, uploads = BatchSubmitter(*parts, new_batch_id, _now), UploadService(*parts, new_batch_id, _now)
         appender = BatchAppender(store, outbox, registry, dedup_index, backpressure)
+        finished = FinishedBatches(store, aggregator, backpressure)
         control_handler = BatchControlHandler(
-            store, outbox, aggregator, RetryPreviewer(aggregator, registry), dedup_index, backpressure, _now
+            store, outbox, aggregator, finished, RetryPreviewer(aggregator, registry), dedup_index, backpressure, _now
         )
+        result_acceptor = ResultAcceptor(store, outbox, aggregator, finished)
         cache_invalidator, waiting_reasons = (
             CacheInvalidator(registry, publisher, AuditLog(pool), _now),
             WaitingReasons(aggregator),
@@ -126,6 +130,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             uploads,
             appender,
             control_handler,
+            result_acceptor,
             cache_invalidator,
             registry,
             aggregator,
@@ -191,6 +196,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             submitter,
             appender,
             control_handler,
+            result_acceptor,
             cache_invalidator,
             waiting_reasons,
             registry,

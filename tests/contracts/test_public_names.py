@@ -79,6 +79,7 @@ CLIENT_METHODS = {
     "batch",
     "connect",
     "control",
+    "accept_results",
     "deliveries",
     "events",
     "failures",

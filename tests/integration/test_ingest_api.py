@@ -44,6 +44,7 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
             "/api/v1/batches/{batch_id}/remedies": {"post"},
             "/api/v1/stuck": {"get"},
             "/api/v1/batches/{batch_id}/retry": {"post"},
+            "/api/v1/batches/{batch_id}/accept-results": {"post"},
             "/api/v1/batches/{batch_id}/lineage": {"get"},
             "/api/v1/templates": {"get", "post"},
             "/api/v1/templates/{template}": {"get", "delete"},

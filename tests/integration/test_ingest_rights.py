@@ -65,6 +65,7 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches/{batch_id}/remedies": ({"operate"}, {"operate"}),
     "GET /stuck": ({"operate"}, None),
     "POST /batches/{batch_id}/retry": ({"batches:write"}, {"operate"}),
+    "POST /batches/{batch_id}/accept-results": ({"batches:write"}, {"operate"}),
     "GET /batches/{batch_id}/results": ({"results:read"}, {"operate", "payloads:read"}),
     "GET /overview": ({"batches:read"}, None),
     "POST /batch-actions": ({"batches:write"}, None),
@@ -230,6 +231,7 @@ async def test_a_batch_of_another_owner_is_not_found(clean: Servers) -> None:
         assert status == 202
         bodies: dict[str, Any] = {"PATCH /batches/{batch_id}": {"priority": "low"}}
         bodies["POST /batches/{batch_id}/items"] = {"sequence": 0, "items": [{"payload": {"n": 1}}]}
+        bodies["POST /batches/{batch_id}/accept-results"] = {"reason": "they are right"}
         operator = await key_of(harness, "operator", "batches:read", "operate")
         for name in [name for name, (scopes, _) in RIGHTS.items() if "{batch_id}" in name and "operate" not in scopes]:
             method, _, path = name.partition(" ")

@@ -218,7 +218,7 @@ async def test_the_database_orders_commands_whatever_the_clocks_say(clean: Serve
         )
         ahead, behind = (
             BatchControlHandler(
-                BatchStore(pool), cast("Any", outbox), unused, unused, unused, unused,
+                BatchStore(pool), cast("Any", outbox), unused, unused, unused, unused, unused,
                 lambda s=seconds: datetime.now(UTC) + timedelta(seconds=s),  # type: ignore[misc]
             )
             for seconds in (5, -5)

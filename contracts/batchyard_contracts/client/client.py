@@ -203,6 +203,28 @@ class Client:
             raise BatchRefused("invalid_command", str(error)) from error
         return await self.send(control, timeout_s)
 
+    async def accept_results(
+        self,
+        batch_id: BatchId,
+        reason: str,
+        *,
+        ordinals: Sequence[int] = (),
+        custom_ids: Sequence[str] = (),
+        timeout_s: float | None = None,
+    ) -> commands.CommandAccepted:
+        """Accept results of a finished batch that were refused as `invalid_result`: those of the named items, or all.
+
+        The items succeed in a new round, which ends at once. `accepted` of the reply is their number. Raises the errors
+        of `send`.
+        """
+        try:
+            command = commands.ResultsAccept(
+                batch_id=batch_id, reason=reason, ordinals=list(ordinals), custom_ids=list(custom_ids)
+            )
+        except ValidationError as error:
+            raise BatchRefused("invalid_command", str(error)) from error
+        return await self.send(command, timeout_s)
+
     async def invalidate_cache(self, workload: WorkloadName, payload: Payload) -> commands.ControlAccepted:
         """Remove the cached result of one payload of a workload; raises the errors of `send`."""
         reply = await self._send(commands.CacheInvalidate(workload=workload, payload=payload), None)

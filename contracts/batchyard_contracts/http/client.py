@@ -123,6 +123,18 @@ class HttpClient:
         operation = operations.retry(batch_id, select, patch, skip_invalid=skip_invalid, if_match=if_match)
         return self._run(operation)
 
+    def accept_results(
+        self,
+        batch_id: UUID,
+        reason: str,
+        *,
+        ordinals: Sequence[int] = (),
+        custom_ids: Sequence[str] = (),
+        if_match: str | None = None,
+    ) -> CommandAccepted:
+        """Accept results that were refused as `invalid_result`: those of the named items, or all of the batch."""
+        return self._run(operations.accept_results(batch_id, reason, ordinals, custom_ids, if_match))
+
     def workloads(self) -> list[dict[str, Any]]:
         """List the workloads that workers have announced."""
         return self._run(operations.workloads())
@@ -257,6 +269,18 @@ class AsyncHttpClient:
         """Run items of a finished batch again that did not succeed: all of them, or a selection."""
         operation = operations.retry(batch_id, select, patch, skip_invalid=skip_invalid, if_match=if_match)
         return await self._run(operation)
+
+    async def accept_results(
+        self,
+        batch_id: UUID,
+        reason: str,
+        *,
+        ordinals: Sequence[int] = (),
+        custom_ids: Sequence[str] = (),
+        if_match: str | None = None,
+    ) -> CommandAccepted:
+        """Accept results that were refused as `invalid_result`: those of the named items, or all of the batch."""
+        return await self._run(operations.accept_results(batch_id, reason, ordinals, custom_ids, if_match))
 
     async def workloads(self) -> list[dict[str, Any]]:
         """List the workloads that workers have announced."""

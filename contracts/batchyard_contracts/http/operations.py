@@ -125,6 +125,15 @@ def retry(
     return Operation("POST", f"/batches/{batch_id}/retry", CommandAccepted.decode, None, document, if_match=if_match)
 
 
+def accept_results(
+    batch_id: UUID, reason: str, ordinals: Sequence[int], custom_ids: Sequence[str], if_match: str | None = None
+) -> Operation[CommandAccepted]:
+    """Accept refused results of a finished batch."""
+    document = to_json({"reason": reason, "ordinals": list(ordinals), "custom_ids": list(custom_ids)})
+    path = f"/batches/{batch_id}/accept-results"
+    return Operation("POST", path, CommandAccepted.decode, None, document, if_match=if_match)
+
+
 def workloads() -> Operation[list[dict[str, Any]]]:
     """List the workloads that workers have announced, each with its schemas and an example."""
     return Operation("GET", "/workloads", lambda body: list(_ANY.validate_json(body)["workloads"]))

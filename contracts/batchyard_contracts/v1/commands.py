@@ -10,14 +10,17 @@ from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive
 from batchyard_contracts.v1.templates import FollowUp
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
+    MAX_SELECTED,
     BatchId,
     ClearableTerms,
     Count,
+    CustomId,
     Detail,
     ErrorCode,
     IdempotencyKey,
     NewItem,
     Notifications,
+    Ordinal,
     Patch,
     Payload,
     Priority,
@@ -111,6 +114,21 @@ class BatchControl(Terms, Command):
     """True: items that the patch does not apply to, or makes invalid, keep their outcome and do not run again."""
 
 
+class ResultsAccept(Command):
+    """Command that accepts results of a finished batch which were refused as `invalid_result` and are kept: the items
+    succeed with these results, in a new round in which nothing runs.
+
+    `ordinals` and `custom_ids` name the items; without both all refused results of the batch are accepted.
+    """
+
+    type: ClassVar[str] = "results.accept.v1"
+    batch_id: BatchId
+    ordinals: Annotated[list[Ordinal], Field(max_length=MAX_SELECTED)] = []
+    custom_ids: Annotated[list[CustomId], Field(max_length=MAX_SELECTED)] = []
+    reason: Annotated[Text, Field(min_length=1, max_length=500)]
+    """Why the results are right all the same, for the audit."""
+
+
 class CacheInvalidate(Command):
     """Command that removes cached results of a workload: the result of one payload, or all. Running items go on."""
 
@@ -160,6 +178,8 @@ class CommandAccepted(Message):
     """Number of items that the batch has so far."""
     retried: Count | None = None
     """Number of items that run again; set in the reply to `retry`."""
+    accepted: Count | None = None
+    """Number of results that were refused and are accepted now; set in the reply to `results.accept.v1`."""
     finished: bool | None = None
     """True: the batch had finished when `change` arrived, so that the change applies from its next round on."""
     replayed: bool = False

@@ -165,6 +165,10 @@ class Batch:
         accepted_at = self.header.accepted_at if self.header else None
         return max((at for at in times if at is not None and at != accepted_at), default=None)
 
+    def is_of(self, owner: str) -> bool:
+        """Tell whether the batch belongs to this owner."""
+        return self.header is not None and self.header.owner == owner
+
     def is_open_for(self, round_: int) -> bool:
         """Tell whether outcomes of this round still count; reports on an earlier round are late."""
         return round_ == self.round and not self.is_finished
@@ -280,6 +284,12 @@ class Batch:
             cancel_asked_at=self.cancel_asked_at if not _older(self.cancel_asked_at or asked_at, asked_at) else None,
             retry_asked_at=asked_at,
             reopened_at=asked_at,
+        )
+
+    def accept_results(self, number: int, asked_at: datetime, at: datetime) -> "Batch":
+        """Open the next round, in which so many failed items succeed with the results that were refused."""
+        return self.reopen(OutcomeCounters(failed=number), asked_at, at).add_outcomes(
+            OutcomeCounters(succeeded=number), at
         )
 
 

@@ -14,6 +14,7 @@ from batchyard_contracts.v1.flow import (
     BatchStopped,
     BatchWithdrawn,
     ItemsReopened,
+    ResultsAccepted,
 )
 from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.counters import OutcomeCounters
@@ -130,6 +131,23 @@ class BatchHandler:
         if message.remedy == "replay" and message.round > 1:
             await self._store.send_again(reopened_keys(message.batch_id, message.round))
 
+    async def on_results_accepted(self, message: ResultsAccepted, _: Envelope) -> None:
+        """Let items of a finished batch succeed whose results were refused: a round of its own, in which nothing
+        runs."""
+        async with self._store.lock([message.batch_id]) as transaction:
+            before = transaction.batches[message.batch_id]
+            if not before.can_reopen(message.at) or before.round != message.round or not before.is_of(message.owner):
+                log.info("ignored results that were accepted late", batch_id=str(message.batch_id), round=message.round)
+                return
+            number = await transaction.accept_results(before, message.ordinals, message.custom_ids)
+            if not number:
+                return
+            now = self._clock()
+            after = before.accept_results(number, message.at, now).finish_if_complete(now)
+            messages = await self._save(transaction, before, after)
+        log.info("results accepted by hand", batch_id=str(after.batch_id), round=after.round, items=number)
+        self._publish(before, after, messages)
+
     async def on_batch_stopped(self, message: BatchStopped, _: Envelope) -> None:
         """Record why a service stopped a round."""
         async with self._store.lock([message.batch_id]) as transaction:
@@ -144,7 +162,7 @@ class BatchHandler:
         if after == before:
             return []
         await transaction.save([after])
-        has_ended = after.is_finished and not before.is_finished
+        has_ended = after.is_finished and not (before.is_finished and before.round == after.round)
         endings = finished_messages([after], {after.batch_id: summary}) if has_ended else []
         source_ended = await source_ended_messages(transaction, [after])
         return await transaction.add_to_outbox(

@@ -136,6 +136,22 @@ WITH gone AS (
 )
 SELECT ordinal, status FROM gone ORDER BY ordinal;
 
+-- name: accept_selected
+-- Turns the selected failures whose result was refused, and is kept, into successes of round $8; returns their number.
+WITH accepted AS (
+    UPDATE outcomes SET status = 'succeeded', round = $8, error_code = NULL, error_message = NULL, error_scope = NULL
+    WHERE batch = $1 AND status <> 'succeeded' AND error_code = 'invalid_result' AND result IS NOT NULL
+        AND ordinal IN (SELECT ordinal FROM chosen($1, $2, $3, $4, $5, $6, $7, -1))
+    RETURNING ordinal
+), no_failures AS (
+    DELETE FROM failures USING accepted WHERE failures.batch = $1 AND failures.ordinal = accepted.ordinal RETURNING cause
+), fewer AS (
+    UPDATE causes SET number = causes.number - accepted.number
+    FROM (SELECT cause, count(*) AS number FROM no_failures GROUP BY cause) AS accepted
+    WHERE causes.batch = $1 AND causes.cause = accepted.cause
+)
+SELECT count(*) FROM accepted;
+
 -- name: delete_empty_causes
 DELETE FROM causes WHERE batch = $1 AND number = 0;
 

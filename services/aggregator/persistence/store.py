@@ -121,6 +121,16 @@ class LedgerTransaction:
             yield [row["ordinal"] for row in rows], OutcomeCounters.of(Counter(row["status"] for row in rows))
         await self._connection.execute(_SQL["delete_empty_causes"], batch.key)
 
+    async def accept_results(self, batch: Batch, ordinals: Sequence[int], custom_ids: Sequence[str]) -> int:
+        """Let items succeed, in the next round, whose results were refused and are kept: the named ones, or all.
+
+        Returns their number.
+        """
+        select = _selection_arguments(Selection(ordinals=list(ordinals), custom_ids=list(custom_ids)))
+        accepted = await self._connection.fetchval(_SQL["accept_selected"], batch.key, *select, batch.round + 1)
+        await self._connection.execute(_SQL["delete_empty_causes"], batch.key)
+        return int(accepted)
+
     async def count_rows(self, batch: Batch) -> OutcomeCounters:
         """Count the outcomes row by row."""
         rows = await self._connection.fetch(_SQL["count_outcomes"], batch.key)

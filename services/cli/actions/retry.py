@@ -14,6 +14,7 @@ from services.cli.actions.session import connect, resolve
 from services.cli.client.api import LONG_ANSWER_S, Api
 from services.cli.client.documents import Batch
 from services.cli.errors import BadInput
+from services.cli.parsing.item_names import split_names
 from services.cli.parsing.json_text import as_utf8, read_json
 from services.cli.rendering.output import say, show, write_json
 
@@ -21,7 +22,6 @@ OPEN_WITHIN_S = 10.0
 _POLL_S = 0.1
 _WIDE = 600
 """Largest number of characters of a payload that are printed."""
-_CUSTOM = "custom:"
 _CAUSE = re.compile(r"\d{1,4}-[0-9a-f]{16}")
 _SHOWN = 10
 """Number of items that would not run and are printed."""
@@ -47,13 +47,12 @@ class RetrySelection:
         for cause in self.causes:
             if not _CAUSE.fullmatch(cause):
                 raise BadInput(f"{cause!r} is not a cause.", "Copy one from `batchyard failures`, or use --code.")
-        select = {
+        select: dict[str, Any] = {
             "causes": self.causes,
             "codes": self.codes,
             "partitions": self.partitions,
             "statuses": self.statuses,
-            "ordinals": [int(item) for item in self.items if _is_ordinal(item)],
-            "custom_ids": [item.removeprefix(_CUSTOM) for item in self.items if not _is_ordinal(item)],
+            **split_names(self.items),
         }
         document: dict[str, Any] = {"select": {name: values for name, values in select.items() if values} or None}
         document |= {"patch": _patch(self.patch) or None, "skip_invalid": self.skip_invalid, "dry_run": self.dry_run}
@@ -78,10 +77,6 @@ def retry_batch(ctx: typer.Context, batch: str, selection: RetrySelection, *, js
         write_json(body)
     else:
         say(f"{batch_id}: " + (f"running {_items(again)} again" if again else "nothing to run again"))
-
-
-def _is_ordinal(item: str) -> bool:
-    return item.isascii() and item.isdigit()
 
 
 def _show(preview: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`batchyard pause`, `resume`, `cancel`, `retry`, `priority` and `change`: control of a batch."""
+"""`batchyard pause`, `resume`, `cancel`, `retry`, `accept-results`, `priority` and `change`: control of a batch."""
 
 from typing import Annotated, Any
 
@@ -18,6 +18,14 @@ from services.cli.commands.options import (
     TermName,
     Weight,
 )
+
+ItemNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NUMBER|CUSTOM_ID",
+        help="Only this item, by its number or its custom id. A custom id of digits is written as custom:7.",
+    ),
+]
 
 
 def pause(ctx: typer.Context, batch: BatchId, json: JsonFlag = False) -> None:
@@ -54,13 +62,7 @@ def retry(
     code: Annotated[list[str] | None, typer.Option(help="Only this error code.")] = None,
     partition: Annotated[list[str] | None, typer.Option(help="Only items of this partition, such as a host.")] = None,
     status: Annotated[list[RetryableStatus] | None, typer.Option(help="Only items with this status.")] = None,
-    item: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NUMBER|CUSTOM_ID",
-            help="Only this item, by its number or its custom id. A custom id of digits is written as custom:7.",
-        ),
-    ] = None,
+    item: ItemNames = None,
     patch: Annotated[
         str | None, typer.Option(metavar="FILE|JSON", help="Change the payloads first: a JSON Patch (RFC 6902).")
     ] = None,
@@ -98,6 +100,40 @@ def retry(
         dry_run=dry_run,
     )
     retry_batch(ctx, batch, selection, json=json)
+
+
+def accept_results(
+    ctx: typer.Context,
+    batch: BatchId,
+    reason: Annotated[str, typer.Option(help="Why the results are right; it is in the audit.")],
+    item: ItemNames = None,
+    json: JsonFlag = False,
+) -> None:
+    """Accept results of a finished batch that were refused as invalid_result.
+
+    The items succeed with the results that are kept beside their errors, in a new
+    round of the batch in which nothing runs. Without --item all of the batch do.
+
+    Examples
+
+      batchyard results last --code invalid_result
+      batchyard accept-results last --item 7 --reason "the site has a new field"
+    """
+    import msgspec
+
+    from services.cli.actions.session import connect, resolve
+    from services.cli.parsing.item_names import split_names
+    from services.cli.rendering.output import say, write_json
+
+    api = connect(ctx)
+    batch_id = resolve(api, batch)
+    document = {name: value for name, value in split_names(item or ()).items() if value} | {"reason": reason}
+    body = api.send("POST", f"/batches/{batch_id}/accept-results", document)
+    if json:
+        write_json(body)
+    else:
+        count = msgspec.json.decode(body).get("accepted") or 0
+        say(f"{batch_id}: accepting {count} result{'' if count == 1 else 's'}")
 
 
 def priority(

@@ -33,10 +33,11 @@ def _words(entry: TimelineEntry) -> str:
         words.append(f"{entry.partition or 'all destinations'} from {rate_text(before)} to {rate_text(after)}")
     elif entry.partition is not None:
         words.append(entry.partition or "the provider")
-    if entry.kind in {"started", "retried"} and entry.round:
+    if entry.kind in {"started", "retried", "results_accepted"} and entry.round:
         words.append(f"round {entry.round}")
-    if entry.kind in {"changed", "retried"} and entry.after:
-        words += [f"{name} {_value(value)}" for name, value in entry.after.items() if name != "round"]
+    if entry.kind in {"changed", "retried", "results_accepted"} and entry.after:
+        shown = {name: value for name, value in entry.after.items() if name not in {"round", "reason"}}
+        words += [f"{name} {_value(value)}" for name, value in shown.items()]
     if entry.result:
         words.append(entry.result)
     if entry.reason:

@@ -16,6 +16,7 @@ from batchyard_contracts.v1.commands import (
     CacheInvalidate,
     CommandAccepted,
     ControlAccepted,
+    ResultsAccept,
 )
 from batchyard_contracts.v1.flow import NotifierAnnounced, WorkerAnnounced
 from batchyard_contracts.v1.schedules import ScheduleAccepted, ScheduleControl, ScheduleForm, ScheduleSave
@@ -24,6 +25,7 @@ from batchyard_contracts.v1.values import Owner
 from services.ingest.api.queue_declarations import QueueDeclarations
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.control.result_acceptor import ResultAcceptor
 from services.ingest.domain.actor import Actor
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
@@ -61,6 +63,7 @@ class CommandHandlers:
         submitter: BatchSubmitter,
         appender: BatchAppender,
         control_handler: BatchControlHandler,
+        result_acceptor: ResultAcceptor,
         cache_invalidator: CacheInvalidator,
         waiting_reasons: WaitingReasons,
         registry: WorkloadRegistry,
@@ -72,6 +75,7 @@ class CommandHandlers:
         self._submitter = submitter
         self._appender = appender
         self._control_handler = control_handler
+        self._result_acceptor = result_acceptor
         self._cache_invalidator = cache_invalidator
         self._waiting_reasons = waiting_reasons
         self._registry = registry
@@ -106,6 +110,13 @@ class CommandHandlers:
         owner, message_id = _acting_owner(envelope), envelope.message_id or None
         return await self._run_in_order(
             owner, command.batch_id, lambda: self._control_handler.control(owner, command, message_id)
+        )
+
+    async def on_results_accept(self, command: ResultsAccept, envelope: Envelope) -> CommandAccepted:
+        """Accept refused results of a batch."""
+        owner, message_id = _acting_owner(envelope), envelope.message_id or None
+        return await self._run_in_order(
+            owner, command.batch_id, lambda: self._result_acceptor.accept(owner, command, message_id)
         )
 
     async def on_cache_invalidate(self, command: CacheInvalidate, envelope: Envelope) -> ControlAccepted:

@@ -5,7 +5,14 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.commands import BatchAppend, BatchControl, BatchSeal, BatchSubmit, CacheInvalidate
+from batchyard_contracts.v1.commands import (
+    BatchAppend,
+    BatchControl,
+    BatchSeal,
+    BatchSubmit,
+    CacheInvalidate,
+    ResultsAccept,
+)
 from batchyard_contracts.v1.schedules import ScheduleControl, ScheduleSave
 from batchyard_contracts.v1.templates import TemplateSave, TemplateSubmit
 from services.ingest.api.amqp import CommandHandlers
@@ -35,6 +42,7 @@ async def command_consumer(
             Route(BatchAppend, handlers.on_batch_append),
             Route(BatchSeal, handlers.on_batch_seal),
             Route(BatchControl, handlers.on_batch_control),
+            Route(ResultsAccept, handlers.on_results_accept),
             Route(CacheInvalidate, handlers.on_cache_invalidate),
             Route(TemplateSave, handlers.on_template_save),
             Route(TemplateSubmit, handlers.on_template_submit),

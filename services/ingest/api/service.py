@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
+from services.ingest.control.result_acceptor import ResultAcceptor
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
 from services.ingest.domain.progress_snapshot import ProgressSnapshot
@@ -35,6 +36,7 @@ class IngestService:
     uploads: UploadService
     appender: BatchAppender
     control_handler: BatchControlHandler
+    result_acceptor: ResultAcceptor
     cache_invalidator: CacheInvalidator
     registry: WorkloadRegistry
     aggregator: AggregatorClient

@@ -8,6 +8,7 @@ import structlog
 from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, InputError
 from batchyard_contracts.v1.flow import BatchControlled
 from batchyard_contracts.v1.queries import BatchState, SelectionQuery
+from services.ingest.control.finished_batches import NOT_FINISHED, FinishedBatches
 from services.ingest.control.retry_preview import RetryPreview, RetryPreviewer, nothing_to_retry
 from services.ingest.domain.audited_states import control_states
 from services.ingest.domain.batch import BatchHeader
@@ -15,8 +16,7 @@ from services.ingest.domain.command_validation import terms_of, validate_control
 from services.ingest.domain.ingest_error import NOT_FOUND, IngestError
 from services.ingest.domain.pager import EncodedMessage
 from services.ingest.domain.precondition import NO_PRECONDITION, Precondition
-from services.ingest.domain.progress_snapshot import ProgressSnapshot
-from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.rejection import ID_TAKEN, Rejection
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.submission.backpressure import Backpressure
@@ -26,9 +26,6 @@ from services.ingest.submission.submit import digest_of
 from shared.postgres.outbox import Outbox
 
 log = structlog.get_logger()
-NOT_FINISHED = Rejection(
-    "not_finished", "Only a finished batch can be retried. Wait until it finishes, or cancel it.", 409
-)
 RETRY_FIELDS_ONLY = Rejection("invalid_command", "`select`, `patch` and `skip_invalid` belong to the action `retry`.")
 SOURCE_ONLY = Rejection(
     "source_not_retried",
@@ -36,7 +33,6 @@ SOURCE_ONLY = Rejection(
     409,
 )
 FINISHED = "The batch has finished: there is nothing to {}. Retry the batch to run failed items again."
-ID_TAKEN = Rejection("idempotency_conflict", "The id was used for another command. Use a new one.", 409)
 
 
 class BatchControlHandler:
@@ -47,6 +43,7 @@ class BatchControlHandler:
         store: BatchStore,
         outbox: Outbox,
         aggregator: AggregatorClient,
+        finished: FinishedBatches,
         retry_previewer: RetryPreviewer,
         dedup_index: DedupIndex,
         backpressure: Backpressure,
@@ -56,6 +53,7 @@ class BatchControlHandler:
         self._store = store
         self._outbox = outbox
         self._aggregator = aggregator
+        self._finished = finished
         self._dedup_index = dedup_index
         self._backpressure = backpressure
         self._clock = clock
@@ -98,7 +96,7 @@ class BatchControlHandler:
             if finished and command.action in {"pause", "resume", "cancel"}:
                 raise IngestError(Rejection("batch_finished", FINISHED.format(command.action), 409))
             if preview and header.round > preview.round:
-                raise IngestError(NOT_FINISHED)  # another retry was accepted meanwhile
+                raise IngestError(NOT_FINISHED)  # another round was opened meanwhile
             before, after = control_states(header, command, preview.items if preview else None)
             action = "finish" if forced_because else command.action
             reason = {"reason": forced_because} if forced_because else {}
@@ -156,16 +154,9 @@ class BatchControlHandler:
         return preview
 
     async def _finished_batch(self, owner: str, command: BatchControl) -> tuple[BatchHeader, BatchState]:
-        header = await self._store.get(command.batch_id, owner)
-        if header is None:
-            raise IngestError(NOT_FOUND)
-        state = await self._aggregator.state(owner, command.batch_id)
-        if state is None or state.status != "finished":
-            raise IngestError(NOT_FINISHED)
+        header, state = await self._finished.get(owner, command.batch_id)
         if header.source_mode and header.items == 1:
             raise IngestError(SOURCE_ONLY)
-        if not header.finished:  # its event was missed, or comes yet: follow-ups count this end whatever comes after
-            self._backpressure.record_progress(header.batch_id, ProgressSnapshot.from_state(state))
         return header, state
 
 

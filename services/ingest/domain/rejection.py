@@ -58,6 +58,9 @@ class Rejection:
         )
 
 
+ID_TAKEN = Rejection("idempotency_conflict", "The id was used for another command. Use a new one.", 409)
+
+
 @dataclass(slots=True)
 class RejectionList:
     """Rejections of the items of one command or file: the first hundred, and the number of all."""

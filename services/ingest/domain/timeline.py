@@ -18,6 +18,7 @@ Kind = Literal[
     "retried",
     "released",
     "replayed",
+    "results_accepted",
     "rate_changed",
     "circuit_opened",
     "circuit_closed",
@@ -33,9 +34,10 @@ _COMMANDS: dict[str, Kind] = {
     "batch.retry": "retried",
     "batch.release": "released",
     "batch.replay": "replayed",
+    "batch.accept": "results_accepted",
 }
-_WITH_REASON = {"batch.finish", "batch.release", "batch.replay"}
-"""Commands of operators, who give a reason."""
+_WITH_REASON = {"batch.finish", "batch.release", "batch.replay", "batch.accept"}
+"""Commands whose givers have to name a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def of_command(command: dict[str, Any]) -> TimelineEntry:
         actor=command["actor"],
         door=command["door"],
         before=command["before"] if command["action"] == "batch.change" else None,
-        after=after if command["action"] in {"batch.change", "batch.retry"} else None,
+        after=after if command["action"] in {"batch.change", "batch.retry", "batch.accept"} else None,
         reason=after.get("reason") if command["action"] in _WITH_REASON else None,
     )
 

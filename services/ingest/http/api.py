@@ -10,6 +10,7 @@ from services.ingest.api.service import IngestService
 from services.ingest.bulk.bulk_manager import BulkManager
 from services.ingest.control.remedies import BatchRemedies
 from services.ingest.http import (
+    accepted_results,
     audit,
     batch_actions,
     batch_lists,
@@ -104,7 +105,20 @@ def build_app(
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
-    for module in (submit, retry, batch_lists, batches, reasons, items, timeline, results, workloads, questions, rates):
+    for module in (
+        submit,
+        retry,
+        accepted_results,
+        batch_lists,
+        batches,
+        reasons,
+        items,
+        timeline,
+        results,
+        workloads,
+        questions,
+        rates,
+    ):
         app.include_router(module.routes(service, access), prefix=PREFIX)
     app.include_router(rates.changes(service, access), prefix=PREFIX)
     app.include_router(templates.routes(template_manager, access), prefix=PREFIX)

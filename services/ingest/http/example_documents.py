@@ -195,6 +195,7 @@ SESSION: dict[str, Any] = {
     "by_session": False,
 }
 RETRIED = {**ACCEPTED, "retried": 1}
+RESULTS_ACCEPTED = {**ACCEPTED, "accepted": 1}
 TEMPLATE: dict[str, Any] = {
     "name": "my-portfolio",
     "version": 2,

@@ -7,18 +7,21 @@ from uuid import UUID
 from pydantic import BaseModel, Field, StringConstraints
 
 from batchyard_contracts.message import Command
-from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate
+from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate, ResultsAccept
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive, Manifest, Question, TextExport
 from batchyard_contracts.v1.queries import BatchState, WorkloadCapacity
 from batchyard_contracts.v1.schedules import Overlap
 from batchyard_contracts.v1.templates import TemplateNote, TemplateVersion
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
+    MAX_SELECTED,
     ClearableTerms,
     Count,
+    CustomId,
     LimitName,
     MessageId,
     NewItem,
+    Ordinal,
     Owner,
     Patch,
     Payload,
@@ -82,6 +85,15 @@ class RetryRequest(Command):
         bool, Field(description="leave out items that the patch does not apply to, or makes invalid")
     ] = False
     dry_run: Annotated[bool, Field(description="change nothing; reply with a preview")] = False
+
+
+class AcceptResultsRequest(Command):
+    """Refused results to accept: those of the named items, or without names all of the batch."""
+
+    type: ClassVar[str] = ResultsAccept.type
+    ordinals: Annotated[list[Ordinal], Field(max_length=MAX_SELECTED)] = Field(default=[])
+    custom_ids: Annotated[list[CustomId], Field(max_length=MAX_SELECTED)] = Field(default=[])
+    reason: Annotated[Text, Field(min_length=1, max_length=500, description="why; it is in the audit")]
 
 
 class DeadLetterRequest(Command):

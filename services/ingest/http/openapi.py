@@ -16,6 +16,7 @@ from batchyard_contracts.v1.values import ItemResult
 from services.ingest.http.access import scopes_of
 from services.ingest.http.examples import RESPONSES
 from services.ingest.http.models import (
+    AcceptResultsRequest,
     AppendRequest,
     BackfillRequest,
     BatchActionRequest,
@@ -50,6 +51,7 @@ _MODELS = (
     RatesRequest,
     RedeemRequest,
     RemedyRequest,
+    AcceptResultsRequest,
     RetryRequest,
     RotateRequest,
     TemplateSave,

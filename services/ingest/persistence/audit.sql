@@ -21,7 +21,7 @@ SELECT id, at, actor, door, action, before, after FROM audit
 WHERE object = $1 AND at < $2
   AND action IN (
     'batch.pause', 'batch.resume', 'batch.cancel', 'batch.finish', 'batch.change', 'batch.retry', 'batch.seal',
-    'batch.release', 'batch.replay'
+    'batch.release', 'batch.replay', 'batch.accept'
   )
   AND ($3::text IS NULL OR action = $3)
 ORDER BY id DESC LIMIT $4

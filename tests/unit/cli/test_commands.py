@@ -324,6 +324,16 @@ async def test_a_retry_says_what_is_wanted_and_shows_what_would_run(
     assert cluster.requests[-1][1] == {"patch": [{"op": "remove", "path": "/n"}], "dry_run": True}
 
 
+async def test_refused_results_are_accepted_by_their_numbers_or_all(run: Run, cluster: FakeCluster) -> None:
+    path = f"POST /batches/{BATCH}/accept-results"
+    cluster.answer(path, ACCEPTED | {"accepted": 2}, status=202)
+    ended = await run("accept-results", BATCH, "--item", "7", "--item", "custom:8", "--reason", "right")
+    assert ended.out == f"{BATCH}: accepting 2 results\n"
+    assert cluster.requests[-1] == (path, {"ordinals": [7], "custom_ids": ["8"], "reason": "right"})
+    await run("accept-results", BATCH, "--reason", "right", "--json")
+    assert cluster.requests[-1][1] == {"reason": "right"}
+
+
 async def test_integers_of_any_size_in_a_patch_and_an_item_stay_exact(run: Run, cluster: FakeCluster) -> None:
     number = 10**20 + 1
     cluster.answer(f"GET /batches/{BATCH}", state(round=1), state(round=2))

@@ -36,6 +36,8 @@ def test_a_command_shows_changes_and_no_more_than_that() -> None:
     assert (paused.kind, paused.actor, paused.before, paused.after) == ("paused", "ann", None, None)
     retried = of_command({**given_, "action": "batch.retry", "after": {"round": 2, "items": 3}})
     assert (retried.kind, retried.round, retried.after) == ("retried", 2, {"round": 2, "items": 3})
+    taken = of_command({**given_, "action": "batch.accept", "after": {"round": 2, "items": 3, "reason": "right"}})
+    assert (taken.kind, taken.round, taken.reason) == ("results_accepted", 2, "right")
     assert of_command({**given_, "action": "batch.seal", "after": None}).kind == "sealed"
 
 

@@ -8,6 +8,7 @@ from batchyard_contracts.v1.flow.batches import (
     BatchSealed,
     BatchStopped,
     BatchWithdrawn,
+    ResultsAccepted,
 )
 from batchyard_contracts.v1.flow.cache import CacheInvalidated
 from batchyard_contracts.v1.flow.items import ItemsPage, ItemsReopened, ItemsSettled, PageItem, Segment, SettledItem
@@ -38,6 +39,7 @@ __all__ = [
     "NotifierAnnounced",
     "OwnerWeighted",
     "PageItem",
+    "ResultsAccepted",
     "Segment",
     "SettledItem",
     "SourceEnded",

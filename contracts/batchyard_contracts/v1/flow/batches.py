@@ -14,6 +14,7 @@ from batchyard_contracts.v1.values import (
     BatchName,
     ClearedTerms,
     Count,
+    CustomId,
     Detail,
     NotificationTargets,
     Ordinal,
@@ -121,6 +122,21 @@ class BatchControlled(Message):
     """True of a `cancel` by which an operator ends the batch: its items end without waiting for the dispatcher."""
     at: Time
     """Time that orders the commands of the batch: each is later than the one before, whichever process accepted it."""
+
+
+class ResultsAccepted(Message):
+    """Refused results of a finished batch that somebody accepted: their items succeed, in the next round."""
+
+    type: ClassVar[str] = "results.accepted.v1"
+    batch_id: BatchId
+    owner: Owner
+    round: Round
+    """Round that has ended."""
+    ordinals: Annotated[list[Ordinal], Field(max_length=MAX_SELECTED)] = []
+    custom_ids: Annotated[list[CustomId], Field(max_length=MAX_SELECTED)] = []
+    """Items whose results are accepted; without both fields all."""
+    at: Time
+    """Time that orders the commands of the batch."""
 
 
 class BatchStopped(Message):

@@ -18,6 +18,7 @@ const LOOKS: Record<Entry["kind"], [icon: IconName, words: string]> = {
   retried: ["retry", "retried"],
   released: ["retry", "taken back from its workers by an operator"],
   replayed: ["retry", "announced again by an operator"],
+  results_accepted: ["completed", "refused results accepted"],
   rate_changed: ["destinations", "rate changed"],
   circuit_opened: ["circuit", "circuit opened"],
   circuit_closed: ["completed", "circuit closed"],
