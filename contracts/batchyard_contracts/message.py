@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler
 
 CONTENT_TYPE = "application/json"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -52,6 +52,13 @@ class Command(Message):
     def decode(cls, body: bytes) -> Self:
         """Parse a body; raises `pydantic.ValidationError` if it is not this command."""
         return cls.model_validate_json(body, strict=True)
+
+
+def write_null_payload(self: Any, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """Serialize a value with its payload also if that is `null`, as `model_serializer(mode="wrap")`: it is required, so
+    that nobody could read the value without it."""
+    found: dict[str, Any] = serialize(self)
+    return found if self.payload is not None else found | {"payload": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,3 +112,10 @@ def test_the_envelope_reads_a_trace_only_when_it_can_be_one() -> None:
     for wrong in (7, b"00", "a\x00b", "é", "a\nb", "0" * 10_000):
         assert Envelope("x.y.v1", "1", headers={"traceparent": wrong}).traceparent is None
     assert Envelope("x.y.v1", "1").traceparent is None
+
+
+@pytest.mark.parametrize("kind", [flow.PageItem, queries.StoredItem, work.ChunkItem])
+@pytest.mark.parametrize("payload", [None, {"n": None}, [], 0])
+def test_a_payload_that_is_null_can_be_read_again(kind: type[Any], payload: object) -> None:
+    item = kind(ordinal=1, payload=payload)
+    assert kind.model_validate_json(item.model_dump_json(exclude_none=True)) == item

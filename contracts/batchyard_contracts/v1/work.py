@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints, model_serializer
 
-from batchyard_contracts.message import Message, Value
+from batchyard_contracts.message import Message, Value, write_null_payload
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     Attempt,
@@ -40,6 +40,8 @@ class ChunkItem(Value):
     """True: the payload is the source of the batch. Its items are sent as `source.expanded.v1` before its report."""
     rerun: bool = False
     """True: an earlier run was cut off, because its worker stopped."""
+
+    _write = model_serializer(mode="wrap")(write_null_payload)
 
 
 class SharedRate(Value):

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_serializer
 
-from batchyard_contracts.message import Message, Value
+from batchyard_contracts.message import Message, Value, write_null_payload
 from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     BatchId,
@@ -31,6 +31,8 @@ class PageItem(Value):
     """Fingerprint by which equal items of other batches are found; None: the batch does not ask for it."""
     source: bool | None = None
     """True: the payload is the source of the batch, see `SourceExpanded`."""
+
+    _write = model_serializer(mode="wrap")(write_null_payload)
 
 
 class Segment(Value):

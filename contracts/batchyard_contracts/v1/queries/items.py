@@ -3,9 +3,9 @@
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints, model_serializer
 
-from batchyard_contracts.message import Message, Value
+from batchyard_contracts.message import Message, Value, write_null_payload
 from batchyard_contracts.v1.queries.paging import MAX_PAGE, Cursor
 from batchyard_contracts.v1.values import (
     MAX_PARTITION_NAME,
@@ -42,6 +42,8 @@ class StoredItem(Value):
     payload: JsonValue
     custom_id: ItemId | None = None
     partition: PartitionName = ""
+
+    _write = model_serializer(mode="wrap")(write_null_payload)
 
 
 class ItemsReply(Message):
