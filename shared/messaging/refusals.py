@@ -27,10 +27,11 @@ from shared.runtime.transient import retry_transient
 
 log = structlog.get_logger()
 _MIB = 1024 * 1024
-MAX_LETTERS, MAX_LETTER_BYTES, LETTERS_PERIOD_S = 1000, 64 * _MIB, 3600.0
+MAX_LETTERS, MAX_LETTER_BYTES, LETTERS_PERIOD_S = 100, 8 * _MIB, 360.0
 """Dead letters that one sender may cause in a period, on a queue that clients reach."""
-MAX_INVALID, MAX_INVALID_BYTES, INVALID_PERIOD_S = 1000, 64 * _MIB, 60.0
-"""Invalid messages of one sender that are read, and events that say so, in a period."""
+MAX_INVALID, MAX_INVALID_BYTES, INVALID_PERIOD_S = 100, 8 * _MIB, 6.0
+"""Invalid messages of one sender that are read, and events that say so, in a period. It is short: as many as a sender
+may send in a minute would keep others waiting for seconds if they were read at once."""
 LOG_PERIOD_S = 60.0
 """Shortest time in seconds between two lines of the log about refused messages of a queue."""
 _refused = metrics.counter(
