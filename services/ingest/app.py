@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
-from batchyard_contracts.v1.flow import BatchResend, NotifierAnnounced, SourceEnded, SourceExpanded, WorkerAnnounced
 from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.command_consumer import command_consumer
 from services.ingest.api.queue_declarations import QueueDeclarations
 from services.ingest.api.service import IngestService
+from services.ingest.api.service_consumer import service_consumer
 from services.ingest.bulk.bulk_manager import BulkManager
 from services.ingest.bulk.bulk_runner import BulkRunner
 from services.ingest.control.cache_invalidator import CacheInvalidator
@@ -51,7 +50,6 @@ from services.ingest.submission.submit import BatchSubmitter
 from services.ingest.submission.upload_service import UploadService
 from shared.messaging.consumer import Consumer
 from shared.messaging.fair_consumer import FairConsumer
-from shared.messaging.message_router import Route
 from shared.messaging.publisher import Publisher
 from shared.messaging.rpc_client import RpcClient
 from shared.messaging.topology import TopologyMode, prepare
@@ -62,7 +60,6 @@ from shared.runtime.background import BackgroundTask
 from shared.runtime.process import Runtime
 from shared.runtime.transient import retry_transient
 
-MAX_CONCURRENT_SOURCES = 4
 BROKER_PATIENCE_S = 5.0
 """Longest time in seconds that the start waits for RabbitMQ; then HTTP is served without it, and commands are kept in
 the outbox."""
@@ -208,24 +205,12 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         commands = await stack.enter_async_context(
             command_consumer(settings, publisher, handlers, identity.access.turns, _now)
         )
-        consumer = Consumer(settings.amqp_url, publisher, "ingest", anonymous_owner=settings.anonymous_owner)
-        source_expansion = SourceExpansion(store, outbox, registry, dedup_index, backpressure)
-        consumer.subscribe(
-            topology.INGEST_SOURCES,
-            [
-                Route(SourceExpanded, source_expansion.on_source_expanded),
-                Route(SourceEnded, source_expansion.on_source_ended),
-                Route(BatchResend, BatchResender(store, outbox, registry).on_batch_resend),
-            ],
-            concurrency=MAX_CONCURRENT_SOURCES,
-        )
-        consumer.subscribe(
-            topology.INGEST_WORKERS,
-            [
-                Route(WorkerAnnounced, handlers.on_worker_announced),
-                Route(NotifierAnnounced, handlers.on_notifier_announced),
-            ],
-            concurrency=1,
+        consumer = service_consumer(
+            settings,
+            publisher,
+            handlers,
+            SourceExpansion(store, outbox, registry, dedup_index, backpressure),
+            BatchResender(store, outbox, registry),
         )
         stack.push_async_callback(consumer.stop)
         consuming = _consume(publisher, (consumer, commands), declarations, settings.topology)
