@@ -160,6 +160,7 @@ INGEST_COMMANDS = Queue(
             "cache.invalidate",
             "template.save",
             "template.submit",
+            "template.control",
             "schedule.save",
             "schedule.control",
         )
@@ -168,6 +169,9 @@ INGEST_COMMANDS = Queue(
 INGEST_ASIDE = Queue(
     "ingest.aside",
     tuple(Binding(FLOW, f"{ASIDE}{binding.routing_key}") for binding in INGEST_COMMANDS.bindings),
+)
+INGEST_QUERIES = Queue(
+    "ingest.queries", _asked(QUERIES, "templates", "template", "schedules", "runs"), lossy_ttl_ms=QUERY_TTL_MS
 )
 INGEST_SOURCES = Queue(
     "ingest.sources",
@@ -268,6 +272,7 @@ NOTIFIER_QUERIES = Queue(
 QUEUES: tuple[Queue, ...] = (
     INGEST_COMMANDS,
     INGEST_ASIDE,
+    INGEST_QUERIES,
     INGEST_SOURCES,
     INGEST_WORKERS,
     DISPATCHER_PAGES,

@@ -13,6 +13,7 @@ _TEXT = {
     r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$": "1 to 63 letters, digits, underscores and hyphens, no digit first",
     r"^@?[A-Za-z_][A-Za-z0-9_-]{0,62}$": "the name of a parameter, such as items or @owner",
     r"^(/([^~/\x00-\x1f]|~0|~1){0,100}){1,10}$": "a JSON Pointer, such as /items",
+    r"^[a-z0-9-]{0,63}$": "at most 63 lower-case letters, digits and hyphens",
     r"^[a-z][a-z0-9-]{0,31}$": "1 to 32 lower-case letters, digits and hyphens, a letter first",
     r"^[a-z][a-z0-9_]{0,31}$": "1 to 32 lower-case letters, digits and underscores, a letter first",
     r"^[a-z][a-z0-9_.]{0,63}$": "1 to 64 lower-case letters, digits, underscores and dots, a letter first",

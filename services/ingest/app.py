@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from batchyard_contracts.ids import new_batch_id
 from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.command_consumer import command_consumer
+from services.ingest.api.queries import QueryHandlers
 from services.ingest.api.queue_declarations import QueueDeclarations
 from services.ingest.api.service import IngestService
 from services.ingest.api.service_consumer import service_consumer
@@ -115,6 +116,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             pool,
             outbox,
             submitter,
+            appender,
             control_handler,
             aggregator,
             runtime.health,
@@ -211,6 +213,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             handlers,
             SourceExpansion(store, outbox, registry, dedup_index, backpressure),
             BatchResender(store, outbox, registry),
+            QueryHandlers(scheduling.templates, scheduling.schedules),
         )
         stack.push_async_callback(consumer.stop)
         consuming = _consume(publisher, (consumer, commands), declarations, settings.topology)

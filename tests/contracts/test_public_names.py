@@ -81,6 +81,8 @@ CLIENT_METHODS = {
     "control",
     "accept_results",
     "deliveries",
+    "schedules",
+    "templates",
     "events",
     "failures",
     "invalidate_cache",

@@ -125,6 +125,7 @@ def test_only_what_clients_may_publish_to_is_public() -> None:
     public = {queue.name for queue in ALL if queue.is_public}
     assert public == {
         "ingest.commands",
+        "ingest.queries",
         "dispatcher.queries",
         "aggregator.queries",
         "notifier.queries",

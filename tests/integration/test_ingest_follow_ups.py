@@ -6,8 +6,15 @@ from uuid import UUID
 import pytest
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import BatchAccepted
-from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState, ResultsQuery, ResultsReply
+from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled, BatchSealed
+from batchyard_contracts.v1.queries import (
+    BatchesQuery,
+    BatchesReply,
+    BatchState,
+    ResultsPage,
+    ResultsQuery,
+    ResultsReply,
+)
 from batchyard_contracts.v1.values import Counts, ItemResult
 from devstack import Servers
 from services.ingest.persistence import follow_up_store
@@ -185,6 +192,82 @@ async def test_a_follow_up_that_cannot_be_says_why(clean: Servers) -> None:
         await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed"))
         failed = await follow_up_of(harness, batch_id, "failed")
         assert ("template_not_found" in failed["reason"], "batch_id" in failed) == (True, False)
+
+
+def answer_with(harness: IngestHarness, total: int) -> None:
+    """Let the aggregator have `total` results, each of which gives two items."""
+    answer(harness)
+
+    def results(query: ResultsQuery) -> ResultsPage:
+        page = range(query.after + 1, min(total, query.after + 1 + (query.max_items or query.limit)))
+        items = [
+            ItemResult(ordinal=n, status="succeeded", result={"found": [{"id": 2 * n}, {"id": 2 * n + 1}]})
+            for n in page
+        ]
+        return ResultsPage(items=items, next_after=page[-1] if page and page[-1] < total - 1 else None)
+
+    harness.answers[ResultsQuery] = results
+
+
+async def test_more_results_than_one_command_takes_become_one_batch(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        answer_with(harness, 12_000)
+        await harness.post("/templates", json=DISTANCES)
+        batch_id = (await harness.post("/batches", json=LEADS))[1]["batch_id"]
+        await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed"))
+        started = await follow_up_of(harness, batch_id, "started", "failed")
+        assert started["state"] == "started", started
+        following = UUID(started["batch_id"])
+        await harness.wait_until(lambda: any(one.batch_id == following for one in harness.all(BatchSealed)))
+        items = [
+            (item.ordinal, item.payload["n"])
+            for page in harness.pages
+            if page.batch_id == following
+            for segment in page.segments
+            for item in segment.items
+        ]
+        assert sorted(items) == [(n, n) for n in range(24_000)]
+        (row,) = await harness.rows("SELECT state, items, name FROM batches WHERE batch_id = $1", following)
+        assert row == {"state": "sealed", "items": 24_000, "name": "distances"}
+        # a process that died in between: all is sent again, and counts once
+        await harness.rows("UPDATE batches SET state = 'open' WHERE batch_id = $1", following)
+        await harness.rows("UPDATE follow_ups SET state = 'starting', due_at = now(), next_batch = $1", following)
+        await harness.until_row("SELECT FROM batches WHERE batch_id = $1 AND state = 'sealed'", following)
+        (row,) = await harness.rows("SELECT items FROM batches WHERE batch_id = $1", following)
+        assert row == {"items": 24_000}
+
+
+async def test_parts_of_results_that_have_changed_leave_no_open_batch(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        answer_with(harness, 12_000)
+        await harness.post("/templates", json=DISTANCES)
+        batch_id = (await harness.post("/batches", json=LEADS))[1]["batch_id"]
+        await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed"))
+        following = UUID((await follow_up_of(harness, batch_id, "started"))["batch_id"])
+        await harness.rows("UPDATE batches SET state = 'open' WHERE batch_id = $1", following)
+        await harness.rows("UPDATE appends SET digest = '\\x00' WHERE batch_id = $1", following)
+        await harness.rows("UPDATE follow_ups SET state = 'starting', due_at = now()")
+        failed = await follow_up_of(harness, batch_id, "failed")
+        assert "results_changed" in failed["reason"]
+        await harness.wait_until(lambda: any(one.action == "cancel" for one in harness.all(BatchControlled)))
+        assert (await harness.rows("SELECT state FROM batches WHERE batch_id = $1", following)) == [{"state": "sealed"}]
+
+
+async def test_a_template_that_places_items_elsewhere_says_why_it_takes_no_more(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        answer_with(harness, 12_000)
+        narrow = REPORT | {
+            "name": "distances-of",
+            "parameters": {"properties": {"places": {"type": "array"}, "team": {"type": "string"}}},
+            "body": {"workload": "squares", "items": [{"payload": {"n": 1, "note": "x"}}]},
+            "fill": {"/items/0/payload/note": "team"},
+        }
+        assert (await harness.post("/templates", json=narrow))[0] == 201
+        batch_id = (await harness.post("/batches", json=LEADS))[1]["batch_id"]
+        await harness.publish(topology.EVENTS, finished(UUID(batch_id), result="completed"))
+        failed = await follow_up_of(harness, batch_id, "failed", "started")
+        assert "too_many_items" in failed.get("reason", ""), failed
+        assert "/items" in failed["reason"]
 
 
 async def test_several_replicas_and_a_crash_submit_a_follow_up_once(clean: Servers) -> None:

@@ -4,12 +4,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from batchyard_contracts import topology
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.v1.events import ScheduleFired, ScheduleMissed
 from batchyard_contracts.v1.flow import BatchAccepted, BatchControlled
 from devstack import Servers
 from services.ingest.persistence import run_store, schedule_store
+from services.ingest.schedules import due_schedules
 from tests.support.finished_batches import finished
 from tests.support.patience import until
 from tests.support.running_ingest import connect_harness, running_ingest, start_ingest
@@ -194,6 +197,53 @@ async def test_fields_of_a_newer_version_stop_no_run(clean: Servers) -> None:
         await make_due(harness)
         (run,) = await runs_of(harness, states={"started", "failed"})
         assert run["state"] == "started", run
+
+
+async def test_a_schedule_of_a_newer_version_is_shown_and_left_to_it_for_a_while(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_ingest(clean) as harness:
+        await save_schedule(harness, "known")
+        await save_schedule(harness, "newer")
+        change = "UPDATE schedules SET form = (form::jsonb || $1::jsonb)::json WHERE name = 'newer'"
+        await harness.rows(change, '{"overlap": "merge"}')
+        status, page = await harness.get("/schedules")
+        assert (status, [(one["name"], one["unread"]) for one in page["schedules"]]) == (
+            200,
+            [("known", []), ("newer", ["overlap"])],
+        )
+        for action in ("run", "backfill"):
+            body = {"first_at": "2026-01-01T00:00:00Z", "last_at": "2026-01-02T00:00:00Z"}
+            status, problem = await harness.post(f"/schedules/newer/{action}", json=body)
+            assert (status, problem["code"]) == (409, "schedule_unreadable")
+        await make_due(harness)
+        await runs_of(harness, name="known", states={"started"})
+        shown = (await harness.get("/schedules/newer"))[1]
+        assert (shown["paused"], (await harness.get("/schedules/newer/runs"))[1]["runs"]) == (False, [])
+        monkeypatch.setattr(due_schedules, "UNREAD_FOR", timedelta())
+        shown = await until(lambda: harness.get("/schedules/newer"), lambda answer: answer[1]["paused"])
+        assert "cannot read" in shown[1]["note"]
+        await save_schedule(harness, "newer")
+        assert (await harness.get("/schedules/newer"))[1]["unread"] == []
+
+
+async def test_a_run_whose_schedule_is_of_a_newer_version_waits_for_a_process_of_it(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        await save_schedule(harness)
+        await harness.rows(
+            "INSERT INTO schedule_runs (schedule_id, nominal_at, origin, state, overlap, due_at) "
+            "SELECT schedule_id, now(), 'manual', 'waiting', 'allow', now() + interval '1 hour' FROM schedules"
+        )
+        await harness.rows("UPDATE schedules SET form = (form::jsonb || $1::jsonb)::json", '{"overlap": "merge"}')
+        await harness.rows("UPDATE schedule_runs SET due_at = now()")
+        await until(
+            lambda: harness.rows(
+                "SELECT FROM schedule_runs WHERE state = 'starting' AND due_at < now() + interval '9s'"
+            )
+        )
+        await harness.rows("UPDATE schedules SET form = (form::jsonb || $1::jsonb)::json", '{"overlap": "skip"}')
+        (run,) = await runs_of(harness, states={"started", "failed"})
+        assert run["state"] == "started"
 
 
 async def test_runs_that_queue_are_claimed_one_at_a_time_and_bounded(clean: Servers) -> None:

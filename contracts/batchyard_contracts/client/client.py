@@ -20,9 +20,12 @@ from batchyard_contracts.client.errors import (
 )
 from batchyard_contracts.client.following import Events
 from batchyard_contracts.client.packing import Items, parts
+from batchyard_contracts.client.requesting import expect
 from batchyard_contracts.client.requests import APP_ID, DEFAULT_OWNER, RequestClient
 from batchyard_contracts.client.result_pages import read_pages
+from batchyard_contracts.client.schedules import ScheduleClient
 from batchyard_contracts.client.subscription import Subscription
+from batchyard_contracts.client.templates import TemplateClient
 from batchyard_contracts.ids import new_batch_id
 from batchyard_contracts.message import Command, Message
 from batchyard_contracts.v1 import commands, queries
@@ -148,14 +151,14 @@ class Client:
 
     async def send(self, command: Command, timeout_s: float | None = None) -> commands.CommandAccepted:
         """Send any command that concerns a batch; raises `BatchRefused`, `NoReply`, `BrokerRefused`."""
-        return _expect(await self._send(command, timeout_s), commands.CommandAccepted)
+        return expect(await self._send(command, timeout_s), commands.CommandAccepted)
 
     async def query(self, query: Message, reply_type: type[ReplyT], timeout_s: float = QUERY_TIMEOUT_S) -> ReplyT:
         """Send any query and return its reply; raises `QueryRefused`, `NoReply`, `BrokerRefused`."""
         reply = await self._requests.request(topology.QUERIES, query, timeout_s, durable=False)
         if isinstance(reply, queries.QueryFailed):
             raise QueryRefused(reply.code, reply.detail)
-        return _expect(reply, reply_type)
+        return expect(reply, reply_type)
 
     def events(self, batch_id: BatchId, *, since_round: int = 1) -> Events:
         """Events of a batch, to be iterated until `BatchFinished` of `since_round` or a later round.
@@ -228,7 +231,17 @@ class Client:
     async def invalidate_cache(self, workload: WorkloadName, payload: Payload) -> commands.ControlAccepted:
         """Remove the cached result of one payload of a workload; raises the errors of `send`."""
         reply = await self._send(commands.CacheInvalidate(workload=workload, payload=payload), None)
-        return _expect(reply, commands.ControlAccepted)
+        return expect(reply, commands.ControlAccepted)
+
+    @property
+    def templates(self) -> TemplateClient:
+        """Templates that the owner sees."""
+        return TemplateClient(self._owner, self.query, self._send)
+
+    @property
+    def schedules(self) -> ScheduleClient:
+        """Schedules of the owner."""
+        return ScheduleClient(self._owner, self.query, self._send)
 
     async def batch(self, batch_id: BatchId) -> queries.BatchState:
         """State of a batch; raises `UnknownBatch`, also until the aggregator has recorded a new batch."""
@@ -276,7 +289,7 @@ class Client:
         query = queries.DeliveriesQuery(owner=self._owner, batch_id=batch_id)
         return (await self.query(query, queries.DeliveriesReply)).deliveries
 
-    async def _send(self, command: Command, timeout_s: float | None) -> Message:
+    async def _send(self, command: Command, timeout_s: float | None = None) -> Message:
         timeout_s = timeout_s or self._command_timeout_s
         reply = await self._requests.request(topology.COMMANDS, command, timeout_s, durable=True)
         if isinstance(reply, commands.CommandRejected):
@@ -334,9 +347,3 @@ class Client:
 
 def _fields_of(value: Terms | Reuse | None) -> dict[str, Any]:
     return {name: getattr(value, name) for name in type(value).model_fields} if value else {}
-
-
-def _expect(reply: Message, kind: type[ReplyT]) -> ReplyT:
-    if not isinstance(reply, kind):
-        raise QueryRefused("unexpected_reply", f"Expected {kind.type}, got {reply.type}.")
-    return reply

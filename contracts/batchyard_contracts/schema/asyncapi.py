@@ -59,6 +59,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "schedule.save.v1": (CLIENT,),
     "schedule.control.v1": (CLIENT,),
     "results.accept.v1": (CLIENT,),
+    "template.control.v1": (CLIENT,),
     "batch.accepted.v1": ("ingest",),
     "items.page.v1": ("ingest",),
     "source.expanded.v1": ("worker",),
@@ -111,6 +112,10 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "workers.query.v1": ("ingest",),
     "rates.query.v1": ("ingest",),
     "workload.query.v1": (CLIENT, "ingest"),
+    "templates.query.v1": (CLIENT,),
+    "template.query.v1": (CLIENT,),
+    "schedules.query.v1": (CLIENT,),
+    "runs.query.v1": (CLIENT,),
     "permit.query.v1": ("worker",),
     "limits.query.v1": ("worker",),
 }
@@ -120,6 +125,7 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
     "cache.invalidate.v1": ("control.accepted.v1", "command.rejected.v1"),
     "rates.control.v1": ("rates.reply.v1", "query.failed.v1"),
     "template.save.v1": ("template.saved.v1", "command.rejected.v1"),
+    "template.control.v1": ("template.saved.v1", "control.accepted.v1", "command.rejected.v1"),
     "schedule.save.v1": ("schedule.accepted.v1", "command.rejected.v1"),
     "schedule.control.v1": ("schedule.accepted.v1", "command.rejected.v1"),
     **{
@@ -141,6 +147,10 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
             "workers",
             "rates",
             "workload",
+            "templates",
+            "template",
+            "schedules",
+            "runs",
             "permit",
             "limits",
         )

@@ -1,9 +1,9 @@
 """Commands on templates, from which batches are submitted with parameters."""
 
 from operator import not_
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints, model_validator
 
 from batchyard_contracts.message import Command, Message, Value
 from batchyard_contracts.v1.manifest import Pointer
@@ -99,8 +99,26 @@ class TemplateSubmit(TemplateRun):
     template: TemplateName
 
 
+class TemplateControl(Command):
+    """Command that makes the content of an earlier version of a template the latest one, or deletes the template with
+    all its versions."""
+
+    type: ClassVar[str] = "template.control.v1"
+    name: TemplateName
+    action: Literal["restore", "delete"]
+    version: TemplateVersion | None = None
+    """Version to restore."""
+
+    @model_validator(mode="after")
+    def _has_version(self) -> "TemplateControl":
+        if (self.action == "restore") != (self.version is not None):
+            raise ValueError("`restore` takes the version to restore, and `delete` takes none")
+        return self
+
+
 class TemplateSaved(Message):
-    """Reply to `template.save.v1`: the version that was created, or the latest one if that has the same content."""
+    """Reply to `template.save.v1` and to `restore`: the version that was created, or the latest one with the same
+    content."""
 
     type: ClassVar[str] = "template.saved.v1"
     name: TemplateName

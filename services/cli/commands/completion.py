@@ -41,13 +41,13 @@ def result_formats(ctx: typer.Context, incomplete: str) -> Offers:
 
 def template_names(ctx: typer.Context, incomplete: str) -> Offers:
     """Return the names of your templates and of shared ones."""
-    found = _ask(ctx, "/templates", {"limit": _NAMES}).get("templates", [])
+    found = _ask(ctx, "/templates", {"limit": _NAMES, "prefix": incomplete[:63]}).get("templates", [])
     return _fitting([(each["name"], str(each.get("description") or "")) for each in found], incomplete)
 
 
 def schedule_names(ctx: typer.Context, incomplete: str) -> Offers:
     """Return the names of your schedules."""
-    found = _ask(ctx, "/schedules", {"limit": _NAMES}).get("schedules", [])
+    found = _ask(ctx, "/schedules", {"limit": _NAMES, "prefix": incomplete[:63]}).get("schedules", [])
     return _fitting([(each["name"], f"{each['cron']} {each['zone']}") for each in found], incomplete)
 
 

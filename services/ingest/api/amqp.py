@@ -20,7 +20,7 @@ from batchyard_contracts.v1.commands import (
 )
 from batchyard_contracts.v1.flow import NotifierAnnounced, WorkerAnnounced
 from batchyard_contracts.v1.schedules import ScheduleAccepted, ScheduleControl, ScheduleForm, ScheduleSave
-from batchyard_contracts.v1.templates import TemplateSave, TemplateSaved, TemplateSubmit
+from batchyard_contracts.v1.templates import TemplateControl, TemplateSave, TemplateSaved, TemplateSubmit
 from batchyard_contracts.v1.values import Owner
 from services.ingest.api.queue_declarations import QueueDeclarations
 from services.ingest.control.cache_invalidator import CacheInvalidator
@@ -29,6 +29,7 @@ from services.ingest.control.result_acceptor import ResultAcceptor
 from services.ingest.domain.actor import Actor
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.template import Template
 from services.ingest.persistence.audit_log import act_as
 from services.ingest.persistence.keyed_lock import KeyedLock
 from services.ingest.persistence.notifier_registry import NotifierRegistry
@@ -129,9 +130,7 @@ class CommandHandlers:
 
     async def on_template_save(self, command: TemplateSave, envelope: Envelope) -> TemplateSaved:
         """Create a template, or its next version. Operators share templates by HTTP, where their key is known."""
-        saved = await self._templates.save(_acting_owner(envelope), command, is_operator=False)
-        owner = None if saved.is_shared else saved.owner
-        return TemplateSaved(name=saved.name, owner=owner, version=saved.version, at=saved.created_at)
+        return _saved(await self._templates.save(_acting_owner(envelope), command, is_operator=False))
 
     async def on_template_submit(self, command: TemplateSubmit, envelope: Envelope) -> CommandAccepted:
         """Start a batch by a template."""
@@ -139,6 +138,16 @@ class CommandHandlers:
         async with self._batch_locks.acquire(command.batch_id and (owner, command.batch_id)):
             accepted = await self._templates.submit(owner, command.template, command, envelope.message_id or None)
         return await self._waiting_reasons.add_note(accepted)
+
+    async def on_template_control(
+        self, command: TemplateControl, envelope: Envelope
+    ) -> TemplateSaved | ControlAccepted:
+        """Restore a version of a template, or delete the template."""
+        owner = _acting_owner(envelope)
+        if command.version is None:
+            await self._templates.delete(owner, command.name, is_operator=False)
+            return ControlAccepted(at=await self._schedules.now())
+        return _saved(await self._templates.restore(owner, command.name, command.version, is_operator=False))
 
     async def on_schedule_save(self, command: ScheduleSave, envelope: Envelope) -> ScheduleAccepted:
         """Create a schedule, or replace it."""
@@ -199,6 +208,11 @@ class CommandHandlers:
             finally:
                 if self._batch_locks.users(key) == 1:
                     self._given_up.discard(key)
+
+
+def _saved(template: Template) -> TemplateSaved:
+    owner = None if template.is_shared else template.owner
+    return TemplateSaved(name=template.name, owner=owner, version=template.version, at=template.created_at)
 
 
 def owner_of(envelope: Envelope) -> str:

@@ -14,7 +14,7 @@ from batchyard_contracts.v1.commands import (
     ResultsAccept,
 )
 from batchyard_contracts.v1.schedules import ScheduleControl, ScheduleSave
-from batchyard_contracts.v1.templates import TemplateSave, TemplateSubmit
+from batchyard_contracts.v1.templates import TemplateControl, TemplateSave, TemplateSubmit
 from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.invalid_command import refusal_of
 from services.ingest.settings import IngestSettings
@@ -46,6 +46,7 @@ async def command_consumer(
             Route(CacheInvalidate, handlers.on_cache_invalidate),
             Route(TemplateSave, handlers.on_template_save),
             Route(TemplateSubmit, handlers.on_template_submit),
+            Route(TemplateControl, handlers.on_template_control),
             Route(ScheduleSave, handlers.on_schedule_save),
             Route(ScheduleControl, handlers.on_schedule_control),
         ],

@@ -1,8 +1,9 @@
-"""Wires the consumer of what services send."""
+"""Wires the consumer of what services send, and of queries."""
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.flow import BatchResend, NotifierAnnounced, SourceEnded, SourceExpanded, WorkerAnnounced
 from services.ingest.api.amqp import CommandHandlers
+from services.ingest.api.queries import QueryHandlers
 from services.ingest.maintenance.batch_resender import BatchResender
 from services.ingest.settings import IngestSettings
 from services.ingest.submission.source_expansion import SourceExpansion
@@ -11,6 +12,7 @@ from shared.messaging.message_router import Route
 from shared.messaging.publisher import Publisher
 
 MAX_CONCURRENT_SOURCES = 4
+_QUERY_CONCURRENCY = 8
 
 
 def service_consumer(
@@ -19,9 +21,11 @@ def service_consumer(
     handlers: CommandHandlers,
     sources: SourceExpansion,
     resender: BatchResender,
+    queries: QueryHandlers,
 ) -> Consumer:
     """Return the consumer, which has to be started and stopped."""
     consumer = Consumer(settings.amqp_url, publisher, "ingest", anonymous_owner=settings.anonymous_owner)
+    consumer.subscribe(topology.INGEST_QUERIES, queries.routes, concurrency=_QUERY_CONCURRENCY)
     consumer.subscribe(
         topology.INGEST_SOURCES,
         [

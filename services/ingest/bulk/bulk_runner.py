@@ -25,6 +25,8 @@ _AWAY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 """Statuses by which a service that is away refuses a command. Any other refusal concerns its batch alone."""
 _REVOKED = "key_revoked: The key that began it was revoked; the batches behind got no command."
 
+_UNREADABLE = "unreadable: A newer version of Batchyard began it, and has to run again to go on."
+
 
 class BulkRunner:
     """Step of every replica, see above."""
@@ -48,6 +50,9 @@ class BulkRunner:
     async def _do_page(self, action: BulkAction) -> None:
         if action.is_revoked:
             await self._store.save(action, action.last_batch, 0, 0, error=_REVOKED, has_ended=True)
+            return
+        if action.unread:
+            await self._store.save(action, action.last_batch, 0, 0, error=_UNREADABLE, is_waiting=True)
             return
         done, refused, last, reason = 0, 0, action.last_batch, action.error
         query = action.form.query(action.owner, action.created_at, action.last_batch, _PAGE)

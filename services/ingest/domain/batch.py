@@ -13,6 +13,7 @@ from batchyard_contracts.v1.templates import FollowUp
 from batchyard_contracts.v1.values import Counts, Notifications, Priority, Reuse, Terms
 from services.ingest.domain.actor import INGEST, Actor
 from services.ingest.domain.command_validation import terms_of
+from services.ingest.domain.stored_form import read_stored
 from services.ingest.domain.upload_digest import UploadPosition
 from services.ingest.domain.volume import Volume
 
@@ -107,9 +108,9 @@ class BatchHeader:
             cast("Priority", row["priority"]),
             row["name"],
             orjson.loads(row["labels"]),
-            Notifications.model_validate_json(row["notify"]),
-            Terms.model_validate_json(row["terms"]),
-            Reuse.model_validate_json(row["reuse"]),
+            read_stored(Notifications, row["notify"])[0],
+            read_stored(Terms, row["terms"])[0],
+            read_stored(Reuse, row["reuse"])[0],
             cast("State", row["state"]),
             row["accepted_at"],
             row["items"],

@@ -65,3 +65,5 @@ class BulkAction:
     """Reason for which the first of the batches was refused, or for which the action ended before its time."""
     is_revoked: bool = False
     """True of a claimed action whose key was revoked since it began."""
+    unread: tuple[str, ...] = ()
+    """Fields that a newer version has stored and this one cannot read, so that it does nothing."""

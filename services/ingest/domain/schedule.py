@@ -19,6 +19,9 @@ MAX_CAUGHT_UP = 1000
 """Largest number of missed times that start at once, and that are counted."""
 KEY_ENDED = "The API key that saved the schedule was revoked or has expired. Save it with another key, and resume it."
 UNREADABLE = "This version of Batchyard cannot read the schedule. Save it again, and resume it."
+UNREAD_FOR = timedelta(minutes=10)
+"""Time for which a schedule that this version cannot read is left to a process of a newer one, as there is while
+processes are replaced."""
 Mark = Literal["moved", "repeated"]
 """Mark of a time near a change of the clock: `moved` comes after a local time that the clock skips, `repeated` is shown
 twice by the clock."""
@@ -40,6 +43,8 @@ class Schedule:
     note: str = ""
     next_at: datetime | None = None
     """Next time for which it is due, in UTC."""
+    unread: tuple[str, ...] = ()
+    """Fields that a newer version has stored and this one cannot read, so that nothing starts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,11 @@ def command_of(form: TemplateForm, run: TemplateRun, built_in: Mapping[str, str 
     return batch_of(body, run)
 
 
+def takes_items(form: TemplateForm, parameter: str) -> bool:
+    """Tell whether a parameter is the items of the batch, and nothing else, so that a long list may come in parts."""
+    return [place for place, name in form.fill.items() if name == parameter] == ["/items"]
+
+
 def batch_of(body: Mapping[str, Any], run: TemplateRun) -> BatchSubmit | Rejection:
     """Return the command that submits a body, with what a submission replaces in it."""
     replaced = run.model_dump(exclude={"parameters", "version", "template"}, exclude_none=True)

@@ -48,6 +48,11 @@ class ScheduleView(BaseModel):
     note: str = Field("", description="reason for the pause")
     next_at: datetime | None = Field(None, description="next time for which it is due; absent: it is paused or ended")
     created_at: datetime
+    unread: list[str] = Field(
+        [],
+        description="fields that a newer version has stored and this one cannot read; they are shown as their "
+        "defaults, and nothing starts until the schedule is saved again",
+    )
 
 
 class ScheduleList(BaseModel):
@@ -88,9 +93,10 @@ def routes(manager: ScheduleManager, access: Access) -> APIRouter:
         owner: Annotated[str, Depends(reader)],
         after: Annotated[str, Query(max_length=63, description="`next_after` of the previous page")] = "",
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+        prefix: Annotated[str, Query(max_length=63, description="beginning of the names")] = "",
     ) -> Response:
         """Your schedules by name."""
-        found = await manager.page(owner, after.replace("\x00", ""), limit)
+        found = await manager.page(owner, after.replace("\x00", ""), limit, prefix.replace("\x00", ""))
         next_after = found[-1].name if len(found) == limit else None
         return json_response(ScheduleList(schedules=[_view(one) for one in found], next_after=next_after))
 
@@ -186,7 +192,8 @@ def routes(manager: ScheduleManager, access: Access) -> APIRouter:
 
 def _view(schedule: Schedule) -> ScheduleView:
     named = {name: getattr(schedule, name) for name in ("name", "workload", "paused", "note", "next_at", "created_at")}
-    return ScheduleView(**named, **{name: getattr(schedule.form, name) for name in ScheduleForm.model_fields})
+    form = {name: getattr(schedule.form, name) for name in ScheduleForm.model_fields}
+    return ScheduleView(**named, **form, unread=list(schedule.unread))
 
 
 def _time(time: ScheduledTime) -> TimeView:

@@ -97,9 +97,10 @@ def routes(manager: TemplateManager, access: Access) -> APIRouter:
         owner: Annotated[str, Depends(reader)],
         after: Annotated[str, Query(max_length=63, description="`next_after` of the previous page")] = "",
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+        prefix: Annotated[str, Query(max_length=63, description="beginning of the names")] = "",
     ) -> Response:
         """The latest versions of your templates and of shared ones, by name."""
-        found = await manager.page(owner, after.replace("\x00", ""), limit)
+        found = await manager.page(owner, after.replace("\x00", ""), limit, prefix.replace("\x00", ""))
         next_after = found[-1].name if len(found) == limit else None
         return json_response(TemplateList(templates=[_view(one) for one in found], next_after=next_after))
 

@@ -8,6 +8,7 @@ import asyncpg
 
 from services.ingest.domain.actor import Actor
 from services.ingest.domain.bulk_action import BulkAction, BulkForm
+from services.ingest.domain.stored_form import read_stored
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
@@ -79,5 +80,5 @@ class BulkStore:
 def _action(row: asyncpg.Record) -> BulkAction:
     fields: dict[str, Any] = dict(row)
     actor = Actor(fields.pop("actor"), fields.pop("door"), fields.pop("key_id"), fields.pop("address"))
-    form = BulkForm.model_validate_json(fields.pop("form"))
-    return BulkAction(actor=actor, form=form, **fields)
+    form, unread = read_stored(BulkForm, fields.pop("form"))
+    return BulkAction(actor=actor, form=form, unread=unread, **fields)

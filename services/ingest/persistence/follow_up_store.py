@@ -70,6 +70,10 @@ class FollowUpStore:
         """Record the version of the template, which stays when it is tried again."""
         await self._pool.execute(_SQL["record_follow_up_version"], follow_up.batch_id, follow_up.place, version)
 
+    async def mark_paged(self, follow_up: DueFollowUp) -> None:
+        """Record that the next batch is sent in parts, and keep the follow-up for this process."""
+        await self._pool.execute(_SQL["mark_paged"], follow_up.batch_id, follow_up.place, LEASE)
+
     async def postpone(self, follow_up: DueFollowUp, pause: timedelta) -> None:
         """Try again later."""
         await self._pool.execute(_SQL["postpone_follow_up"], follow_up.batch_id, follow_up.place, pause)

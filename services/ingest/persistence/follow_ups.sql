@@ -7,7 +7,9 @@ WHERE follow_ups.batch_id = ended.batch_id AND follow_ups.state = 'waiting' AND 
 -- name: claim_follow_ups
 -- `chained`: number of batches from the one that a client submitted to the one that has ended, counted up to $2.
 SELECT f.batch_id, f.place, f.owner, f.form, f.next_batch, f.version,
-    EXISTS (SELECT FROM batches AS b WHERE b.batch_id = f.next_batch) AS is_accepted,
+    EXISTS (
+        SELECT FROM batches AS b WHERE b.batch_id = f.next_batch AND NOT (f.paged AND b.state = 'open')
+    ) AS is_accepted,
     (
         WITH RECURSIVE chain AS (
             SELECT f.batch_id AS batch_id, 1 AS number
@@ -28,6 +30,10 @@ WHERE batch_id = $1 AND place = $2
 
 -- name: postpone_follow_up
 UPDATE follow_ups SET due_at = statement_timestamp() + $3::interval
+WHERE batch_id = $1 AND place = $2 AND state = 'starting'
+
+-- name: mark_paged
+UPDATE follow_ups SET paged = true, due_at = statement_timestamp() + $3::interval
 WHERE batch_id = $1 AND place = $2 AND state = 'starting'
 
 -- name: record_follow_up_version

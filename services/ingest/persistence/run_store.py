@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -28,7 +28,7 @@ LEASE = timedelta(seconds=30)
 
 
 class DueSchedule(NamedTuple):
-    """A schedule that is due, at the time of the database; `schedule` is None if this version cannot read it."""
+    """A schedule that is due, at the time of the database."""
 
     schedule_id: UUID
     owner: str
@@ -36,7 +36,7 @@ class DueSchedule(NamedTuple):
     next_at: datetime
     now: datetime
     key_works: bool
-    schedule: Schedule | None
+    schedule: Schedule
 
 
 class RunKey(NamedTuple):
@@ -61,6 +61,7 @@ class ClaimedRun:
     batch_id: UUID | None
     template: str | None
     template_version: int | None
+    created_at: datetime
     now: datetime
     key_works: bool
     is_accepted: bool
@@ -187,16 +188,12 @@ async def _post(connection: PooledConnection, events: Sequence[Event]) -> list[O
 
 
 def _due(row: asyncpg.Record) -> DueSchedule:
-    try:
-        schedule = schedule_of(row)
-    except ValueError:
-        schedule = None
     return DueSchedule(
-        row["schedule_id"], row["owner"], row["name"], row["next_at"], row["now"], row["key_works"], schedule
+        row["schedule_id"], row["owner"], row["name"], row["next_at"], row["now"], row["key_works"], schedule_of(row)
     )
 
 
 def _claimed(row: asyncpg.Record) -> ClaimedRun:
     key = RunKey(row["schedule_id"], row["nominal_at"], row["origin"])
-    names = ("state", "overlap", "batch_id", "template", "template_version", "now", "key_works", "is_accepted")
-    return ClaimedRun(key, *(row[name] for name in names))
+    known = (field.name for field in fields(ClaimedRun) if field.name != "key")
+    return ClaimedRun(key, *(row[name] for name in known))

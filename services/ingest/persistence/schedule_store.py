@@ -12,7 +12,8 @@ from batchyard_contracts.v1.schedules import Overlap, ScheduleForm
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.overlap import MAX_UNSTARTED, Origin
 from services.ingest.domain.rejection import Rejection
-from services.ingest.domain.schedule import KEY_ENDED, Schedule
+from services.ingest.domain.schedule import KEY_ENDED, UNREADABLE, Schedule
+from services.ingest.domain.stored_form import read_stored
 from services.ingest.domain.time_zone import ZONE_DATA
 from services.ingest.persistence.audit_log import record_in
 from shared.postgres.pool import Pool, PooledConnection
@@ -22,6 +23,7 @@ _SQL = load_queries("services.ingest.persistence", "schedules.sql")
 NOT_FOUND = Rejection("schedule_not_found", "There is no such schedule. Check its name, and that it is yours.", 404)
 
 _KEY_ENDED = Rejection("schedule_key_ended", KEY_ENDED, 409)
+UNREAD = Rejection("schedule_unreadable", UNREADABLE, 409)
 TOO_MANY_RUNS = Rejection(
     "too_many_runs",
     f"More than {MAX_UNSTARTED} runs of the schedule would wait. Let those start first, or backfill in parts.",
@@ -83,9 +85,10 @@ class ScheduleStore:
             raise IngestError(NOT_FOUND)
         return schedule_of(row)
 
-    async def page(self, owner: str, after: str, limit: int) -> list[Schedule]:
-        """Return schedules of an owner by name."""
-        return [schedule_of(row) for row in await self._pool.fetch(_SQL["list_schedules"], owner, after, limit)]
+    async def page(self, owner: str, after: str, limit: int, prefix: str = "") -> list[Schedule]:
+        """Return schedules of an owner whose names begin with `prefix`, by name."""
+        rows = await self._pool.fetch(_SQL["list_schedules"], owner, after, limit, prefix)
+        return [schedule_of(row) for row in rows]
 
     async def now(self) -> datetime:
         """Return the time of the database, by which all schedules go."""
@@ -159,10 +162,13 @@ class LockedSchedule:
         self.schedule = schedule
         self._key_works = key_works
 
-    def check_key(self) -> None:
-        """Raise `IngestError` (409) when the API key of the schedule has ended, so that nothing would start."""
+    def check_startable(self) -> None:
+        """Raise `IngestError` (409) when nothing would start: the API key of the schedule has ended, or this version
+        cannot read the schedule."""
         if not self._key_works:
             raise IngestError(_KEY_ENDED)
+        if self.schedule.unread:
+            raise IngestError(UNREAD)
 
     async def set_paused(self, *, paused: bool, note: str, next_at: datetime | None) -> Schedule:
         """Pause or resume it."""
@@ -211,18 +217,20 @@ async def _last_successor(connection: PooledConnection, key_id: str | None) -> s
 
 
 def schedule_of(row: asyncpg.Record) -> Schedule:
-    """Return the schedule in a row."""
+    """Return the schedule in a row, as far as this version can read it."""
+    form, unread = read_stored(ScheduleForm, row["form"])
     return Schedule(
         row["schedule_id"],
         row["owner"],
         row["name"],
         row["workload"],
-        ScheduleForm.model_validate_json(row["form"], extra="ignore"),
+        form,
         row["created_at"],
         row["key_id"],
         row["paused"],
         row["note"],
         row["next_at"],
+        unread,
     )
 
 

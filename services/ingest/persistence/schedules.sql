@@ -35,7 +35,7 @@ SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name = $2
 SELECT {schedule_columns}, {key_works} AS key_works FROM schedules AS s WHERE owner = $1 AND name = $2 FOR UPDATE
 
 -- name: list_schedules
-SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT {schedule_columns} FROM schedules WHERE owner = $1 AND name > $2 AND starts_with(name, $4) ORDER BY name LIMIT $3
 
 -- name: save_schedule
 INSERT INTO schedules (schedule_id, owner, name, workload, form, key_id, next_at, zone_data)
@@ -85,7 +85,7 @@ ON CONFLICT DO NOTHING
 -- Runs whose time has come, each locked with its schedule by one process. Of the runs that queue, the first one, and
 -- scheduled ones with so many before them ($2) that they are skipped.
 SELECT r.schedule_id, r.nominal_at, r.origin, r.state, r.overlap, r.batch_id, r.template, r.template_version,
-    statement_timestamp() AS now, {key_works} AS key_works,
+    r.created_at, statement_timestamp() AS now, {key_works} AS key_works,
     EXISTS (SELECT FROM batches AS b WHERE b.batch_id = r.batch_id) AS is_accepted
 FROM schedule_runs AS r JOIN schedules AS s USING (schedule_id)
 WHERE r.state IN ('waiting', 'starting') AND r.due_at <= statement_timestamp()

@@ -5,6 +5,7 @@ import asyncpg
 from batchyard_contracts.v1.templates import TemplateForm
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.stored_form import read_stored
 from services.ingest.domain.template import Template
 from services.ingest.persistence.audit_log import record_in
 from shared.postgres.pool import Pool
@@ -58,9 +59,10 @@ class TemplateStore:
         """Return all versions of a template that an owner sees, the latest first."""
         return [_template(row) for row in await self._pool.fetch(_SQL["template_versions"], owner, name, MAX_VERSIONS)]
 
-    async def page(self, owner: str, after: str, limit: int) -> list[Template]:
-        """Return the latest versions of the templates that an owner sees, by name."""
-        return [_template(row) for row in await self._pool.fetch(_SQL["list_templates"], owner, after, limit)]
+    async def page(self, owner: str, after: str, limit: int, prefix: str = "") -> list[Template]:
+        """Return the latest versions of the templates that an owner sees, whose names begin with `prefix`, by name."""
+        rows = await self._pool.fetch(_SQL["list_templates"], owner, after, limit, prefix)
+        return [_template(row) for row in rows]
 
     async def delete(self, owner: str, name: str, actor: str) -> bool:
         """Delete a template with all its versions; False if there is none. Raises `IngestError` if it is used."""
@@ -76,7 +78,7 @@ class TemplateStore:
 
 
 def _template(row: asyncpg.Record) -> Template:
-    form = TemplateForm.model_validate_json(row["form"], extra="ignore")
+    form, _ = read_stored(TemplateForm, row["form"])
     return Template(
         row["owner"], row["name"], row["version"], row["workload"], form, row["created_at"], row["created_by"]
     )

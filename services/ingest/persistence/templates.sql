@@ -34,7 +34,7 @@ ORDER BY version DESC LIMIT $3
 -- name: list_templates
 -- The latest version of each; the owner's template goes before a shared one of the same name.
 SELECT DISTINCT ON (name) {template_columns} FROM templates
-WHERE owner IN ($1, '*') AND name > $2
+WHERE owner IN ($1, '*') AND name > $2 AND starts_with(name, $4)
 ORDER BY name, owner = '*', version DESC LIMIT $3
 
 -- name: delete_template

@@ -16,6 +16,7 @@ from services.ingest.schedules.follow_up_starter import FollowUpStarter
 from services.ingest.schedules.run_starter import RunStarter
 from services.ingest.schedules.schedule_manager import ScheduleManager
 from services.ingest.schedules.zone_data_update import ZoneDataUpdate
+from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.submit import BatchSubmitter
 from services.ingest.templates.built_in import enter_built_in
 from services.ingest.templates.template_manager import TemplateManager
@@ -41,6 +42,7 @@ async def open_scheduling(
     pool: Pool,
     outbox: Outbox,
     submitter: BatchSubmitter,
+    appender: BatchAppender,
     control_handler: BatchControlHandler,
     aggregator: AggregatorClient,
     health: Health,
@@ -54,7 +56,7 @@ async def open_scheduling(
     await retry_transient(lambda: enter_built_in(template_store), "PostgreSQL")
     templates = TemplateManager(template_store, submitter, clock)
     follow_ups = FollowUpStore(pool)
-    follow_up_starter = FollowUpStarter(follow_ups, templates, submitter, aggregator, new_id)
+    follow_up_starter = FollowUpStarter(follow_ups, templates, submitter, appender, control_handler, aggregator, new_id)
     zone_data = ZoneDataUpdate(runs)
     starter = RunStarter(runs, templates, submitter, control_handler, outbox, new_id)
     tasks = (

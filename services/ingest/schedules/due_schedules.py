@@ -5,7 +5,7 @@ from typing import ClassVar
 import structlog
 
 from batchyard_contracts.v1.events import ScheduleMissed
-from services.ingest.domain.schedule import KEY_ENDED, UNREADABLE, DueDecision, Schedule, decide_due
+from services.ingest.domain.schedule import KEY_ENDED, UNREAD_FOR, UNREADABLE, DueDecision, Schedule, decide_due
 from services.ingest.persistence.run_store import ClaimedSchedules, DueSchedule, RunStore
 from services.ingest.persistence.schedule_store import NewRun
 from shared.observability import metrics
@@ -30,22 +30,24 @@ class DueSchedules:
     async def update(self) -> float | None:
         """Create the runs of some schedules; return 0 if more may be due."""
         async with self._runs.claim_schedules(_LIMIT) as claimed:
-            for due in claimed.due:
-                await self._take(claimed, due)
+            taken = [await self._take(claimed, due) for due in claimed.due]
         await self._outbox.deliver(claimed.posted)
-        return 0.0 if len(claimed.due) == _LIMIT else None
+        return 0.0 if len(taken) == _LIMIT and any(taken) else None
 
-    async def _take(self, claimed: ClaimedSchedules, due: DueSchedule) -> None:
+    async def _take(self, claimed: ClaimedSchedules, due: DueSchedule) -> bool:
+        """Decide on a schedule; False if it is left to a process of a newer version."""
         schedule = due.schedule
-        if schedule is None or not due.key_works:
-            await claimed.pause(due, UNREADABLE if schedule is None else KEY_ENDED)
-            return
+        if schedule.unread and due.now < due.next_at + UNREAD_FOR:
+            return False
+        if schedule.unread or not due.key_works:
+            await claimed.pause(due, UNREADABLE if schedule.unread else KEY_ENDED)
+            return True
         try:
             decision = decide_due(schedule.schedule_id, schedule.form, due.next_at, due.now)
         except ValueError as error:  # its zone is not in the data of this version
             log.warning("schedule cannot run", schedule_id=str(due.schedule_id), error=str(error))
             await claimed.pause(due, UNREADABLE)
-            return
+            return True
         claimed.next_at[schedule.schedule_id] = decision.next_at
         claimed.runs += _runs(schedule, decision)
         if missed := decision.missed:
@@ -62,6 +64,7 @@ class DueSchedules:
                     at=due.now,
                 )
             )
+        return True
 
 
 def _runs(schedule: Schedule, decision: DueDecision) -> list[NewRun]:

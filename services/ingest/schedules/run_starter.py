@@ -20,7 +20,7 @@ from services.ingest.domain.actor import INGEST, Actor
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.overlap import Skip, Start, WaitingRun, decide_overlap
 from services.ingest.domain.rejection import Rejection
-from services.ingest.domain.schedule import KEY_ENDED, UNREADABLE, Schedule
+from services.ingest.domain.schedule import KEY_ENDED, UNREAD_FOR, UNREADABLE, Schedule
 from services.ingest.domain.submission_outcome import Accepted, Failed, Postponed, SubmissionOutcome
 from services.ingest.domain.template import batch_of
 from services.ingest.persistence.audit_log import act_as
@@ -121,12 +121,14 @@ class RunStarter:
     async def _start(self, starting: StartingRun) -> None:
         """Submit the batch of a run, and record that it has started, or why it does not."""
         run = starting.run
-        try:
-            schedule = await self._runs.schedule(run.key.schedule_id)
-        except ValueError:  # written by another version
-            await self._runs.end(run.key, "failed", UNREADABLE)
-            return
+        schedule = await self._runs.schedule(run.key.schedule_id)
         if schedule is None:  # deleted meanwhile, with its runs
+            return
+        if schedule.unread and not run.is_accepted:
+            if run.now < run.created_at + UNREAD_FOR:
+                await self._runs.postpone(run.key, _LOOK_AGAIN)
+            else:
+                await self._runs.end(run.key, "failed", UNREADABLE)
             return
         act_as(Actor(schedule.owner, "service", schedule.key_id))
         outcome: SubmissionOutcome = Accepted()

@@ -62,9 +62,9 @@ class ScheduleManager:
         """Return the time by which all schedules go, that of the database."""
         return await self._store.now()
 
-    async def page(self, owner: str, after: str, limit: int) -> list[Schedule]:
-        """Return the schedules of an owner by name."""
-        return await self._store.page(owner, after, limit)
+    async def page(self, owner: str, after: str, limit: int, prefix: str = "") -> list[Schedule]:
+        """Return the schedules of an owner whose names begin with `prefix`, by name."""
+        return await self._store.page(owner, after, limit, prefix)
 
     async def pause(self, owner: str, name: str, note: str) -> Schedule:
         """Start nothing until it is resumed; runs that a client asks for start all the same."""
@@ -74,7 +74,7 @@ class ScheduleManager:
     async def resume(self, owner: str, name: str) -> Schedule:
         """Continue with the next time after now. Times during the pause are not missed."""
         async with self._store.lock(owner, name) as locked:
-            locked.check_key()
+            locked.check_startable()
             if not locked.schedule.paused:
                 return locked.schedule
             next_at = next_time(locked.schedule.form, await locked.now())
@@ -88,7 +88,7 @@ class ScheduleManager:
     async def run_now(self, owner: str, name: str) -> datetime:
         """Add a run for this moment; returns its nominal time."""
         async with self._store.lock(owner, name) as locked:
-            locked.check_key()
+            locked.check_startable()
             schedule, now = locked.schedule, await locked.now()
             run = NewRun(schedule.schedule_id, now, "manual", "waiting", schedule.form.overlap, now)
             await locked.add_runs([run], "run")
@@ -97,7 +97,7 @@ class ScheduleManager:
     async def backfill(self, owner: str, name: str, first: datetime, last: datetime, overlap: Overlap) -> int:
         """Add a run for each time of a span that has none from a backfill; returns the number of times."""
         async with self._store.lock(owner, name) as locked:
-            locked.check_key()
+            locked.check_startable()
             schedule, now = locked.schedule, await locked.now()
             last = min(last, now)
             times = list(islice(times_between(schedule.form, first, last), MAX_CAUGHT_UP + 1))
@@ -110,9 +110,9 @@ class ScheduleManager:
         return len(runs)
 
     async def next_times(self, owner: str, name: str, count: int) -> list[ScheduledTime]:
-        """Return the next times of a schedule; none while it is paused."""
+        """Return the next times of a schedule; none while it is paused, or if this version cannot read it."""
         schedule = await self._store.get(owner, name)
-        return [] if schedule.paused else preview(schedule.form, await self._store.now(), count)
+        return [] if schedule.paused or schedule.unread else preview(schedule.form, await self._store.now(), count)
 
     async def preview(self, form: ScheduleForm, count: int) -> list[ScheduledTime]:
         """Return the next times of a schedule that is not saved."""

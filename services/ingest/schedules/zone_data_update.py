@@ -25,7 +25,7 @@ class ZoneDataUpdate:
         async with self._runs.claim_outdated(_LIMIT) as claimed:
             for due in claimed.due:
                 claimed.next_at[due.schedule_id] = due.next_at
-                if due.schedule is None:  # it pauses with a note when it is due
+                if due.schedule.unread:  # it pauses with a note when it is due
                     continue
                 try:
                     claimed.next_at[due.schedule_id] = next_time(due.schedule.form, due.now)

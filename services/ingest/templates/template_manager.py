@@ -44,9 +44,9 @@ class TemplateManager:
             raise IngestError(NOT_FOUND)
         return found
 
-    async def page(self, owner: str, after: str, limit: int) -> list[Template]:
-        """Return the latest versions of the templates that an owner sees, by name."""
-        return await self._store.page(owner, after, limit)
+    async def page(self, owner: str, after: str, limit: int, prefix: str = "") -> list[Template]:
+        """Return the latest versions of the templates that an owner sees, whose names begin with `prefix`, by name."""
+        return await self._store.page(owner, after, limit, prefix)
 
     async def versions(self, owner: str, name: str) -> list[Template]:
         """Return all versions of a template, the latest first."""
