@@ -5,7 +5,6 @@ import os
 import pty
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +21,12 @@ for word; do :; done
 echo "<$word>"
 """
 """The command, which prints its last word where it would run."""
+_SHELLS: dict[str, tuple[tuple[str, ...], str]] = {
+    "bash": (("--noprofile", "--norc"), 'eval "$(_BATCHYARD_COMPLETE=source_bash batchyard)"'),
+    "zsh": (("-f",), 'autoload -Uz compinit; compinit -D; eval "$(_BATCHYARD_COMPLETE=source_zsh batchyard)"'),
+    "fish": (("--no-config",), "_BATCHYARD_COMPLETE=source_fish batchyard | source"),
+}
+"""Options of each shell without a configuration, and the line by which it learns the completion."""
 MANIFEST = {"name": "tracklists", "title": "Tracklists", "exports": {"cue": {}}}
 
 
@@ -62,6 +67,18 @@ async def test_words_are_offered(
     assert [word for word in others if word in ended.out] == []
 
 
+@pytest.mark.parametrize("line", ["templates submit we", "schedules pause we"])
+async def test_the_server_looks_for_the_beginning_of_a_name(
+    line: str, run: Run, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.answer("GET /templates", {"templates": [{"name": "weekly"}]})
+    cluster.answer("GET /schedules", {"schedules": [{"name": "weekly", "cron": "@daily", "zone": "UTC"}]})
+    monkeypatch.setenv("_BATCHYARD_COMPLETE", "complete_zsh")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"batchyard {line}")
+    assert "weekly" in (await run()).out
+    assert ("prefix", "we") in cluster.queries[-1]
+
+
 async def test_nothing_is_offered_and_nothing_said_without_a_server(
     run: Run, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
@@ -72,8 +89,10 @@ async def test_nothing_is_offered_and_nothing_said_without_a_server(
     assert (ended.out.strip(), ended.err) == ("_files", "")  # as zsh completes what it knows nothing of
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-async def test_a_tab_completes_the_word_in_a_real_bash(cluster: FakeCluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", _SHELLS)
+async def test_a_tab_completes_the_word_in_a_real_shell(shell: str, cluster: FakeCluster, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
     cluster.answer("GET /batches", {"batches": [state(name="night")]})
     cluster.answer("GET /workloads", {"workloads": [MANIFEST]})
     program = tmp_path / "bin" / "batchyard"
@@ -81,34 +100,33 @@ async def test_a_tab_completes_the_word_in_a_real_bash(cluster: FakeCluster, tmp
     program.write_text(_PROGRAM.format(python=sys.executable))
     program.chmod(0o755)
     environment = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": str(tmp_path), "BATCHYARD_URL": cluster.url}
-    typed = [f"batchyard show {BATCH[:6]}\t", "batchyard submit trac\t", "batchyard results last --format rec\t"]
-    shown = await asyncio.to_thread(_bash, typed, environment)
-    assert shown == [BATCH, "tracklists", "records"], "the last one has two continuations"
+    typed = [f"batchyard show {BATCH[:6]}\t", "batchyard submit trac\t", "batchyard results last --format cu\t"]
+    shown = await asyncio.to_thread(_complete, shell, typed, environment)
+    assert shown == [BATCH, "tracklists", "cue"]
 
 
-def _bash(typed: list[str], environment: dict[str, str]) -> list[str]:
-    """Type command lines into an interactive bash with the completion of the command, and return the last word of each,
-    as the completion has left it."""
+def _complete(shell: str, typed: list[str], environment: dict[str, str]) -> list[str]:
+    """Type command lines into an interactive shell that completes the command; return the last word of each, as the
+    completion has left it."""
     leader, follower = pty.openpty()
-    lines = ['eval "$(_BATCHYARD_COMPLETE=source_bash batchyard)"', *typed, "exit"]
+    options, setup = _SHELLS[shell]
     with subprocess.Popen(
-        ["bash", "--noprofile", "--norc", "-i"],
+        ["setsid", "--ctty", shell, *options, "-i"],  # fish takes no other terminal than its own
         stdin=follower,
         stdout=follower,
         stderr=follower,
         env={**environment, "TERM": "dumb", "PYTHONPATH": os.pathsep.join(sys.path)},
         cwd=Path(__file__).parents[3],
-        start_new_session=True,
-    ) as shell:
+    ) as program:
         os.close(follower)
-        guard = threading.Timer(PATIENCE_S, os.killpg, (shell.pid, signal.SIGKILL))
+        guard = threading.Timer(PATIENCE_S, program.kill)
         guard.start()
         try:
-            os.write(leader, "".join(f"{line}\n" for line in lines).encode())
+            os.write(leader, "".join(f"{line}\n" for line in (setup, *typed, "exit")).encode())
             output = b""
             while part := _read(leader):
                 output += part
-            shell.wait()
+            program.wait()
         finally:
             guard.cancel()
     os.close(leader)
