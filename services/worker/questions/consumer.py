@@ -7,6 +7,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.queries import WorkloadQuery
 from services.worker.execution.item_runner import ItemRunner
 from services.worker.questions.limits import QuestionLimits
+from services.worker.questions.owner_slots import OwnerSlots
 from services.worker.questions.responder import QuestionResponder
 from services.worker.settings import WorkerSettings
 from shared.messaging.consumer import Consumer
@@ -16,6 +17,8 @@ from shared.messaging.rpc_client import RpcClient
 
 _CONCURRENCY = 4
 """Number of requests of one question that run at once in this worker."""
+_IN_HAND, _OF_OWNER = 100, 25
+"""Requests of one question that this worker has read and not answered, and those of one client among them."""
 
 
 @asynccontextmanager
@@ -38,11 +41,12 @@ async def answer_questions(
         workload = runner.workload
         limits = QuestionLimits(runner.manifest, runner.rate_gates, runner.backoff, rpc_client)
         for name, definition in workload.question_definitions.items():
-            responder = QuestionResponder(workload.name, name, definition, runner.resources, limits)
+            slots = OwnerSlots(_CONCURRENCY, _OF_OWNER)
+            responder = QuestionResponder(workload.name, name, definition, runner.resources, limits, slots)
             consumer.subscribe(
                 topology.question_queue(workload.name, name),
                 [Route(WorkloadQuery, responder.on_workload_query)],
-                concurrency=_CONCURRENCY,
+                concurrency=_IN_HAND,
             )
     await consumer.start()
     try:

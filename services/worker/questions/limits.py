@@ -7,7 +7,7 @@ question pauses a destination, or opens its circuit, for items too.
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID, uuid4
 
 import structlog
@@ -37,9 +37,9 @@ _SPARE_S = 10.0
 class QuestionRefused(Exception):
     """A question may not be asked at present."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, scope: Literal["request", "workload"] = "workload") -> None:
         super().__init__(message)
-        self.error = QuestionError(code=code, message=message, scope="workload")
+        self.error = QuestionError(code=code, message=message, scope=scope)
 
 
 class Admission(Protocol):

@@ -13,6 +13,7 @@ from batchyard_contracts.validation_words import sentence
 from batchyard_contracts.workload import Permanent, QuestionContext, QuestionDefinition, WorkloadError
 from services.worker.domain.outcome import writable
 from services.worker.questions.limits import Admission, AdmittedCall, QuestionRefused
+from services.worker.questions.owner_slots import OwnerSlots
 
 log = structlog.get_logger()
 
@@ -27,16 +28,28 @@ class QuestionResponder:
         definition: QuestionDefinition,
         resources: Any,
         limits: Admission | None = None,
+        slots: OwnerSlots | None = None,
     ) -> None:
-        """`limits`: limits that it passes before the call; None outside of a worker, where none apply."""
+        """`limits`: limits that it passes before the call; `slots`: slots that owners share. None outside of a worker,
+        where none apply."""
         self._name = f"{name!r} of the workload {workload!r}"
         self._limits = limits
+        self._slots = slots
         self._definition = definition
         self._context = QuestionContext(resources)
 
-    async def on_workload_query(self, query: WorkloadQuery, _: Envelope) -> WorkloadReply:
+    async def on_workload_query(self, query: WorkloadQuery, envelope: Envelope) -> WorkloadReply:
         """Return the answer to a request, or the error that prevented one. The function is called at most once, when
-        the limits of the workload permit it."""
+        it is the owner's turn and the limits of the workload permit it."""
+        if self._slots is None:
+            return await self._answer(query)
+        try:
+            async with self._slots.take(envelope.owner):
+                return await self._answer(query)
+        except QuestionRefused as error:
+            return WorkloadReply(error=error.error)
+
+    async def _answer(self, query: WorkloadQuery) -> WorkloadReply:
         try:
             request = self._definition.request.model_validate_json(to_json(query.request, inf_nan_mode="null"))
         except ValidationError as error:
