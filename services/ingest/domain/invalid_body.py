@@ -12,6 +12,13 @@ from services.ingest.domain.rejection import Rejection, RejectionList
 
 _ITEM_FORM = 'In a command, write an item as {"payload": {…}, "custom_id": "…"}.'
 _JSON_PLACE = re.compile(r"(.*) at line (\d+) column (\d+)")
+_JSON_WORDS = dict.fromkeys(("expected value", "expected ident"), "here is no JSON value") | {
+    "invalid unicode code point": "here is no character of UTF-8",
+    "EOF while parsing a value": "the text ends where a value is expected",
+}
+"""Words for those of the parser that only its authors understand."""
+_ADVICE = "Send one JSON object in UTF-8."
+_ADVICE_AT_START = "Send one JSON object in UTF-8, without a byte-order mark and uncompressed."
 _MAX_REASONS = 3
 """Number of errors of one item that are explained."""
 
@@ -57,9 +64,10 @@ def _malformed(error: ErrorDetails) -> Rejection:
     reason = str(error["ctx"]["error"])
     rejection = Rejection("malformed_json", "", 400)
     if place := _JSON_PLACE.fullmatch(reason):
-        reason = place[1].replace("EOF while parsing", "the text ends within")
+        reason = _JSON_WORDS.get(place[1], place[1].replace("EOF while parsing", "the text ends within"))
         line, column = int(place[2]), int(place[3])
-        detail = f"Line {line}, column {column}: {reason}. Send one JSON object in UTF-8."
+        advice = _ADVICE_AT_START if (line, column) == (1, 1) else _ADVICE
+        detail = f"Line {line}, column {column}: {reason}. {advice}"
         listed = replace(rejection, detail=detail, line=line, column=column).as_error()
         return replace(rejection, detail=detail, errors=(listed,), error_count=1)
-    return replace(rejection, detail=f"{reason}. Send one JSON object in UTF-8.")
+    return replace(rejection, detail=f"{reason}. {_ADVICE}")

@@ -1,5 +1,6 @@
 """Rejections of invalid bodies: their code, advice, and the position of the invalid item."""
 
+import gzip
 from typing import Any
 
 import pytest
@@ -44,3 +45,19 @@ def test_only_a_rejection_for_too_many_waiting_items_is_transient() -> None:
     error = IngestError(Rejection("invalid_item", "No.", line=4))
     assert not error.is_retryable
     assert str(error) == "invalid_item (line 4): No."
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "Line 1, column 0: the text ends where a value is expected. Send one JSON object in UTF-8."),
+        (b"{", "the text ends within an object"),
+        (b"n\n1\n", "here is no JSON value"),
+        ("{}".encode("utf-16"), "without a byte-order mark"),
+        (b"\xef\xbb\xbf{}", "Line 1, column 1: here is no JSON value. Send one JSON object in UTF-8, without a byte-"),
+        ('{"name": "é"}'.encode("latin-1"), "here is no character of UTF-8"),
+        (gzip.compress(b"{}"), "uncompressed"),
+    ],
+)
+def test_a_body_that_is_no_json_is_refused_in_words(body: bytes, words: str) -> None:
+    assert words in rejection_for(body).detail
