@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import ClassVar, NamedTuple
 from uuid import UUID
@@ -62,8 +62,6 @@ class Backpressure:
         self._throughputs: defaultdict[str, Throughput] = defaultdict(Throughput)
         self._total_throughput = Throughput()
         self._measured_at = time.monotonic()
-        self._refreshes = 0
-        """Number of times that the numbers were read."""
         self._refreshed = asyncio.Condition()
 
     def check(self, owner: str, volume: Volume) -> None:
@@ -82,18 +80,11 @@ class Backpressure:
         self.check(owner, volume)
 
     @contextmanager
-    def reserve(self, owner: str, volume: Volume) -> Iterator[Callable[[], None]]:
-        """Count items that have been checked, while they are being committed. Yields a function to call when they are:
-        they count from then on, unless the numbers were read meanwhile, which have them."""
-        refreshes = self._refreshes
-
-        def accept() -> None:
-            if self._refreshes == refreshes:
-                self.record_accepted(owner, volume)
-
+    def reserve(self, owner: str, volume: Volume) -> Iterator[None]:
+        """Count items that have been checked, while they are being committed."""
         self._reserved[owner] = self._reserved.get(owner, NOTHING) + volume
         try:
-            yield accept
+            yield
         finally:
             self._reserved[owner] -= volume
             if self._reserved[owner] == NOTHING:
@@ -149,7 +140,6 @@ class Backpressure:
         """Read the numbers from PostgreSQL, and wake the uploads that wait for room."""
         rows = await self._pool.fetch(_SQL["waiting_items"])
         self._waiting = {row["owner"]: Volume(row["items"], row["bytes"]) for row in rows}
-        self._refreshes += 1
         self._batches = {row["owner"]: (row["batches"], row["open"]) for row in rows}
         self._total = sum(volume.items for volume in self._waiting.values())
         self._measure_throughput()
