@@ -134,7 +134,7 @@ USERS: Mapping[str, Rights] = {
         write=_one_of(*_writes(topology.FLOW, topology.INQUIRIES, DEFAULT_EXCHANGE), _reply_queues("notifier")),
         read=_one_of(*_queues_of("notifier"), *_names([topology.REPLIES]), _reply_queues("notifier")),
         topics={
-            topology.FLOW: TopicRights(write=r"^notifier\.announced\.v[0-9]+$"),
+            topology.FLOW: TopicRights(write=r"^(notifier\.announced|deletion\.completed)\.v[0-9]+$"),
             **_replies("notifier"),
         },
     ),

@@ -8,7 +8,7 @@ time-outs, belong in a broker policy, not here.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from batchyard_contracts.v1.values import PRIORITIES, Priority
+from batchyard_contracts.v1.values import PRIORITIES, DataKind, Priority
 
 COMMANDS = "batchyard.commands"
 OPERATORS = "batchyard.operators"
@@ -143,6 +143,15 @@ WHOLE = "whole."
 they go to queues whose consumers take many at a time. A service that does not know the prefix receives none of them."""
 
 
+DELETION = ".deletion.requested"
+"""End of the routing key of `deletion.requested.v1` without its version; it begins with the kind of what is deleted, so
+that a service hears of what it has."""
+
+
+def _deletions_of(*kinds: DataKind) -> tuple[Binding, ...]:
+    return tuple(Binding(FLOW, f"{kind}{DELETION}.*") for kind in kinds)
+
+
 def _asked(exchange: str, *nouns: str) -> tuple[Binding, ...]:
     return tuple(Binding(exchange, f"{noun}.query.v1") for noun in nouns)
 
@@ -175,7 +184,12 @@ INGEST_QUERIES = Queue(
 )
 INGEST_SOURCES = Queue(
     "ingest.sources",
-    (Binding(FLOW, "source.expanded.*"), Binding(FLOW, "source.ended.*"), Binding(FLOW, "batch.resend.*")),
+    (
+        Binding(FLOW, "source.expanded.*"),
+        Binding(FLOW, "source.ended.*"),
+        Binding(FLOW, "batch.resend.*"),
+        Binding(FLOW, "deletion.completed.*"),
+    ),
 )
 INGEST_WORKERS = Queue("ingest.workers", (Binding(FLOW, "worker.announced.*"), Binding(FLOW, "notifier.announced.*")))
 DISPATCHER_PAGES = Queue("dispatcher.pages", (Binding(FLOW, "items.page.*"),))
@@ -194,6 +208,7 @@ DISPATCHER_CONTROL = Queue(
         Binding(FLOW, "batch.controlled.*"),
         Binding(FLOW, "batch.stopped.*"),
         Binding(FLOW, "batch.remedied.*"),
+        *_deletions_of("payloads", "batch"),
         Binding(FLOW, "items.reopened.*"),
         Binding(FLOW, "worker.announced.*"),
         Binding(FLOW, "owner.weighted.*"),
@@ -241,6 +256,7 @@ AGGREGATOR_CONTROL = Queue(
         ),
         Binding(FLOW, "results.accepted.*"),
         Binding(FLOW, "summary.completed.*"),
+        *_deletions_of("outcomes", "batch"),
     ),
 )
 AGGREGATOR_WORKERS = Queue("aggregator.workers", (Binding(FLOW, "worker.announced.*"),))
@@ -261,6 +277,7 @@ NOTIFIER_INBOX = Queue(
     "notifier.inbox",
     (
         Binding(FLOW, "notification.requested.*"),
+        *_deletions_of("deliveries", "batch"),
         *(Binding(EVENTS, f"{event}.#") for event in ("batch.stuck", "circuit.changed", "key.expiring")),
     ),
     former_bindings=(Binding(FLOW, "batch.accepted.*"), Binding(EVENTS, "batch.finished.#")),

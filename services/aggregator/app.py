@@ -14,6 +14,7 @@ from batchyard_contracts.v1.flow import (
     BatchSealed,
     BatchStopped,
     BatchWithdrawn,
+    DeletionRequested,
     ItemsSettled,
     ResultsAccepted,
     SummaryCompleted,
@@ -30,6 +31,7 @@ from batchyard_contracts.v1.queries import (
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import SummaryRetryPolicy
 from services.aggregator.handlers.batches import BatchHandler
+from services.aggregator.handlers.deletions import DeletionHandler
 from services.aggregator.handlers.leased_reports import LeasedReportDecoder
 from services.aggregator.handlers.outcomes import OutcomeHandler
 from services.aggregator.handlers.queries import QueryHandler
@@ -69,6 +71,7 @@ SESSION = {"enable_bitmapscan": "off"}
 """Settings of PostgreSQL sessions. While the statistics do not know a new batch, a bitmap scan seems cheap: each page
 of its outcomes would read and sort all that follow, which takes time by the square of the batch."""
 _OUTBOX_CLEANUP_INTERVAL_S = 600.0
+_DELETION_INTERVAL_S = 30.0
 
 
 @asynccontextmanager
@@ -95,6 +98,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         result_check = ResultCheck(SchemaStore(pool))
         outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now, result_check)
         batch_handler = BatchHandler(store, batch_changes, MissingItems(store, publisher), _now)
+        deletion_handler = DeletionHandler(store, pool, publisher, _now)
         query_handler = QueryHandler(store, progress)
         reconciler = Reconciler(store, batch_changes, _now, idle_s=settings.aggregator_reconcile_idle_s)
         rpc_client = await RpcClient.open(settings.amqp_url, NAME)
@@ -155,6 +159,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchStopped, batch_handler.on_batch_stopped),
                 Route(BatchRemedied, batch_handler.on_batch_remedied),
                 Route(ResultsAccepted, batch_handler.on_results_accepted),
+                Route(DeletionRequested, deletion_handler.on_deletion_requested),
                 Route(SummaryCompleted, summary_handler.on_summary_completed),
             ),
             concurrency=_CONTROL_CONCURRENCY,
@@ -202,6 +207,12 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 stuck_detector.sweep,
                 interval_s=settings.aggregator_stuck_sweep_s,
                 delay_s=settings.aggregator_stuck_sweep_s,
+            ),
+            BackgroundTask(
+                health.pulse("deletions"),
+                deletion_handler.deletions.update,
+                interval_s=_DELETION_INTERVAL_S,
+                wake=deletion_handler.deletions.wake,
             ),
             BackgroundTask(
                 health.pulse("summary requester"),

@@ -19,6 +19,7 @@ from services.cli.commands import (
     platform,
     rates,
     results,
+    retention,
     rights,
     schedules,
     submit,
@@ -89,6 +90,7 @@ _PANELS = {
         control.resume,
         control.cancel,
         control.finish,
+        control.delete,
         control.retry,
         control.accept_results,
         control.priority,
@@ -112,6 +114,7 @@ app.add_typer(bulk.app, name="bulk", rich_help_panel="Control")
 app.add_typer(templates.app, name="templates", rich_help_panel="Batches")
 app.add_typer(schedules.app, name="schedules", rich_help_panel="Batches")
 app.add_typer(limits.app, name="limits", rich_help_panel="Platform")
+app.add_typer(retention.app, name="retention", rich_help_panel="Platform")
 app.add_typer(topology.app, name="topology", rich_help_panel="Platform")
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

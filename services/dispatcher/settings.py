@@ -13,7 +13,7 @@ _HEARTBEATS = 3
 
 
 class DispatcherSettings(Settings):
-    """Settings for leases, the liveness of workers and the retention of finished batches."""
+    """Settings for leases, the liveness of workers and the shares of owners."""
 
     lease_s: float = Field(
         15.0,
@@ -34,8 +34,12 @@ class DispatcherSettings(Settings):
     max_chunk_losses: int = Field(
         3, ge=1, le=100, description="times that a chunk may be lost before it is halved, or its only item fails"
     )
-    retention_days: float = Field(
-        7.0, gt=0, le=36_500, description="days for which the items of a finished batch are stored"
+    orphan_days: float = Field(
+        30.0,
+        gt=0,
+        le=36_500,
+        description="days for which items are stored whose batch is not known, since its message may be a dead letter "
+        "that somebody replays; also those for which deleted batches are remembered",
     )
     owner_weights: dict[Owner, Annotated[float, Field(ge=0.01, le=1000)]] = Field(
         {},

@@ -40,6 +40,7 @@ from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.queries.overview_reader import OverviewReader
 from services.ingest.queries.system_state import SystemState
 from services.ingest.queries.waiting_reasons import WaitingReasons
+from services.ingest.retention.components import open_retention
 from services.ingest.schedules.components import open_scheduling
 from services.ingest.settings import IngestSettings
 from services.ingest.submission.append import BatchAppender
@@ -138,6 +139,11 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             store,
         )
 
+        limit_manager = LimitManager(LimitStore(pool), identity.limits, outbox, backpressure.waiting)
+        retention = open_retention(
+            pool, store, outbox, aggregator, progress_hub, dedup_index, limit_manager, settings, runtime.health
+        )
+
         pulse = runtime.health.pulse
         outbox_task = BackgroundTask(
             pulse("outbox"),
@@ -148,12 +154,9 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             tolerates_outages=True,
         )
         await stack.enter_async_context(runtime.running(outbox_task))
-        idle_batch_stopper = IdleBatchStopper(
-            store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)
-        )
         housekeeping = Housekeeping(
             uploads,
-            idle_batch_stopper,
+            IdleBatchStopper(store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)),
             registry,
             notifier,
             store,
@@ -168,6 +171,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
         event_subscriber = EventSubscriber(settings.amqp_url, progress_hub, backpressure, service.catch_up_all)
         background_tasks = (
             BackgroundTask(pulse("housekeeping"), housekeeping.tidy, interval_s=Housekeeping.INTERVAL_S),
+            *retention.tasks,
             BackgroundTask(pulse("backpressure"), backpressure.update, interval_s=Backpressure.INTERVAL_S),
             BackgroundTask(
                 pulse("progress reconciler"),
@@ -214,10 +218,12 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             SourceExpansion(store, outbox, registry, dedup_index, backpressure),
             BatchResender(store, outbox, registry),
             QueryHandlers(scheduling.templates, scheduling.schedules),
+            retention.deleter,
         )
         stack.push_async_callback(consumer.stop)
-        consuming = _consume(publisher, (consumer, commands), declarations, settings.topology)
-        await _start_consuming(stack, runtime, consuming)
+        await _start_consuming(
+            stack, runtime, _consume(publisher, (consumer, commands), declarations, settings.topology)
+        )
 
         server = HttpServer(
             build_app(
@@ -226,8 +232,11 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 scheduling.templates,
                 scheduling.schedules,
                 scheduling.follow_ups,
-                LimitManager(LimitStore(pool), identity.limits, outbox, backpressure.waiting),
+                limit_manager,
                 BatchRemedies(store, outbox, registry),
+                retention.deleter,
+                retention.manager,
+                retention.eraser,
                 OverviewReader(
                     aggregator,
                     backpressure,

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints, Valida
 from batchyard_contracts.api_keys import is_api_key
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Owner
 from services.ingest.domain.owner_limits import DefaultLimits, OwnerLimits
+from services.ingest.domain.retention import Retention
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.settings import Settings, check_pair, encrypted_url
 
@@ -104,6 +105,15 @@ class IngestSettings(Settings):
     )
 
     max_schedules: int = Field(1000, ge=1, le=1_000_000, description="largest number of schedules of one owner")
+    retention: Retention = Field(
+        Retention(),
+        description="days after the end of a batch for which what belongs to it is kept, where operators have set no "
+        "others, as a JSON object with the kinds payloads, outcomes, deliveries and batch; null: until it is deleted",
+        examples=['{"payloads": 7, "outcomes": 90, "deliveries": 30, "batch": 400}'],
+    )
+    deletion_days: float = Field(
+        90, gt=0, le=36_500, description="days for which the deletion of a batch is remembered, with what was deleted"
+    )
     run_days: int = Field(90, ge=1, le=36_500, description="days for which the runs of schedules are kept")
     audit_days: int = Field(400, ge=1, le=36_500, description="days for which entries of the audit are kept")
     audit_entries: int = Field(

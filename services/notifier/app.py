@@ -8,9 +8,10 @@ import structlog
 
 from batchyard_contracts.topology import FLOW, NOTIFIER_INBOX, NOTIFIER_QUERIES
 from batchyard_contracts.v1.events import BatchStuck, CircuitChanged, KeyExpiring
-from batchyard_contracts.v1.flow import NotificationRequested, NotifierAnnounced
+from batchyard_contracts.v1.flow import DeletionRequested, NotificationRequested, NotifierAnnounced
 from batchyard_contracts.v1.queries import DeliveriesQuery
 from services.notifier.delivery.cause_reader import CauseReader
+from services.notifier.delivery.deletion_handler import DeletionHandler
 from services.notifier.delivery.delivery_worker import POLL_S, DeliveryLimits, DeliveryWorker
 from services.notifier.delivery.email_body import sender_address
 from services.notifier.delivery.event_handlers import EventHandlers
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 _INBOX_CONCURRENCY = 3
 """Messages handled at a time: less than the pool's size, so that delivery workers get connections."""
 _QUERY_CONCURRENCY = 2
+_DELETION_INTERVAL_S = 30.0
 
 
 @asynccontextmanager
@@ -78,6 +80,11 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
             BackgroundTask(pulse(name), worker.deliver_due, interval_s=POLL_S, wake=worker.wake, on_stop=worker.finish)
             for name, worker in delivery_workers.items()
         ]
+        deletion_handler = DeletionHandler(pool, publisher)
+        deletions = deletion_handler.deletions
+        background_tasks.append(
+            BackgroundTask(pulse("deletions"), deletions.update, interval_s=_DELETION_INTERVAL_S, wake=deletions.wake)
+        )
         await stack.enter_async_context(runtime.running(*background_tasks))
 
         def wake() -> None:
@@ -93,6 +100,7 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
                 Route(CircuitChanged, handlers.on_circuit_changed),
                 Route(BatchStuck, handlers.on_batch_stuck),
                 Route(KeyExpiring, handlers.on_key_expiring),
+                Route(DeletionRequested, deletion_handler.on_deletion_requested),
             ],
             concurrency=_INBOX_CONCURRENCY,
         )

@@ -103,7 +103,10 @@ def test_the_notifier_hears_of_nothing_that_every_batch_sends() -> None:
         "batch.stuck.v1",
         "circuit.changed.v1",
         "key.expiring.v1",
+        "deletion.requested.v1",
     }
+    keys = {binding.routing_key for binding in topology.NOTIFIER_INBOX.bindings}
+    assert not keys & {f"{kind}.deletion.requested.*" for kind in ("payloads", "outcomes")}
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)

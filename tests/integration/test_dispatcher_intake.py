@@ -217,30 +217,6 @@ async def test_a_new_round_follows_the_controls_sent_after_its_retry_request(par
     assert {ItemsSettled.decode(m.body).round for m in parts.outbox.sent if m.type == ItemsSettled.type} == {2}
 
 
-async def test_old_batches_are_deleted_a_thousand_at_a_time(parts: Parts) -> None:
-    young = await parts.add_batch({"": 2})
-    await parts.pool.execute(
-        "INSERT INTO batches (batch_id, owner, workload, priority, finished_at) "
-        "SELECT gen_random_uuid(), 'o', 'w', 'normal', now() - interval '8 days' FROM generate_series(1, 1500)"
-    )
-    for statement in (
-        "INSERT INTO pages (batch_id, page, segment, partition, size, items) SELECT batch_id, 0, 0, '', 1, '' FROM old",
-        "INSERT INTO retries (batch_id, ordinal, partition, attempt, due_at, item) "
-        "SELECT batch_id, 0, '', 1, now(), '' FROM old",
-        "INSERT INTO leases (chunk_id, fence, batch_id, workload, priority, partition, round, attempt, size) "
-        "SELECT gen_random_uuid(), 1, batch_id, 'w', 'normal', '', 1, 1, 1 FROM old",
-        "INSERT INTO steering (batch_id, cancelled_at) SELECT batch_id, now() FROM old",
-        "INSERT INTO terms (batch_id, name, value, at) SELECT batch_id, 'weight', '2', now() FROM old",
-    ):
-        await parts.pool.execute(
-            f"WITH old AS (SELECT batch_id FROM batches WHERE finished_at IS NOT NULL) {statement}"
-        )
-    assert [await parts.stores.batches.delete_old_batches(7.0) for _ in range(3)] == [1000, 500, 0]
-    tables = ("batches", "pages", "retries", "leases", "steering", "terms")
-    assert [await parts.count(table) for table in tables] == [1, 1, 0, 0, 0, 0]
-    assert list(parts.state.batches) == [young]
-
-
 async def test_a_report_after_a_cancel_leaves_neither_retries_nor_leases(parts: Parts) -> None:
     batch = await parts.add_batch({"": 2})
     async with parts.dispatching():

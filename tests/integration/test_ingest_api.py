@@ -33,7 +33,11 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
         paths = {path: set(item) for path, item in document["paths"].items()}
         assert paths == {
             "/api/v1/batches": {"get", "post"},
-            "/api/v1/batches/{batch_id}": {"get", "patch"},
+            "/api/v1/batches/{batch_id}": {"get", "patch", "delete"},
+            "/api/v1/batches/{batch_id}/deletion": {"get"},
+            "/api/v1/retention": {"get", "patch"},
+            "/api/v1/owners/{name}/erase": {"post"},
+            "/api/v1/owners/{name}/erasure": {"get"},
             "/api/v1/batches/{batch_id}/items": {"get", "post"},
             "/api/v1/batches/{batch_id}/items/{ordinal}": {"get"},
             "/api/v1/batches/{batch_id}/seal": {"post"},
@@ -119,7 +123,7 @@ async def test_a_wrong_method_names_all_methods_of_its_path(clean: Servers) -> N
         batch = f"{harness.url}/batches/{UUID(int=1)}"
         for method, address, allowed in (
             ("DELETE", f"{harness.url}/batches", "GET, POST"),
-            ("PUT", batch, "GET, PATCH"),
+            ("PUT", batch, "GET, PATCH, DELETE"),
             ("POST", f"{batch}/results", "GET"),
             ("GET", f"{batch}/pause", "POST"),
             ("POST", f"{harness.url}/rates/squares", "GET, PUT, DELETE"),

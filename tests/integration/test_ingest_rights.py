@@ -39,7 +39,7 @@ PLACES = {"batch_id": ABSENT, "name": "squares", "workload": "squares", "questio
 PLACES |= {"template": "absent", "schedule": "absent"}
 PLACES |= {"ordinal": "0", "action_id": ABSENT, "queue": "absent.queue", "dead_letter_id": "absent"}
 NOTHING: set[Scope] = set()
-FILTERED = {"GET /keys", "GET /audit", "GET /overview"}
+FILTERED = {"GET /keys", "GET /audit", "GET /overview", "GET /retention"}
 """Operations whose parameter `owner` narrows what they show; without the scope `operate` it has no effect."""
 
 WITHOUT_DISPATCHER = {"DELETE /rates/{workload}", "POST /rates/{workload}/close"}
@@ -62,6 +62,12 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches/{batch_id}/resume": ({"batches:write"}, {"operate"}),
     "POST /batches/{batch_id}/cancel": ({"batches:write"}, {"operate"}),
     "POST /batches/{batch_id}/finish": ({"operate"}, {"operate"}),
+    "DELETE /batches/{batch_id}": ({"batches:write"}, {"operate"}),
+    "GET /batches/{batch_id}/deletion": ({"batches:read"}, {"operate"}),
+    "GET /retention": (NOTHING, None),
+    "PATCH /retention": ({"operate"}, None),
+    "POST /owners/{name}/erase": ({"operate"}, None),
+    "GET /owners/{name}/erasure": ({"operate"}, None),
     "POST /batches/{batch_id}/remedies": ({"operate"}, {"operate"}),
     "GET /stuck": ({"operate"}, None),
     "POST /batches/{batch_id}/retry": ({"batches:write"}, {"operate"}),

@@ -100,6 +100,7 @@ class Neighbours:
         await queue.bind(topology.FLOW, "items.reopened.*")
         await queue.bind(topology.FLOW, "batch.stopped.*")
         await queue.bind(topology.FLOW, "batch.resend.*")
+        await queue.bind(topology.FLOW, "deletion.completed.*")
         await queue.bind(topology.FLOW, "notification.requested.*")
         await queue.consume(self._hear, no_ack=True)
 

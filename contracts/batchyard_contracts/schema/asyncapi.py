@@ -5,11 +5,12 @@ bindings. Operations are named `<participant>.send.<message>` and `<participant>
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from batchyard_contracts import __version__, topology, v1
 from batchyard_contracts.message import BUNDLE_CONTENT_TYPE, CONTENT_TYPE, MAX_BUNDLE_MESSAGES, Message
-from batchyard_contracts.topology import ASIDE, WHOLE, Binding, Queue
+from batchyard_contracts.topology import ASIDE, DELETION, WHOLE, Binding, Queue
+from batchyard_contracts.v1.values import DataKind
 
 Json = dict[str, Any]
 CLIENT = "client"
@@ -71,6 +72,8 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "batch.controlled.v1": ("ingest",),
     "batch.remedied.v1": ("ingest",),
     "results.accepted.v1": ("ingest",),
+    "deletion.requested.v1": ("ingest",),
+    "deletion.completed.v1": ("dispatcher", "aggregator", "notifier"),
     "batch.stopped.v1": ("ingest", "dispatcher", "aggregator"),
     "items.settled.v1": ("ingest", "dispatcher", "aggregator"),
     "items.reopened.v1": ("aggregator",),
@@ -163,6 +166,7 @@ _PARAMETERS: Mapping[str, Json] = {
     "question": {"description": "The name of a question of the workload.", "examples": ["longest-word"]},
     "owner": {"description": "The owner of the batch.", "default": "default"},
     "priority": {"description": "The priority of the batch.", "enum": ["immediate", "normal", "low"]},
+    "kind": {"description": "The kind of what is deleted.", "enum": list(get_args(DataKind))},
 }
 _WORK_QUEUE = "work"
 _WORK_ADDRESS = "work.{workload}.{priority}"
@@ -174,6 +178,7 @@ _OWN_ADDRESSES = {
     "chunk.ready.v1": _WORK_ADDRESS,
     "summary.requested.v1": _SUMMARY_ADDRESS,
     "workload.query.v1": _QUESTION_ADDRESS,
+    "deletion.requested.v1": f"{{kind}}{DELETION}.v1",
 }
 
 
@@ -232,7 +237,8 @@ def routes_to(queue: Queue) -> list[str]:
 
 
 def _stem(binding: Binding) -> str:
-    return binding.routing_key.removeprefix(ASIDE).removeprefix(WHOLE)
+    stem = binding.routing_key.removeprefix(ASIDE).removeprefix(WHOLE)
+    return f"{{kind}}.{stem.partition('.')[2]}" if f"{DELETION}." in stem else stem
 
 
 def _matches(pattern: str, key: str) -> bool:

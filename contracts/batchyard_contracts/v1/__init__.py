@@ -37,6 +37,8 @@ FLOW: tuple[type[Message], ...] = (
     flow.BatchRemedied,
     flow.BatchStopped,
     flow.ResultsAccepted,
+    flow.DeletionRequested,
+    flow.DeletionCompleted,
     flow.ItemsSettled,
     flow.ItemsReopened,
     flow.CacheInvalidated,

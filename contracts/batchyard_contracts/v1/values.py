@@ -132,6 +132,12 @@ StopReason = Literal["deadline", "failure_threshold", "never_sealed", "internal_
 """Reason why a service stopped a batch without a command. `internal_error`: a computation for this batch alone failed,
 which is a defect; its other items were cancelled."""
 
+DataKind = Literal["payloads", "outcomes", "deliveries", "batch"]
+"""Kind of what is kept of a batch that has ended: the payloads of its items, their outcomes with results, and the
+deliveries of its notifications; `batch`: all of that, and the batch itself."""
+Deleter = Literal["dispatcher", "aggregator", "notifier"]
+"""Service that keeps something of a batch, beside ingest."""
+
 Remedy = Literal["release", "replay"]
 """Help for a batch that makes no progress. `release`: its chunks are taken back from workers and dispatched again.
 `replay`: the messages that announce it are sent again, and those that reopened items."""

@@ -88,6 +88,10 @@ class Batch:
     """Number of times the batch was saved."""
     stuck_version: int | None = None
     """Version at which the batch was found stuck; None: it never was."""
+    outcomes_deleted_at: datetime | None = None
+    """Time at which its outcomes and results were deleted; None: they are kept."""
+    is_deleted: bool = False
+    """True if the batch was deleted. Its header is gone, and nothing changes it any more."""
 
     @property
     def terms(self) -> Terms:
@@ -175,6 +179,8 @@ class Batch:
 
     def accept(self, header: BatchHeader, priority: Priority, total: int | None, terms: Terms | None = None) -> "Batch":
         """Set the header, and the priority, terms and total unless newer ones arrived before it."""
+        if self.is_deleted:
+            return self
         return replace(
             self._merge_terms(terms or Terms(), (), header.accepted_at),
             header=self.header or header,
@@ -234,6 +240,8 @@ class Batch:
 
     def change(self, at: datetime, priority: Priority | None, terms: Terms, clear: Sequence[str]) -> "Batch":
         """Apply a change of priority and terms, except where a newer one was applied before."""
+        if self.is_deleted:
+            return self
         changed = self._merge_terms(terms, clear, at)
         if priority is None or _older(at, self.priority_changed_at):
             return changed
@@ -249,6 +257,8 @@ class Batch:
 
         A pause or a cancel of a finished batch may be meant for the round that a retry is about to open.
         """
+        if self.is_deleted:
+            return self
         if action == "retry":
             return self if _older(at, self.retry_asked_at) else replace(self, retry_asked_at=at)
         if _older(at, self.reopened_at):
@@ -263,8 +273,11 @@ class Batch:
     def can_reopen(self, at: datetime) -> bool:
         """Tell whether a retry requested at this time opens a new round.
 
-        The batch must be finished and have unsuccessful items, and the command must not have been applied before.
+        The batch must be finished and have unsuccessful items, whose outcomes are kept, and the command must not have
+        been applied before.
         """
+        if self.outcomes_deleted_at is not None:
+            return False
         return self.is_finished and self.counters.unsuccessful > 0 and not _older(at, self.retry_asked_at)
 
     def reopen(self, removed: OutcomeCounters, asked_at: datetime, at: datetime) -> "Batch":

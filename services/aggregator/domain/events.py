@@ -105,6 +105,7 @@ def batch_state(batch: Batch, items_per_s: float | None, summary: Summary = NO_S
         controlled_at=batch.controlled_at,
         finished_at=batch.finished_at,
         changed_at=batch.changed_at,
+        outcomes_deleted_at=batch.outcomes_deleted_at,
         terms=batch.terms,
         stop_reason=batch.stop_reason,
         waiting=stuck_reason(batch) if batch.is_stuck else None,

@@ -2,7 +2,8 @@
 id, batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, notify, priority, status,
     round, total, succeeded, failed, cancelled, expired, duplicate, cached, units, units_total, paused, result, finished_at,
     changed_at, paused_or_resumed_at, priority_changed_at, cancel_asked_at, retry_asked_at, reopened_at, terms, stopped,
-    failed_before, ended_before, summary_due_at, summary_asked, version, stuck_version
+    failed_before, ended_before, summary_due_at, summary_asked, version, stuck_version, outcomes_deleted_at,
+    deleted_at
 
 -- name: create_stubs
 INSERT INTO batches (batch_id)
@@ -97,7 +98,7 @@ WHERE id = $1;
 
 -- name: delete_stub
 -- Deletes a batch whose submission was withdrawn before its header arrived.
-WITH gone AS (DELETE FROM batches WHERE batch_id = $1 AND owner IS NULL RETURNING id),
+WITH gone AS (DELETE FROM batches WHERE batch_id = $1 AND owner IS NULL AND deleted_at IS NULL RETURNING id),
 no_causes AS (DELETE FROM causes WHERE batch IN (SELECT id FROM gone)),
 no_failures AS (DELETE FROM failures WHERE batch IN (SELECT id FROM gone))
 DELETE FROM outcomes WHERE batch IN (SELECT id FROM gone);

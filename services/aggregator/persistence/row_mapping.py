@@ -60,6 +60,8 @@ def batch_from_row(row: Row) -> Batch:
         summary_requests=row["summary_asked"],
         version=row["version"],
         stuck_version=row["stuck_version"],
+        outcomes_deleted_at=row["outcomes_deleted_at"],
+        is_deleted=row["deleted_at"] is not None,
     )
 
 

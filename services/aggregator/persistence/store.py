@@ -20,6 +20,7 @@ from services.aggregator.domain.failure import Failure, partition_label
 from services.aggregator.domain.outcome_rows import COLUMNS, Row
 from services.aggregator.domain.summary import Summary
 from services.aggregator.persistence.batch_cache import BatchCache
+from services.aggregator.persistence.deletion_store import SQL as _DELETIONS
 from services.aggregator.persistence.row_mapping import (
     batch_from_row,
     create_batch_arguments,
@@ -54,7 +55,7 @@ class LedgerTransaction:
     """Transaction that holds the locks of `batches` and commits when its block is left without an error."""
 
     def __init__(self, connection: "PoolConnectionProxy[asyncpg.Record]", batches: Sequence[Batch]) -> None:
-        self._connection = connection
+        self.connection = connection
         self.batches = {batch.batch_id: batch for batch in batches}
         self.saved: dict[UUID, Batch] = {}
         """Saved batches as they will be after the commit."""
@@ -65,7 +66,7 @@ class LedgerTransaction:
         After the error the transaction has failed.
         """
         try:
-            await self._connection.copy_records_to_table("outcomes", columns=COLUMNS, records=rows)
+            await self.connection.copy_records_to_table("outcomes", columns=COLUMNS, records=rows)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyRecorded from error
 
@@ -74,7 +75,7 @@ class LedgerTransaction:
 
         The first outcome of each item wins. This is half as fast as `insert_outcomes`.
         """
-        inserted = await self._connection.fetch(
+        inserted = await self.connection.fetch(
             _SQL["insert_new_outcomes"], *([row[place] for row in rows] for place in range(len(COLUMNS)))
         )
         written: dict[int, list[tuple[str, int]]] = {}
@@ -86,25 +87,25 @@ class LedgerTransaction:
         """Save state and counters."""
         if batches:
             rows = [save_batch_row(batch) for batch in batches]
-            await self._connection.execute(_SQL["save_batches"], *zip(*rows, strict=True))
+            await self.connection.execute(_SQL["save_batches"], *zip(*rows, strict=True))
         self.saved |= {batch.batch_id: replace(batch, version=batch.version + 1) for batch in batches}
 
     async def save_header(self, batch: Batch) -> None:
         """Save the header of the batch."""
         if batch.header is not None:
-            await self._connection.execute(_SQL["save_header"], *header_arguments(batch.key, batch.header))
+            await self.connection.execute(_SQL["save_header"], *header_arguments(batch.key, batch.header))
 
     async def save_summary(self, batch: Batch, summary: Summary) -> None:
         """Save the summary of the round, or the reason why there is none."""
         body = None if summary.value is None else to_json(summary.value)
-        await self._connection.execute(_SQL["save_summary"], batch.key, batch.round, body, summary.error)
+        await self.connection.execute(_SQL["save_summary"], batch.key, batch.round, body, summary.error)
 
     async def insert_failures(self, failures: Sequence[Failure]) -> list[Failure]:
         """Insert the causes of recorded failures; return the failures that are new."""
         causes_by_item = [[one.batch, one.ordinal, one.cause.id] for one in failures]
         causes = {(one.batch, one.cause.id): one.cause for one in reversed(failures)}
         known = [(batch, c.id, c.code, c.partition, c.message, c.retryable) for (batch, _), c in causes.items()]
-        rows = await self._connection.fetch(
+        rows = await self.connection.fetch(
             _SQL["insert_failures"], *zip(*causes_by_item, strict=True), *zip(*known, strict=True)
         )
         new = {(row["batch"], row["ordinal"]) for row in rows}
@@ -114,12 +115,12 @@ class LedgerTransaction:
         self, batch: Batch, select: Selection | None, except_ordinals: Sequence[int] = ()
     ) -> AsyncIterator[tuple[list[int], OutcomeCounters]]:
         """Delete outcomes that a new round replaces; yield their ordinals in order, in parts, with their counters."""
-        cursor = await self._connection.cursor(
+        cursor = await self.connection.cursor(
             _SQL["remove_selected"], batch.key, *_selection_arguments(select), except_ordinals
         )
         while rows := await cursor.fetch(MAX_REOPENED_ORDINALS):
             yield [row["ordinal"] for row in rows], OutcomeCounters.of(Counter(row["status"] for row in rows))
-        await self._connection.execute(_SQL["delete_empty_causes"], batch.key)
+        await self.connection.execute(_SQL["delete_empty_causes"], batch.key)
 
     async def accept_results(self, batch: Batch, ordinals: Sequence[int], custom_ids: Sequence[str]) -> int:
         """Let items succeed, in the next round, whose results were refused and are kept: the named ones, or all.
@@ -127,44 +128,54 @@ class LedgerTransaction:
         Returns their number.
         """
         select = _selection_arguments(Selection(ordinals=list(ordinals), custom_ids=list(custom_ids)))
-        accepted = await self._connection.fetchval(_SQL["accept_selected"], batch.key, *select, batch.round + 1)
-        await self._connection.execute(_SQL["delete_empty_causes"], batch.key)
+        accepted = await self.connection.fetchval(_SQL["accept_selected"], batch.key, *select, batch.round + 1)
+        await self.connection.execute(_SQL["delete_empty_causes"], batch.key)
         return int(accepted)
 
     async def count_rows(self, batch: Batch) -> OutcomeCounters:
         """Count the outcomes row by row."""
-        rows = await self._connection.fetch(_SQL["count_outcomes"], batch.key)
+        rows = await self.connection.fetch(_SQL["count_outcomes"], batch.key)
         return OutcomeCounters.of([(row["status"], row["number"]) for row in rows])
 
     async def recorded_ordinals(self, batch: Batch, ordinals: Sequence[int]) -> set[int]:
         """Return those of the ordinals that have an outcome."""
-        return {row["ordinal"] for row in await self._connection.fetch(_SQL["recorded_ordinals"], batch.key, ordinals)}
+        return {row["ordinal"] for row in await self.connection.fetch(_SQL["recorded_ordinals"], batch.key, ordinals)}
 
     async def source_failed(self, batch: Batch) -> bool:
         """Tell whether item 0 has ended without success."""
-        return await self._connection.fetchval(_SQL["source_failed"], batch.key) is not None
+        return await self.connection.fetchval(_SQL["source_failed"], batch.key) is not None
 
     async def failed_codes(self, batch: Batch, codes: Sequence[str]) -> dict[str, int]:
         """Return the failed items of the current round by error code."""
         if batch.ended_before:
-            rows = await self._connection.fetch(_SQL["failed_codes_of_round"], batch.key, codes, batch.round)
+            rows = await self.connection.fetch(_SQL["failed_codes_of_round"], batch.key, codes, batch.round)
         else:
-            rows = await self._connection.fetch(_SQL["failed_codes"], batch.key, codes)
+            rows = await self.connection.fetch(_SQL["failed_codes"], batch.key, codes)
         return {row["code"]: row["number"] for row in rows}
 
     async def mark_checked(self, batch: Batch) -> None:
         """Record that counters and rows were compared."""
-        await self._connection.execute(_SQL["mark_checked"], batch.key)
+        await self.connection.execute(_SQL["mark_checked"], batch.key)
 
     async def mark_stuck(self, batch: Batch) -> None:
         """Record that the batch is stuck until it changes."""
-        await self._connection.execute(_SQL["mark_stuck"], batch.key)
+        await self.connection.execute(_SQL["mark_stuck"], batch.key)
+
+    async def mark_deleted(self, batch: Batch, at: datetime, *, is_whole: bool) -> None:
+        """Record that the outcomes of a batch are deleted, or all of it."""
+        marked = replace(batch, outcomes_deleted_at=batch.outcomes_deleted_at or at, version=batch.version + 1)
+        if is_whole:
+            marked = replace(
+                marked, header=None, terms_history=None, finished_at=batch.finished_at or at, is_deleted=True
+            )
+        await self.connection.execute(_DELETIONS["mark_deleted" if is_whole else "mark_outcomes_deleted"], batch.key)
+        self.saved[batch.batch_id] = marked
 
     async def add_to_outbox(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
         """Insert messages into the outbox; return those whose key is new."""
         if not messages:
             return []
-        rows = await self._connection.fetch(_SQL["add_to_outbox"], *columns(messages))
+        rows = await self.connection.fetch(_SQL["add_to_outbox"], *columns(messages))
         new = {row["key"]: row["id"] for row in rows}
         return [replace(message, id=new[message.key]) for message in messages if message.key in new]
 

@@ -1,4 +1,4 @@
-"""`batchyard admin stuck|release|replay`: batches that make no progress, and remedies."""
+"""`batchyard admin stuck|release|replay|erase`: batches that make no progress, remedies, and the erasure of owners."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ app = typer.Typer(
     cls=HelpGroup,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Find batches that make no progress, and help them (for operators).",
+    help="Help batches that make no progress, and erase owners (for operators).",
 )
 Reason = Annotated[str, typer.Option(help="Why; the owner of the batch reads it in the audit.")]
 Owner = Annotated[str | None, typer.Option(help="Owner of the batch, if it is not yours.")]
@@ -66,6 +66,57 @@ def release(ctx: typer.Context, batch: BatchId, reason: Reason, owner: Owner = N
 def replay(ctx: typer.Context, batch: BatchId, reason: Reason, owner: Owner = None, json: JsonFlag = False) -> None:
     """Send the messages again that announce a batch, and those that reopened its items."""
     _remedy(ctx, batch, "replay", reason, owner, "it is announced again", json=json)
+
+
+@app.command(cls=HelpCommand)
+def erase(
+    ctx: typer.Context,
+    owner: Annotated[str, typer.Argument(metavar="OWNER", help="Name of the owner.")],
+    reason: Annotated[str | None, typer.Option(help="Why; it is in the audit, and should not name the owner.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Required, because nothing of it can be restored.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Only show how far the erasure is.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Erase an owner: all its batches in all services, then its schedules, templates, keys, limits and audit.
+
+    Its keys are revoked at once. It must have no batch that has not ended. Wait
+    until it is complete: --show.
+
+    Examples
+
+      batchyard admin erase ann --reason "contract ended" --yes
+      batchyard admin erase ann --show
+    """
+    from urllib.parse import quote
+
+    from services.cli.actions.session import connect
+    from services.cli.errors import BadInput
+
+    path = f"/owners/{quote(owner, safe='')}"
+    if show:
+        _write_erasure(connect(ctx, as_operator=True).get(f"{path}/erasure"), json=json)
+        return
+    if reason is None:
+        raise BadInput("An erasure needs a reason.", "Add --reason, or --show to see how far one is.")
+    if not yes:
+        raise BadInput("What is erased cannot be restored.", "Add --yes to erase it.")
+    body = connect(ctx, as_operator=True).send("POST", f"{path}/erase", {"reason": reason})
+    _write_erasure(body, json=json)
+
+
+def _write_erasure(body: bytes, *, json: bool) -> None:
+    import msgspec
+
+    from services.cli.rendering.output import say, write_json
+
+    if json:
+        write_json(body)
+        return
+    found = msgspec.json.decode(body)
+    for service, tables in found["deleted"].items():
+        rows = ", ".join(f"{count} {table.replace('_', ' ')}" for table, count in tables.items() if count)
+        say(f"{service}: {rows or 'nothing'}")
+    say("complete" if found.get("completed_at") else "under way")
 
 
 def _remedy(

@@ -1,4 +1,4 @@
-"""`batchyard pause`, `resume`, `cancel`, `retry`, `accept-results`, `priority` and `change`: control of a batch."""
+"""`batchyard pause`, `resume`, `cancel`, `delete`, `retry`, `accept-results`, `priority`, `change`: control batches."""
 
 from typing import Annotated, Any
 
@@ -53,6 +53,22 @@ def finish(
     """End a batch at once, whatever its workers do (for operators). Its results so far are kept."""
     document = {"reason": reason}
     _control(ctx, batch, "POST", "/finish", "ending", document, as_operator=True, owner=owner, json=json)
+
+
+def delete(
+    ctx: typer.Context,
+    batch: BatchId,
+    yes: Annotated[bool, typer.Option("--yes", help="Required, because a deleted batch cannot be restored.")] = False,
+    owner: Annotated[str | None, typer.Option(help="Owner of the batch, for operators.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Delete a batch that has ended, with its items, results, failures and notifications, in all services.
+
+    It waits until every service has deleted its part, and shows what was deleted.
+    """
+    from services.cli.actions.deletion import delete_batch
+
+    delete_batch(ctx, batch, owner, yes=yes, json=json)
 
 
 def retry(

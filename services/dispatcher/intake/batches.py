@@ -147,7 +147,7 @@ class BatchIntake:
         """Delete a batch that was withdrawn, with its pages."""
         async with self._state.control_lock:
             await self._stores.batches.withdraw(message.batch_id)
-            self._remove(message.batch_id)  # last, so that a page that was being saved is known
+            self.forget(message.batch_id)  # last, so that a page that was being saved is known
 
     async def on_batch_controlled(self, message: BatchControlled, _: Envelope) -> None:
         """Pause, resume, cancel or change a batch. A control that arrives before the header of its batch is kept for
@@ -197,7 +197,7 @@ class BatchIntake:
         for batch_id, round_ in rounds.items():
             batch = self._state.batches.get(batch_id)
             if batch is not None and batch.round <= round_:
-                self._remove(batch_id)
+                self.forget(batch_id)
 
     async def on_items_reopened(self, message: ItemsReopened, envelope: Envelope) -> None:
         """Run items again in a new round, from their first attempt. Items that are no longer stored fail."""
@@ -211,7 +211,7 @@ class BatchIntake:
         async with self._state.control_lock:
             current = self._state.batches.get(batch.batch_id)
             if current is None or current.round < batch.round:
-                self._remove(batch.batch_id)
+                self.forget(batch.batch_id)
                 await self._join(batch)
         self._dispatch_loop.retry_in(0.0)
 
@@ -248,6 +248,7 @@ class BatchIntake:
         elif queue := self._state.batch_queue(batch):
             arrivals.add(queue, segment)
 
-    def _remove(self, batch_id: UUID) -> None:
+    def forget(self, batch_id: UUID) -> None:
+        """Remove a batch from memory."""
         self._state.remove_batch(batch_id)
         self._early_pages.take(batch_id, None)

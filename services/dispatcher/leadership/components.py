@@ -9,6 +9,7 @@ from batchyard_contracts.lease_token import LeaseTokens
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.intake.batch_deletion import BatchDeletion
 from services.dispatcher.intake.batches import BatchIntake
 from services.dispatcher.intake.owner_weights import OwnerWeightHandler
 from services.dispatcher.outcomes.report_handler import ReportHandler
@@ -53,6 +54,7 @@ class Components:
     dispatch_loop: DispatchLoop
     batch_stopper: BatchStopper
     intake: BatchIntake
+    batch_deletion: BatchDeletion
     payload_query: PayloadQuery
     waiting_query: WaitingQueryHandler
     reasons_query: ReasonsQueryHandler
@@ -137,6 +139,7 @@ def build(
         dispatch_loop=dispatch_loop,
         batch_stopper=batch_stopper,
         intake=intake,
+        batch_deletion=BatchDeletion(state, pool, publisher, intake.forget, settings.orphan_days),
         payload_query=PayloadQuery(stores),
         waiting_query=WaitingQueryHandler(state, stores),
         reasons_query=ReasonsQueryHandler(state, stores),

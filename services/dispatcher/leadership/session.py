@@ -26,6 +26,7 @@ from batchyard_contracts.v1.flow import (
     BatchStopped,
     BatchWithdrawn,
     ChunkReturned,
+    DeletionRequested,
     ItemsReopened,
     OwnerWeighted,
     WorkerAnnounced,
@@ -70,8 +71,7 @@ _ORPHAN_SWEEP_INTERVAL_S = 0.25
 """Seconds between two checks while there may be orphaned chunks."""
 _FIRST_CLEANUP_S = 60.0
 _CLEANUP_INTERVAL_S = 3600.0
-_CLEANUP_PAUSE_S = 0.1
-"""Pause in seconds between two deletions, so that others can use the database."""
+_DELETION_INTERVAL_S = 30.0
 _MAX_ASIDE_MESSAGES = 20
 """Messages of up to a thousand items that may wait on the slow path before more are sent."""
 _ASIDE_POLL_S = 0.05
@@ -141,7 +141,16 @@ class Session:
                 delay_s=_ORPHAN_SWEEP_INTERVAL_S,
             ),
             BackgroundTask(
-                health.pulse("cleanup"), self._clean_up, interval_s=_CLEANUP_INTERVAL_S, delay_s=_FIRST_CLEANUP_S
+                health.pulse("cleanup"),
+                self._components.batch_deletion.clean_up,
+                interval_s=_CLEANUP_INTERVAL_S,
+                delay_s=_FIRST_CLEANUP_S,
+            ),
+            BackgroundTask(
+                health.pulse("deletions"),
+                self._components.batch_deletion.deletions.update,
+                interval_s=_DELETION_INTERVAL_S,
+                wake=self._components.batch_deletion.deletions.wake,
             ),
         ]
 
@@ -178,6 +187,7 @@ class Session:
                 self._route(BatchStopped, intake.on_batch_stopped),
                 self._route(BatchRemedied, components.recovery.on_batch_remedied),
                 self._route(BatchFinished, intake.on_batch_finished),
+                self._route(DeletionRequested, components.batch_deletion.on_deletion_requested),
                 self._route(ItemsReopened, intake.on_items_reopened),
                 self._route(WorkerAnnounced, workers.on_worker_announced),
                 self._route(OwnerWeighted, components.owner_weights.on_owner_weighted),
@@ -256,13 +266,6 @@ class Session:
             return -math.inf
         busy_since = self._reports.busy_since
         return time.monotonic() if busy_since is None else busy_since
-
-    async def _clean_up(self) -> float | None:
-        """Delete some batches that ended long ago."""
-        days, batch_store = self._resources.settings.retention_days, self._components.stores.batches
-        batches = await batch_store.delete_old_batches(days)
-        orphans = await batch_store.delete_orphans(days)
-        return _CLEANUP_PAUSE_S if batches or orphans else None
 
     async def _wait_for_aggregator(self) -> None:
         """Wait until the aggregator has handled most messages on the slow path, so that items wait in tables, not in

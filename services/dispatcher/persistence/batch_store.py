@@ -141,14 +141,6 @@ class BatchStore:
         owner: str | None = await self._pool.fetchval(SQL["owner_of"], batch_id)
         return owner
 
-    async def delete_old_batches(self, days: float) -> int:
-        """Delete all rows of some batches that ended long ago; returns their number."""
-        return int(await self._pool.fetchval(SQL["delete_old_batches"], days))
-
-    async def delete_orphans(self, days: float) -> int:
-        """Delete pages and controls of some batches whose header never came; returns their number."""
-        return int(await self._pool.fetchval(SQL["delete_orphans"], days))
-
     async def _save_terms(self, changes: Iterable[tuple[UUID, Terms, Sequence[str], datetime]]) -> None:
         """Save changed terms: (batch, terms, names that are cleared, time)."""
         rows: list[tuple[UUID, str, str | None, datetime]] = []

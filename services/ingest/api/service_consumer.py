@@ -1,10 +1,18 @@
 """Wires the consumer of what services send, and of queries."""
 
 from batchyard_contracts import topology
-from batchyard_contracts.v1.flow import BatchResend, NotifierAnnounced, SourceEnded, SourceExpanded, WorkerAnnounced
+from batchyard_contracts.v1.flow import (
+    BatchResend,
+    DeletionCompleted,
+    NotifierAnnounced,
+    SourceEnded,
+    SourceExpanded,
+    WorkerAnnounced,
+)
 from services.ingest.api.amqp import CommandHandlers
 from services.ingest.api.queries import QueryHandlers
 from services.ingest.maintenance.batch_resender import BatchResender
+from services.ingest.retention.batch_deleter import BatchDeleter
 from services.ingest.settings import IngestSettings
 from services.ingest.submission.source_expansion import SourceExpansion
 from shared.messaging.consumer import Consumer
@@ -22,6 +30,7 @@ def service_consumer(
     sources: SourceExpansion,
     resender: BatchResender,
     queries: QueryHandlers,
+    deleter: BatchDeleter,
 ) -> Consumer:
     """Return the consumer, which has to be started and stopped."""
     consumer = Consumer(settings.amqp_url, publisher, "ingest", anonymous_owner=settings.anonymous_owner)
@@ -32,6 +41,7 @@ def service_consumer(
             Route(SourceExpanded, sources.on_source_expanded),
             Route(SourceEnded, sources.on_source_ended),
             Route(BatchResend, resender.on_batch_resend),
+            Route(DeletionCompleted, deleter.on_deletion_completed),
         ],
         concurrency=MAX_CONCURRENT_SOURCES,
     )

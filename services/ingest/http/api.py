@@ -17,7 +17,9 @@ from services.ingest.http import (
     batches,
     dashboard,
     dead_letters,
+    deletions,
     docs,
+    erasures,
     items,
     keys,
     limits,
@@ -31,6 +33,7 @@ from services.ingest.http import (
     rates,
     reasons,
     results,
+    retention,
     retry,
     schedule_runs,
     schedules,
@@ -48,6 +51,9 @@ from services.ingest.http.request_middleware import RequestMiddleware
 from services.ingest.limits.limit_manager import LimitManager
 from services.ingest.persistence.follow_up_store import FollowUpStore
 from services.ingest.queries.overview_reader import OverviewReader
+from services.ingest.retention.batch_deleter import BatchDeleter
+from services.ingest.retention.owner_eraser import OwnerEraser
+from services.ingest.retention.retention_manager import RetentionManager
 from services.ingest.schedules.schedule_manager import ScheduleManager
 from services.ingest.templates.template_manager import TemplateManager
 
@@ -72,9 +78,13 @@ _TAGS = [
     {"name": "workloads", "description": "Workloads that can be run, and the workers that run them."},
     {"name": "keys", "description": "API keys: the rights of clients."},
     {"name": "limits", "description": "Limits of owners, and what is in use."},
+    {"name": "retention", "description": "How long batches are kept, and what belongs to them."},
     {"name": "audit", "description": "Who changed what."},
     {"name": "session", "description": "Sign-in of browsers, and facts on this Batchyard."},
-    {"name": "operators", "description": "Stuck batches and dead letters. Only for keys with the scope `operate`."},
+    {
+        "name": "operators",
+        "description": "Stuck batches and dead letters. Only for keys with the scope `operate`.",
+    },
 ]
 
 
@@ -86,6 +96,9 @@ def build_app(
     follow_ups: FollowUpStore,
     limit_manager: LimitManager,
     remedies: BatchRemedies,
+    deleter: BatchDeleter,
+    retention_manager: RetentionManager,
+    eraser: OwnerEraser,
     overviews: OverviewReader,
     bulk_manager: BulkManager,
     *,
@@ -132,6 +145,9 @@ def build_app(
     app.include_router(meta.routes(access, clock), prefix=PREFIX)
     app.include_router(audit.routes(access.audit, access), prefix=PREFIX)
     app.include_router(dead_letters.routes(service, access, amqp_url), prefix=PREFIX)
+    app.include_router(deletions.routes(deleter, access), prefix=PREFIX)
+    app.include_router(retention.routes(retention_manager, access), prefix=PREFIX)
+    app.include_router(erasures.routes(eraser, access), prefix=PREFIX)
     app.include_router(stuck.routes(service, remedies, access), prefix=PREFIX)
     app.include_router(progress.routes(service, access, max_websockets), prefix=PREFIX)
     app.include_router(stream.routes(service, overviews, access, clock, max_websockets), prefix=PREFIX)

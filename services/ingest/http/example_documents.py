@@ -255,3 +255,14 @@ LIMITS = {
     "set": {"requests": 1000, "weight": 2.0},
     "in_use": {"waiting_items": 1200, "waiting_bytes": 86_000, "uploads": 1, "websockets": 3, "questions": 0},
 }
+DELETION: dict[str, Any] = {
+    "batch_id": BATCH_ID,
+    "cause": "command",
+    "requested_at": TIME,
+    "deleted": {"ingest": {"batches": 1, "appends": 0, "controls": 1, "follow_ups": 0}},
+}
+RETENTION: dict[str, Any] = {
+    "effective": {"payloads": 7.0, "outcomes": 90.0, "deliveries": 30.0},
+    "defaults": {"payloads": 7.0, "deliveries": 30.0},
+    "rules": [{"owner": "ann", "workload": "http", "days": {"outcomes": 90.0}}],
+}

@@ -8,6 +8,7 @@ from services.ingest.http.example_documents import (
     BULK,
     CREATED_KEY,
     DEAD_LETTER,
+    DELETION,
     DONE,
     FAILURE,
     ITEM,
@@ -17,6 +18,7 @@ from services.ingest.http.example_documents import (
     RATES,
     REASONS,
     RESULTS_ACCEPTED,
+    RETENTION,
     RETRIED,
     RETRYING,
     RUN,
@@ -112,6 +114,29 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "items_list_all": {"200": {"items": [ITEM, RETRYING], "next": 3}},
     "items_show": {"200": {**ITEM, "payload": {"url": "https://example.org/"}, "result": {"status": 200}}},
     "batches_finish": {"202": ACCEPTED},
+    "batches_delete": {"202": DELETION},
+    "batches_deletion": {
+        "200": {
+            **DELETION,
+            "completed_at": "2026-11-30T06:00:02Z",
+            "deleted": {
+                **DELETION["deleted"],
+                "dispatcher": {"pages": 3},
+                "aggregator": {"outcomes": 3},
+                "notifier": {},
+            },
+        }
+    },
+    "retention_show": {"200": RETENTION},
+    "retention_change": {"200": RETENTION},
+    "operators_erase": {"202": {"requested_at": TIME, "deleted": {}}},
+    "operators_show_erasure": {
+        "200": {
+            "requested_at": TIME,
+            "completed_at": "2026-11-30T06:01:00Z",
+            "deleted": {"ingest": {"batches": 5, "api_keys": 1}, "aggregator": {"outcomes": 50}},
+        }
+    },
     "operators_stuck": {
         "200": {
             "batches": [

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from batchyard_contracts.message import Command
 from batchyard_contracts.v1.commands import BatchAppend, CacheInvalidate, ResultsAccept
@@ -32,10 +32,12 @@ from batchyard_contracts.v1.values import (
     Terms,
     Text,
     Time,
+    WorkloadName,
 )
 from services.ingest.domain import owner_limits
 from services.ingest.domain.api_key import DEFAULT_GRACE_S, MAX_GRACE_S
 from services.ingest.domain.bulk_action import BulkForm
+from services.ingest.domain.retention import Days, Retention
 from services.ingest.domain.scope import DEFAULT_SCOPES, Scopes
 from services.ingest.http.labels import NO_CONTROLS
 from shared.messaging.dead_queue import MAX_LISTED
@@ -153,6 +155,17 @@ class FinishRequest(Command):
     ]
 
 
+class ErasureRequest(Command):
+    """Reason why an owner is erased."""
+
+    type: ClassVar[str] = "owner.erase.v1"
+    reason: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=NO_CONTROLS),
+        Field(description="for the audit; it should not name the owner"),
+    ]
+
+
 class RemedyRequest(Command):
     """Remedy for a batch that makes no progress."""
 
@@ -163,6 +176,24 @@ class RemedyRequest(Command):
         StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=NO_CONTROLS),
         Field(description="for the audit, where the owner of the batch reads it"),
     ]
+
+
+class RetentionRequest(Command):
+    """Change of the retention: days that are given are set, `null` takes one back."""
+
+    type: ClassVar[str] = "retention.set.v1"
+    owner: Annotated[Owner | None, Field(description="absent: every owner")] = None
+    workload: Annotated[WorkloadName | None, Field(description="absent: every workload")] = None
+    payloads: Days | None = None
+    outcomes: Days | None = None
+    deliveries: Days | None = None
+    batch: Days | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "RetentionRequest":
+        if not self.model_fields_set & set(Retention.model_fields):
+            raise ValueError(f"name a kind of what is kept: {', '.join(Retention.model_fields)}")
+        return self
 
 
 class RedeemRequest(Command):

@@ -150,7 +150,8 @@ WHERE batch_id = $1
 UPDATE batches SET priority = $2 WHERE batch_id = $1
 
 -- name: start_round
-UPDATE batches SET round = $2, done = false, ended = greatest(0, ended - $3), heard_at = now()
+UPDATE batches SET round = $2, done = false, ended = greatest(0, ended - $3), heard_at = now(),
+                   payloads_deleted_at = NULL, deliveries_deleted_at = NULL
 WHERE batch_id = $1 AND round < $2
 
 -- name: next_control_time

@@ -130,6 +130,11 @@ class ProgressHub:
                 pipeline.set(_key(batch_id), snapshot.body, ex=SNAPSHOT_TTL_S)
             await self._redis.attempt(pipeline.execute(), None)
 
+    async def forget(self, batch_id: UUID) -> None:
+        """Delete the snapshot of a batch."""
+        self._unsaved.pop(batch_id, None)
+        await self._redis.attempt(self._redis.client.unlink(_key(batch_id)), None)
+
     async def saved_snapshot(self, batch_id: UUID) -> ProgressSnapshot | None:
         """Return the latest snapshot that was saved; None when Redis does not have it."""
         body = await self._redis.attempt(self._redis.client.get(_key(batch_id)), None)

@@ -3,13 +3,16 @@
 SELECT webhooks, emails FROM batches WHERE batch_id = $1
 
 -- name: add_round
--- Saves the event of a round, and a delivery of it for each target. Repeated, it changes nothing.
+-- Saves the event of a round, and a delivery of it for each target. Repeated, it changes nothing. Nothing is
+-- saved of a batch that was deleted.
 WITH saved AS (
-    INSERT INTO rounds (batch_id, round, event, traceparent, type) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+    INSERT INTO rounds (batch_id, round, event, traceparent, type) SELECT $1, $2, $3, $4, $5
+    WHERE NOT EXISTS (SELECT 1 FROM deleted WHERE batch_id = $1) ON CONFLICT DO NOTHING
 )
 INSERT INTO deliveries (id, batch_id, round, kind, address, destination, traceparent, due_at)
 SELECT id, $1, $2, kind, address, destination, $4, now() + $6::float8 * interval '1 second'
 FROM unnest($7::uuid[], $8::text[], $9::text[], $10::text[]) AS new (id, kind, address, destination)
+WHERE NOT EXISTS (SELECT 1 FROM deleted WHERE batch_id = $1)
 ON CONFLICT DO NOTHING
 
 -- name: claim

@@ -49,3 +49,21 @@ async def test_a_remedy_needs_a_reason(run: Run, cluster: FakeCluster) -> None:
     assert ended.code == Exit.USAGE
     assert "--reason" in ended.err
     assert cluster.requests == []
+
+
+async def test_an_owner_is_erased_only_when_that_is_confirmed_with_a_reason(run: Run, cluster: FakeCluster) -> None:
+    for options in ((), ("--reason", "left"), ("--yes",)):
+        assert (await run("admin", "erase", "ann", *options)).code == Exit.USAGE
+    assert cluster.requests == []
+    cluster.answer("POST /owners/ann/erase", {"requested_at": "2026-11-21T20:00:00Z", "deleted": {}}, status=202)
+    ended = await run("admin", "erase", "ann", "--reason", "left", "--yes")
+    assert (ended.code, ended.out) == (Exit.OK, "under way\n")
+    assert cluster.requests == [("POST /owners/ann/erase", {"reason": "left"})]
+
+
+async def test_the_command_shows_how_far_an_erasure_is(run: Run, cluster: FakeCluster) -> None:
+    deleted = {"ingest": {"batches": 5, "api_keys": 1}, "notifier": {}}
+    done = {"requested_at": "2026-11-21T20:00:00Z", "completed_at": "2026-11-21T20:01:00Z", "deleted": deleted}
+    cluster.answer("GET /owners/ann/erasure", done)
+    ended = await run("admin", "erase", "ann", "--show")
+    assert ended.out == "ingest: 5 batches, 1 api keys\nnotifier: nothing\ncomplete\n"

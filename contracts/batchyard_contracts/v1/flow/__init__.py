@@ -11,6 +11,7 @@ from batchyard_contracts.v1.flow.batches import (
     ResultsAccepted,
 )
 from batchyard_contracts.v1.flow.cache import CacheInvalidated
+from batchyard_contracts.v1.flow.deletions import DeletionCompleted, DeletionRequested
 from batchyard_contracts.v1.flow.items import ItemsPage, ItemsReopened, ItemsSettled, PageItem, Segment, SettledItem
 from batchyard_contracts.v1.flow.notifications import NotificationRequested, NotifierAnnounced
 from batchyard_contracts.v1.flow.owners import OwnerWeighted
@@ -30,6 +31,8 @@ __all__ = [
     "CacheInvalidated",
     "ChunkProcessed",
     "ChunkReturned",
+    "DeletionCompleted",
+    "DeletionRequested",
     "DestinationFeedback",
     "ItemOutcome",
     "ItemsPage",

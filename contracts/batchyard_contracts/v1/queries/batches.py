@@ -60,6 +60,8 @@ class BatchState(Value):
     finished_at: Time | None = None
     changed_at: Time | None = None
     """Time of the newest outcome that was recorded, or of another change; None: an older aggregator replied."""
+    outcomes_deleted_at: Time | None = None
+    """Time at which its outcomes and results were deleted, as the retention says; None: they are kept."""
 
 
 class BatchesQuery(Message):

@@ -1,0 +1,43 @@
+-- Statements that delete what is recorded of a batch, a lot of each table at a time: `shared.postgres.deletions`. Each lot
+-- is found by the index that begins with the batch.
+
+-- name: mark_outcomes_deleted
+UPDATE batches SET outcomes_deleted_at = now(), version = version + 1 WHERE id = $1
+
+-- name: mark_deleted
+UPDATE batches
+SET owner = NULL, name = NULL, labels = NULL, notify = NULL, terms = NULL, traceparent = NULL, summary_due_at = NULL,
+    status = 'finished', finished_at = coalesce(finished_at, now()), deleted_at = coalesce(deleted_at, now()),
+    outcomes_deleted_at = coalesce(outcomes_deleted_at, now()), version = version + 1
+WHERE id = $1
+
+-- name: delete_outcomes
+DELETE FROM outcomes WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM outcomes WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY ordinal LIMIT $2
+))
+
+-- name: delete_failures
+DELETE FROM failures WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM failures WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY ordinal LIMIT $2
+))
+
+-- name: delete_causes
+DELETE FROM causes WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM causes WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY cause LIMIT $2
+))
+
+-- name: delete_summaries
+DELETE FROM summaries WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM summaries WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY round LIMIT $2
+))
+
+-- name: delete_outbox
+-- Messages on its rounds, which are kept for a week after they were sent; they say its name and its summary.
+DELETE FROM outbox WHERE id = ANY (ARRAY(
+    SELECT outbox.id FROM batches CROSS JOIN generate_series(1, round) AS ended
+        CROSS JOIN unnest(ARRAY[
+            'batch.finished.v1', 'notification.requested.v1', 'batch.stuck.v1', 'batch.stopped.v1'
+        ]) AS named (kind)
+        JOIN outbox ON outbox.key = kind || ':' || batch_id || ':' || ended
+    WHERE batch_id = $1 LIMIT $2
+))

@@ -1,0 +1,1 @@
+"""Retention: how long what belongs to batches is kept, and its deletion in all services."""
