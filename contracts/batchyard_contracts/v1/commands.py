@@ -168,6 +168,17 @@ class RatesControl(Command):
         return self
 
 
+class CancelSummary(Value):
+    """State of the items of a batch when its cancel was accepted."""
+
+    stopped: Count
+    """Number of items that had not started, and do not any more."""
+    kept: Count
+    """Number of items that had ended, whose outcomes stay."""
+    running: Count
+    """Number of items at workers, which are interrupted where their workload permits it, and else end."""
+
+
 class CommandAccepted(Message):
     """Reply to a command that was accepted. It is sent after the command's effects are durable."""
 
@@ -182,6 +193,8 @@ class CommandAccepted(Message):
     """Number of results that were refused and are accepted now; set in the reply to `results.accept.v1`."""
     finished: bool | None = None
     """True: the batch had finished when `change` arrived, so that the change applies from its next round on."""
+    cancelled: CancelSummary | None = None
+    """State of the items; set in the reply to `cancel` by HTTP, unless a service did not tell it in time."""
     replayed: bool = False
     """True: this command had been accepted before, and had no effect now."""
     waiting: WaitReason | None = None

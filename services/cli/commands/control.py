@@ -231,7 +231,16 @@ def _control(
     body = api.send(method, f"/batches/{batch_id}{path}", document, {"owner": owner} if owner else None)
     if json:
         write_json(body)
+    elif summary := msgspec.json.decode(body).get("cancelled"):
+        say(f"{batch_id}: {words}. {_summary_words(**summary)}")
     elif msgspec.json.decode(body).get("finished"):
         say(f"{batch_id}: {words}. It has finished: that holds if you retry it")
     else:
         say(f"{batch_id}: {words}")
+
+
+def _summary_words(stopped: int, kept: int, running: int, **_: object) -> str:
+    def of(count: int, words: str) -> str:
+        return f"{count} item{'' if count == 1 else 's'} {words}"
+
+    return f"{of(stopped, 'stopped')}, {of(kept, 'kept')} with their outcomes, {of(running, 'still running')}"

@@ -5,9 +5,10 @@ from datetime import datetime
 
 import structlog
 
-from batchyard_contracts.v1.commands import BatchControl, CommandAccepted, InputError
+from batchyard_contracts.v1.commands import BatchControl, CancelSummary, CommandAccepted, InputError
 from batchyard_contracts.v1.flow import BatchControlled
 from batchyard_contracts.v1.queries import BatchState, SelectionQuery
+from services.ingest.control.cancel_summary import summarize_cancel
 from services.ingest.control.finished_batches import NOT_FINISHED, FinishedBatches
 from services.ingest.control.retry_preview import RetryPreview, RetryPreviewer, nothing_to_retry
 from services.ingest.domain.audited_states import control_states
@@ -66,10 +67,12 @@ class BatchControlHandler:
         precondition: Precondition = NO_PRECONDITION,
         *,
         forced_because: str | None = None,
+        with_summary: bool = False,
     ) -> CommandAccepted:
         """Forward a control command; raises `IngestError`. A command that is repeated under its id acts once.
 
         `forced_because`: the reason why an operator cancels a batch so that it ends without the dispatcher.
+        `with_summary`: the reply to a cancel tells what becomes of the items.
         """
         digest = digest_of(command, exclude=set())
         rejection = validate_control(command, self._clock())
@@ -80,6 +83,7 @@ class BatchControlHandler:
         preview = None
         if command.action == "retry" and not await self._store.has_control(owner, command_id, digest):
             preview = await self._check_retry(owner, command)
+        summary = await self._summary(owner, command) if with_summary and command.action == "cancel" else None
         async with self._store.lock(command.batch_id, owner) as locked:
             header = locked.header
             if header is None:
@@ -113,7 +117,12 @@ class BatchControlHandler:
             await self._dedup_index.delete(header.batch_id)
         has_finished = True if finished and command.action == "change" else None
         retried = preview.items if preview else None
-        return header.to_reply().model_copy(update={"retried": retried, "finished": has_finished})
+        effects = {"retried": retried, "finished": has_finished, "cancelled": summary}
+        return header.to_reply().model_copy(update=effects)
+
+    async def _summary(self, owner: str, command: BatchControl) -> CancelSummary | None:
+        header = await self._store.get(command.batch_id, owner)
+        return None if header is None or header.finished else await summarize_cancel(self._aggregator, header)
 
     async def preview_retry(
         self, owner: str, command: BatchControl, precondition: Precondition = NO_PRECONDITION

@@ -30,7 +30,10 @@ _Action = Literal["pause", "resume", "cancel"]
 _CONTROLS: dict[_Action, tuple[str, str]] = {
     "pause": ("Pause a batch", "Items that have not started wait until the batch is resumed. A finished batch: 409."),
     "resume": ("Resume a batch", "Items of a paused batch start again. A finished batch: 409."),
-    "cancel": ("Cancel a batch", "Items that have not ended are cancelled; results stay. A finished batch: 409."),
+    "cancel": (
+        "Cancel a batch",
+        "Items that have not ended are cancelled; results stay. `cancelled` tells how many. A finished batch: 409.",
+    ),
 }
 _ITEMS = {"sequence": 0, "items": [{"payload": {"url": "https://example.org/"}}]}
 
@@ -181,6 +184,7 @@ def _control(service: IngestService, writer: OwnerCheck, action: _Action) -> Cal
     ) -> Response:
         command = BatchControl(batch_id=batch_id, action=action)
         key = body.idempotency_key(request)
-        return json_response(await service.control_handler.control(owner, command, key, condition), 202)
+        reply = await service.control_handler.control(owner, command, key, condition, with_summary=True)
+        return json_response(reply, 202)
 
     return control

@@ -103,7 +103,7 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "batches_seal": {"202": ACCEPTED},
     "batches_pause": {"202": ACCEPTED},
     "batches_resume": {"202": ACCEPTED},
-    "batches_cancel": {"202": ACCEPTED},
+    "batches_cancel": {"202": {**ACCEPTED, "cancelled": {"stopped": 70, "kept": 25, "running": 5}}},
     "overview_show": {"200": OVERVIEW},
     "batch-actions_begin": {
         "202": {**BULK, "done": 0, "refused": 0},

@@ -253,6 +253,14 @@ async def test_a_batch_is_steered(
     assert cluster.requests[0] == (request_, body)
 
 
+async def test_a_cancel_tells_what_becomes_of_the_items(run: Run, cluster: FakeCluster) -> None:
+    summary = {"stopped": 70, "kept": 25, "running": 1}
+    cluster.answer(f"POST /batches/{BATCH}/cancel", {**ACCEPTED, "cancelled": summary}, status=202)
+    ended = await run("cancel", BATCH)
+    words = "70 items stopped, 25 items kept with their outcomes, 1 item still running"
+    assert ended.out == f"{BATCH}: cancelling. {words}\n"
+
+
 async def test_an_operator_ends_a_batch_of_the_user_or_of_the_owner_that_is_named(
     run: Run, cluster: FakeCluster
 ) -> None:
