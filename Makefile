@@ -15,6 +15,8 @@ COMPILE = $(BIN)/uv pip compile --quiet $(or $(ARGS),--upgrade) --no-strip-extra
   --no-emit-package batchyard-contracts
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Compiled modules are kept: the tests start hundreds of processes, each of which would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo up down dashboard dashboard-dev screenshots test test-browser test-faults test-fuzz test-docs check lint types architecture conventions contracts shell yaml security manifests page bench bench-smoke bench-rates lock clean
 
