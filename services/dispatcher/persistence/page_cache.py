@@ -12,7 +12,7 @@ from services.dispatcher.domain.scheduling.partition_queue import PageRange
 from services.dispatcher.persistence.statements import PageKey
 from services.dispatcher.persistence.stores import Stores
 
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 """Memory of the segments, in bytes; the segment that was used last stays whatever its size."""
 _LINE_BYTES, _SEGMENT_BYTES = 48, 512
 """Memory of a line beside its text, and of a segment beside its lines."""
