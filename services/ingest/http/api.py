@@ -78,7 +78,7 @@ _TAGS = [
     {"name": "workloads", "description": "Workloads that can be run, and the workers that run them."},
     {"name": "keys", "description": "API keys: the rights of clients."},
     {"name": "limits", "description": "Limits of owners, and what is in use."},
-    {"name": "retention", "description": "How long batches are kept, and what belongs to them."},
+    {"name": "retention", "description": "Time for which batches and their data are kept."},
     {"name": "audit", "description": "Who changed what."},
     {"name": "session", "description": "Sign-in of browsers, and facts on this Batchyard."},
     {

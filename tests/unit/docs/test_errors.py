@@ -7,7 +7,7 @@ from services.ingest.http.problem_types import PROBLEM_TYPES
 from tests.unit.docs.pages import ROOT, anchors
 
 _CODE = re.compile(r"(?:Rejection\(|code=)\s*\"([a-z_]+)\"")
-_NO_PROBLEM = {"arriving", "dispatcher_away"}
+_NO_PROBLEM = {"arriving", "dispatcher_away", "in_flight", "not_dispatched", "not_held"}
 """Codes of reasons to wait, which are no errors."""
 _OF_THE_FRAMEWORK = {"not_found", "method_not_allowed"}
 
