@@ -266,9 +266,9 @@ AGGREGATOR_QUERIES = Queue(
         *(
             binding
             for exchange in (QUERIES, INQUIRIES)
-            for binding in _asked(exchange, "batches", "results", "outcomes", "failures", "selection")
+            for binding in _asked(exchange, "batches", "results", "outcomes", "failures", "selection", "attempts")
         ),
-        *_asked(INQUIRIES, "ends"),
+        *_asked(INQUIRIES, "ends", "series"),
         *_asked(WORKER_INQUIRIES, "results"),
     ),
     lossy_ttl_ms=QUERY_TTL_MS,

@@ -21,32 +21,39 @@ from batchyard_contracts.v1.flow import (
     WorkerAnnounced,
 )
 from batchyard_contracts.v1.queries import (
+    AttemptsQuery,
     BatchesQuery,
     EndsQuery,
     FailuresQuery,
     OutcomesQuery,
     ResultsQuery,
     SelectionQuery,
+    SeriesQuery,
 )
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import SummaryRetryPolicy
+from services.aggregator.handlers.attempts import AttemptsQueryHandler
 from services.aggregator.handlers.batches import BatchHandler
 from services.aggregator.handlers.deletions import DeletionHandler
 from services.aggregator.handlers.leased_reports import LeasedReportDecoder
 from services.aggregator.handlers.outcomes import OutcomeHandler
 from services.aggregator.handlers.queries import QueryHandler
 from services.aggregator.handlers.result_check import ResultCheck
+from services.aggregator.handlers.series import SeriesQueryHandler
 from services.aggregator.handlers.summaries import SummaryHandler
 from services.aggregator.maintenance.reconciler import Reconciler
 from services.aggregator.maintenance.stuck_detector import StuckDetector
 from services.aggregator.maintenance.summary_requester import SummaryRequester
 from services.aggregator.maintenance.summary_workers import SummaryWorkers
+from services.aggregator.persistence.attempt_store import AttemptStore
 from services.aggregator.persistence.schema_store import SchemaStore
+from services.aggregator.persistence.series_store import SeriesStore
 from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.batch_changes import BatchChangePublisher
 from services.aggregator.publishing.failure_events import FailureEvents
 from services.aggregator.publishing.missing_items import MissingItems
 from services.aggregator.publishing.progress_events import ProgressEvents
+from services.aggregator.publishing.series_recorder import SeriesRecorder
 from services.aggregator.settings import AggregatorSettings
 from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect
@@ -72,6 +79,7 @@ SESSION = {"enable_bitmapscan": "off"}
 of its outcomes would read and sort all that follow, which takes time by the square of the batch."""
 _OUTBOX_CLEANUP_INTERVAL_S = 600.0
 _DELETION_INTERVAL_S = 30.0
+_SERIES_CLEANUP_INTERVAL_S = 600.0
 
 
 @asynccontextmanager
@@ -96,10 +104,17 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         retry_policy = SummaryRetryPolicy(settings.aggregator_summary_attempts, settings.aggregator_summary_timeout_s)
         summary_handler = SummaryHandler(store, batch_changes, _now)
         result_check = ResultCheck(SchemaStore(pool))
-        outcome_handler = OutcomeHandler(store, batch_changes, failure_events, _now, result_check)
+        series_store = SeriesStore(pool)
+        series_recorder = SeriesRecorder(series_store, _now)
+        attempts = AttemptStore(pool)
+        outcome_handler = OutcomeHandler(
+            store, batch_changes, failure_events, _now, result_check, series_recorder, attempts
+        )
         batch_handler = BatchHandler(store, batch_changes, MissingItems(store, publisher), _now)
         deletion_handler = DeletionHandler(store, pool, publisher, _now)
         query_handler = QueryHandler(store, progress)
+        attempts_query_handler = AttemptsQueryHandler(store, attempts)
+        series_query_handler = SeriesQueryHandler(store, series_store, _now)
         reconciler = Reconciler(store, batch_changes, _now, idle_s=settings.aggregator_reconcile_idle_s)
         rpc_client = await RpcClient.open(settings.amqp_url, NAME)
         stack.push_async_callback(rpc_client.close)
@@ -174,6 +189,8 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(OutcomesQuery, query_handler.on_outcomes_query),
                 Route(FailuresQuery, query_handler.on_failures_query),
                 Route(SelectionQuery, query_handler.on_selection_query),
+                Route(AttemptsQuery, attempts_query_handler.on_attempts_query),
+                Route(SeriesQuery, series_query_handler.on_series_query),
             ),
             concurrency=_QUERY_CONCURRENCY,
         )
@@ -195,6 +212,19 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 interval_s=FailureEvents.INTERVAL_S,
                 wake=failure_events.wake,
                 on_stop=failure_events.publish_rest,
+            ),
+            BackgroundTask(
+                health.pulse("series"),
+                series_recorder.save,
+                interval_s=SeriesRecorder.INTERVAL_S,
+                on_stop=series_recorder.save_rest,
+                tolerates_outages=True,
+            ),
+            BackgroundTask(
+                health.pulse("series cleanup"),
+                series_store.delete_old,
+                interval_s=_SERIES_CLEANUP_INTERVAL_S,
+                tolerates_outages=True,
             ),
             BackgroundTask(
                 health.pulse("reconciler", limit_s=180),

@@ -10,15 +10,18 @@ from batchyard_contracts.v1.flow import ItemsSettled
 from batchyard_contracts.v1.values import TERMINAL_STATUSES
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
+from services.aggregator.domain.failed_attempts import failed_attempts
 from services.aggregator.domain.failure import Failure, find_failures
 from services.aggregator.domain.outcome_rows import Row, count_rows, outcome_rows
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.units import units_by_item
 from services.aggregator.handlers.result_check import ResultCheck
 from services.aggregator.handlers.thresholds import check_threshold, source_ended_messages, stopped_messages
+from services.aggregator.persistence.attempt_store import AttemptStore
 from services.aggregator.persistence.store import AlreadyRecorded, FewOutcomes, LedgerStore, LedgerTransaction
 from services.aggregator.publishing.batch_changes import BatchChangePublisher, finished_messages
 from services.aggregator.publishing.failure_events import FailureEvents
+from services.aggregator.publishing.series_recorder import SeriesRecorder
 from shared.messaging.batch_consumer import DecodedMessage
 from shared.observability import metrics
 from shared.observability.telemetry import span
@@ -40,9 +43,13 @@ class OutcomeHandler:
         failure_events: FailureEvents,
         clock: Callable[[], datetime],
         result_check: ResultCheck | None = None,
+        series: SeriesRecorder | None = None,
+        attempts: AttemptStore | None = None,
     ) -> None:
         self._store = store
         self._result_check = result_check
+        self._series = series
+        self._attempts = attempts
         self._failure_events = failure_events
         self._batch_changes = batch_changes
         self._clock = clock
@@ -54,15 +61,20 @@ class OutcomeHandler:
         with span("record outcomes", received[0].envelope.traceparent, messages=len(received)):
             if self._result_check is not None:
                 reports = await self._result_check.check(reports)
-            if not may_be_recorded:
-                try:
-                    if others := await self._record_few(reports):
-                        await self._record(others, may_be_recorded=False)
-                except AlreadyRecorded:
-                    log.info("outcomes received again", messages=len(reports))
-                else:
-                    return
-            await self._record(reports, may_be_recorded=True)
+            await self._record_all(reports, may_be_recorded=may_be_recorded)
+            if self._attempts is not None and (failed := failed_attempts(reports)):
+                await self._attempts.save(failed)
+
+    async def _record_all(self, reports: _Reports, *, may_be_recorded: bool) -> None:
+        if not may_be_recorded:
+            try:
+                if others := await self._record_few(reports):
+                    await self._record(others, may_be_recorded=False)
+            except AlreadyRecorded:
+                log.info("outcomes received again", messages=len(reports))
+            else:
+                return
+        await self._record(reports, may_be_recorded=True)
 
     async def _record_few(self, reports: _Reports) -> _Reports:
         """Record the outcomes of cached batches that had a few successes each, in one statement; return the other
@@ -79,11 +91,15 @@ class OutcomeHandler:
                 changes.append(change)
                 left -= len(change.rows)
         recorded = await self._store.record_few(changes) if changes else {}
+        counted: list[tuple[Batch, OutcomeCounters]] = []
+        rows: list[Row] = []
         for change in changes:
             if (messages := recorded.get(change.batch.batch_id)) is not None:
                 self._batch_changes.publish([change.batch], messages)
                 self._update_partial_progress([change.batch], by_batch[change.batch.batch_id])
-                _count(change.batch, count_rows(change.rows))
+                counted.append((change.batch, count_rows(change.rows)))
+                rows += change.rows
+        self._count(counted, rows)
         return [report for report in reports if report.batch_id not in recorded]
 
     def _few_outcomes(self, batch_id: UUID, reports: _Reports, at: datetime) -> FewOutcomes | None:
@@ -109,7 +125,7 @@ class OutcomeHandler:
         at = self._clock()
         async with self._store.lock({report.batch_id for report in reports}) as transaction:
             units = await _new_units(transaction, reports, may_be_recorded=may_be_recorded)
-            inserted, failed = await self._insert(transaction, reports, may_be_recorded=may_be_recorded)
+            inserted, failed, rows = await self._insert(transaction, reports, may_be_recorded=may_be_recorded)
             changes = []
             for batch in transaction.batches.values():
                 if batch.key in inserted:
@@ -125,8 +141,7 @@ class OutcomeHandler:
             )
         self._batch_changes.publish(changed, messages)
         self._update_partial_progress([*transaction.batches.values(), *changed], reports)
-        for batch in changed:
-            _count(batch, inserted[batch.key])
+        self._count([(batch, inserted[batch.key]) for batch in changed], rows)
         for batch in changed if failed else ():
             self._failure_events.add(batch, [one for one in failed if one.batch == batch.key], at)
 
@@ -140,8 +155,8 @@ class OutcomeHandler:
 
     async def _insert(
         self, transaction: LedgerTransaction, reports: _Reports, *, may_be_recorded: bool
-    ) -> tuple[dict[int, OutcomeCounters], list[Failure]]:
-        """Insert the outcomes; return their counters by batch key, and the failures that are new."""
+    ) -> tuple[dict[int, OutcomeCounters], list[Failure], list[Row]]:
+        """Insert the outcomes; return their counters by batch key, the failures that are new, and all rows."""
         found: list[Row] = []
         failed: list[Failure] = []
         counters_by_batch: dict[int, OutcomeCounters] = {}
@@ -154,12 +169,19 @@ class OutcomeHandler:
                 if counters.failed or counters.expired:
                     failed += find_failures(report, new)
         if not found:
-            return {}, []
+            return {}, [], []
         if may_be_recorded:
             counters_by_batch = await transaction.insert_new_outcomes(found)
         else:
             await transaction.insert_outcomes(found)
-        return counters_by_batch, await transaction.insert_failures(failed) if failed else []
+        new_failures = await transaction.insert_failures(failed) if failed else []
+        return counters_by_batch, new_failures, found
+
+    def _count(self, changes: Sequence[tuple[Batch, OutcomeCounters]], rows: Sequence[Row]) -> None:
+        if self._series is not None:
+            self._series.record(changes, rows)
+        for batch, new in changes:
+            _count(batch, new)
 
 
 async def _new_units(transaction: LedgerTransaction, reports: _Reports, *, may_be_recorded: bool) -> dict[UUID, int]:

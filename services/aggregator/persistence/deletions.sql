@@ -31,6 +31,16 @@ DELETE FROM summaries WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM summaries WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY round LIMIT $2
 ))
 
+-- name: delete_attempts
+DELETE FROM attempts WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM attempts WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY ordinal LIMIT $2
+))
+
+-- name: delete_samples
+DELETE FROM samples WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM samples WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY at LIMIT $2
+))
+
 -- name: delete_outbox
 -- Messages on its rounds, which are kept for a week after they were sent; they say its name and its summary.
 DELETE FROM outbox WHERE id = ANY (ARRAY(

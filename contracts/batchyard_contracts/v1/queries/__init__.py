@@ -1,5 +1,6 @@
 """Queries on the exchange `batchyard.queries`, and their replies. A query names a `reply_to` and a correlation id."""
 
+from batchyard_contracts.v1.queries.attempts import MAX_ATTEMPTS, AttemptsQuery, AttemptsReply, FailedAttempt
 from batchyard_contracts.v1.queries.batches import (
     BatchesQuery,
     BatchesReply,
@@ -76,6 +77,7 @@ from batchyard_contracts.v1.queries.schedules import (
     SchedulesReply,
     ScheduleState,
 )
+from batchyard_contracts.v1.queries.series import MAX_POINTS, SeriesPoint, SeriesQuery, SeriesReply
 from batchyard_contracts.v1.queries.templates import (
     MAX_TEMPLATES,
     TemplateChange,
@@ -94,6 +96,7 @@ from batchyard_contracts.v1.queries.workers import (
 )
 
 __all__ = [
+    "MAX_ATTEMPTS",
     "MAX_ATTENTION",
     "MAX_CHANGES",
     "MAX_DESTINATIONS",
@@ -101,11 +104,14 @@ __all__ = [
     "MAX_LAST_ENDS",
     "MAX_ORDINALS",
     "MAX_PAGE",
+    "MAX_POINTS",
     "MAX_QUESTION_BYTES",
     "MAX_REASONS",
     "MAX_RESULTS",
     "MAX_SCHEDULES",
     "MAX_TEMPLATES",
+    "AttemptsQuery",
+    "AttemptsReply",
     "BatchShare",
     "BatchState",
     "BatchesQuery",
@@ -119,6 +125,7 @@ __all__ = [
     "DestinationState",
     "EndsQuery",
     "EndsReply",
+    "FailedAttempt",
     "FailureGroup",
     "FailuresQuery",
     "FailuresReply",
@@ -156,6 +163,9 @@ __all__ = [
     "SchedulesReply",
     "SelectionQuery",
     "SelectionReply",
+    "SeriesPoint",
+    "SeriesQuery",
+    "SeriesReply",
     "StartPermitQuery",
     "StartPermitReply",
     "StatesQuery",
