@@ -45,6 +45,7 @@ from services.ingest.schedules.components import open_scheduling
 from services.ingest.settings import IngestSettings
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.backpressure import Backpressure
+from services.ingest.submission.batch_checker import BatchChecker
 from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.group_commit import GroupCommit
 from services.ingest.submission.source_expansion import SourceExpansion
@@ -245,6 +246,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                     _now,
                 ),
                 BulkManager(BulkStore(pool), aggregator, new_batch_id, _now),
+                BatchChecker(registry, notifier, backpressure, identity.limits, _now),
                 max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,
                 clock=_now,

@@ -5,6 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from batchyard_contracts.v1.queries import (
+    AttemptsQuery,
+    AttemptsReply,
+    FailedAttempt,
     ItemState,
     OutcomesQuery,
     OutcomesReply,
@@ -23,6 +26,7 @@ from tests.support.running_ingest import IngestHarness, running_ingest
 
 AT = datetime(2026, 11, 30, 6, tzinfo=UTC)
 BUSY = ItemError(code="busy", message="HTTP 503")
+FAILED = FailedAttempt(round=1, attempt=3, error=BUSY, elapsed_ms=40, at=AT)
 CHUNK = UUID("019a2b3c-0000-7000-8000-0000000000c1")
 STORED = {
     0: ItemState(ordinal=0, custom_id="a", partition="x.example"),
@@ -46,6 +50,7 @@ class Services:
     def __init__(self, harness: IngestHarness) -> None:
         self.asked: list[StatesQuery | OutcomesQuery] = []
         harness.answers |= {StatesQuery: self.states, OutcomesQuery: self.outcomes, ResultsQuery: self.results}
+        harness.answers[AttemptsQuery] = lambda _: AttemptsReply(attempts=[FAILED])
         worker = WorkerState(
             worker_id="h-1", workloads=["squares"], chunks=[CHUNK], running=1, stopping=False, seen_at=AT
         )

@@ -22,6 +22,8 @@ from batchyard_contracts.v1.queries import (
     ReasonsReply,
     ResultsQuery,
     ResultsReply,
+    SeriesQuery,
+    SeriesReply,
     StatesQuery,
     StatesReply,
     WorkersQuery,
@@ -39,7 +41,7 @@ PLACES = {"batch_id": ABSENT, "name": "squares", "workload": "squares", "questio
 PLACES |= {"template": "absent", "schedule": "absent"}
 PLACES |= {"ordinal": "0", "action_id": ABSENT, "queue": "absent.queue", "dead_letter_id": "absent"}
 NOTHING: set[Scope] = set()
-FILTERED = {"GET /keys", "GET /audit", "GET /overview", "GET /retention"}
+FILTERED = {"GET /keys", "GET /audit", "GET /overview", "GET /retention", "GET /series"}
 """Operations whose parameter `owner` narrows what they show; without the scope `operate` it has no effect."""
 
 WITHOUT_DISPATCHER = {"DELETE /rates/{workload}", "POST /rates/{workload}/close"}
@@ -47,6 +49,7 @@ WITHOUT_DISPATCHER = {"DELETE /rates/{workload}", "POST /rates/{workload}/close"
 
 RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches": ({"batches:write"}, None),
+    "POST /batch-check": ({"batches:write"}, None),
     "GET /batches": ({"batches:read"}, {"operate"}),
     "GET /batches/{batch_id}": ({"batches:read"}, {"operate"}),
     "PATCH /batches/{batch_id}": ({"batches:write"}, {"operate"}),
@@ -54,6 +57,7 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "GET /batches/{batch_id}/deliveries": ({"batches:read"}, {"operate"}),
     "GET /batches/{batch_id}/reasons": ({"batches:read"}, {"operate"}),
     "GET /batches/{batch_id}/timeline": ({"batches:read"}, {"operate"}),
+    "GET /batches/{batch_id}/series": ({"batches:read"}, {"operate"}),
     "GET /batches/{batch_id}/items": ({"batches:read"}, {"operate", "payloads:read"}),
     "GET /batches/{batch_id}/items/{ordinal}": ({"results:read"}, {"operate", "payloads:read"}),
     "POST /batches/{batch_id}/items": ({"batches:write"}, None),
@@ -74,6 +78,7 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches/{batch_id}/accept-results": ({"batches:write"}, {"operate"}),
     "GET /batches/{batch_id}/results": ({"results:read"}, {"operate", "payloads:read"}),
     "GET /overview": ({"batches:read"}, None),
+    "GET /series": ({"batches:read"}, None),
     "POST /batch-actions": ({"batches:write"}, None),
     "GET /batch-actions": ({"batches:read"}, None),
     "GET /batch-actions/{action_id}": ({"batches:read"}, None),
@@ -171,6 +176,7 @@ async def ingest(servers: Servers) -> AsyncIterator[IngestHarness]:
             ReasonsQuery: lambda _: ReasonsReply(),
             StatesQuery: lambda _: StatesReply(),
             OutcomesQuery: lambda _: OutcomesReply(),
+            SeriesQuery: lambda _: SeriesReply(),
             WorkersQuery: lambda _: WorkersReply(workers=[worker]),
         }
         await harness.announce(headers=bearer(OPERATOR_KEY))

@@ -113,6 +113,25 @@ async def test_the_overview_is_sent_when_it_changes(clean: Servers) -> None:
             assert (await client.next("change"))["data"]["items"]["running"] == 2
 
 
+async def test_an_operator_who_names_an_owner_sees_the_overview_of_that_owner(clean: Servers) -> None:
+    async with running_ingest(clean, operator_key=OPERATOR_KEY, announced=False) as harness:
+        owners: list[str | None] = []
+
+        def load(query: LoadQuery) -> LoadReply:
+            owners.append(query.owner)
+            return LoadReply()
+
+        harness.answers[LoadQuery] = load
+        operator = {"Authorization": f"Bearer {OPERATOR_KEY}"}
+        for address in (f"{harness.url}/stream?owner=ann", f"{harness.url}/stream"):
+            async with harness.http.ws_connect(address, headers=operator) as socket:
+                await socket.receive_str()
+                client = Client(socket)
+                await client.sub("overview")
+                await client.next("snapshot")
+        assert owners == ["ann", None]
+
+
 async def test_a_foreign_batch_is_an_error_of_its_topic_alone(clean: Servers) -> None:
     async with running_ingest(clean) as harness, stream(harness) as client:
         await client.sub(f"batch/{uuid4()}", "a")

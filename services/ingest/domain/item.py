@@ -51,14 +51,20 @@ def validate_items(validator: ItemValidator, items: Sequence[NewItem], first: in
     validated: list[ValidatedItem] = []
     rejections = RejectionList()
     for index, item in enumerate(items):
-        raw = to_json(item.payload, inf_nan_mode="constants")
-        result: ValidatedItem | Rejection = _NOT_JSON
-        if not ((b"NaN" in raw or b"Infinity" in raw) and has_non_finite_number(item.payload)):
-            result = validate_item(
-                validator, first + index, item.payload, raw, item.custom_id, explain=rejections.has_room
-            )
+        result = validate_item_of_command(validator, first + index, item, index, explain=rejections.has_room)
         if isinstance(result, Rejection):
-            rejections.add(result.at(index + 1).below(f"/items/{index}/payload"))
+            rejections.add(result)
         else:
             validated.append(result)
     return rejections.summary() or validated
+
+
+def validate_item_of_command(
+    validator: ItemValidator, ordinal: int, item: NewItem, index: int, *, explain: bool
+) -> ValidatedItem | Rejection:
+    """Validate the item with this index in a command; a rejection has its place, counted from 1."""
+    raw = to_json(item.payload, inf_nan_mode="constants")
+    result: ValidatedItem | Rejection = _NOT_JSON
+    if not ((b"NaN" in raw or b"Infinity" in raw) and has_non_finite_number(item.payload)):
+        result = validate_item(validator, ordinal, item.payload, raw, item.custom_id, explain=explain)
+    return result.at(index + 1).below(f"/items/{index}/payload") if isinstance(result, Rejection) else result

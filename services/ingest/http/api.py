@@ -13,6 +13,7 @@ from services.ingest.http import (
     accepted_results,
     audit,
     batch_actions,
+    batch_check,
     batch_lists,
     batches,
     dashboard,
@@ -37,6 +38,7 @@ from services.ingest.http import (
     retry,
     schedule_runs,
     schedules,
+    series,
     sessions,
     stream,
     stuck,
@@ -55,6 +57,7 @@ from services.ingest.retention.batch_deleter import BatchDeleter
 from services.ingest.retention.owner_eraser import OwnerEraser
 from services.ingest.retention.retention_manager import RetentionManager
 from services.ingest.schedules.schedule_manager import ScheduleManager
+from services.ingest.submission.batch_checker import BatchChecker
 from services.ingest.templates.template_manager import TemplateManager
 
 PREFIX = "/api/v1"
@@ -101,6 +104,7 @@ def build_app(
     eraser: OwnerEraser,
     overviews: OverviewReader,
     bulk_manager: BulkManager,
+    checker: BatchChecker,
     *,
     max_websockets: int,
     amqp_url: str,
@@ -118,6 +122,7 @@ def build_app(
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join((*map(str, route.tags), route.name)),
     )
+    app.include_router(batch_check.routes(checker, access), prefix=PREFIX)
     for module in (
         submit,
         retry,
@@ -139,6 +144,7 @@ def build_app(
     app.include_router(schedule_runs.routes(schedule_manager, follow_ups, service, access), prefix=PREFIX)
     app.include_router(batch_actions.routes(bulk_manager, access), prefix=PREFIX)
     app.include_router(overview.routes(overviews, access), prefix=PREFIX)
+    app.include_router(series.routes(service, access, clock), prefix=PREFIX)
     app.include_router(keys.routes(identity.keys, access), prefix=PREFIX)
     app.include_router(limits.routes(limit_manager, access), prefix=PREFIX)
     app.include_router(sessions.routes(identity.sessions, access), prefix=PREFIX)

@@ -26,6 +26,32 @@ STATE: dict[str, Any] = {
     "accepted_at": TIME,
     "finished_at": "2026-11-30T06:00:09Z",
 }
+CHECK: dict[str, Any] = {
+    "acceptable": False,
+    "items": 3,
+    "valid": 2,
+    "duplicates": 1,
+    "whole": True,
+    "problems": [],
+    "errors": [
+        {
+            "code": "invalid_item",
+            "detail": "`url` takes text, and this is 3.",
+            "pointer": "/items/2/payload/url",
+            "line": 3,
+        }
+    ],
+    "error_count": 1,
+    "unknown_fields": {"methd": 3},
+    "destinations": [{"partition": "example.org", "items": 2}],
+}
+SERIES: dict[str, Any] = {
+    "step_s": 10.0,
+    "points": [
+        {"at": TIME, "succeeded": 18.5, "failed": 0.4, "other": 0.0, "p50_ms": 210.0, "p95_ms": 890.0},
+        {"at": "2026-11-30T06:00:10Z", "succeeded": 0.0, "failed": 0.0, "other": 0.0},
+    ],
+}
 FAILURE: dict[str, Any] = {
     "code": "not_found",
     "count": 1,

@@ -6,6 +6,7 @@ from services.ingest.http.example_documents import (
     ACCEPTED,
     BATCH_ID,
     BULK,
+    CHECK,
     CREATED_KEY,
     DEAD_LETTER,
     DELETION,
@@ -23,6 +24,7 @@ from services.ingest.http.example_documents import (
     RETRYING,
     RUN,
     SCHEDULE,
+    SERIES,
     SESSION,
     STATE,
     TEMPLATE,
@@ -34,6 +36,7 @@ from services.ingest.http.example_documents import (
 
 RESPONSES: dict[str, dict[str, Any]] = {
     "batches_submit": {"202": ACCEPTED},
+    "batches_check": {"200": CHECK},
     "batches_list_all": {"200": {"batches": [STATE]}},
     "batches_list_of_all_owners": {"200": {"batches": [STATE]}},
     "batches_retry": {
@@ -105,6 +108,8 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "batches_resume": {"202": ACCEPTED},
     "batches_cancel": {"202": {**ACCEPTED, "cancelled": {"stopped": 70, "kept": 25, "running": 5}}},
     "overview_show": {"200": OVERVIEW},
+    "overview_series": {"200": SERIES},
+    "batches_batch_series": {"200": SERIES},
     "batch-actions_begin": {
         "202": {**BULK, "done": 0, "refused": 0},
         "200": {"count": 1, "more": False, "samples": [STATE]},

@@ -93,6 +93,7 @@ async def open_identity(
         health.pulse("key usage"),
         usage.write,
         interval_s=UsageRecorder.INTERVAL_S,
+        wake=usage.wake,
         on_stop=usage.write_last,
         tolerates_outages=True,
     )

@@ -53,11 +53,24 @@ class ItemView(BaseModel):
     ended_at: datetime | None = Field(None, description="time at which its outcome was recorded")
 
 
+class AttemptView(BaseModel):
+    """Attempt of an item that failed, and that another one followed or was to follow."""
+
+    round: int
+    attempt: int
+    error: ItemError
+    elapsed_ms: int
+    at: datetime
+
+
 class ItemDetail(ItemView):
     """Item of a batch with its payload and its result."""
 
     payload: Any = Field(None, description="input as it would run now, patches of retries included; absent: deleted")
     result: Any = Field(None, description="result of an item that succeeded")
+    failed_attempts: list[AttemptView] | None = Field(
+        None, description="the last five attempts that failed and were to be repeated, the newest first"
+    )
 
 
 class ItemList(BaseModel):
@@ -124,7 +137,9 @@ def routes(service: IngestService, access: Access) -> APIRouter:
         holders = await holders_of(service.aggregator, [found]) if caller_of(request).is_operator else {}
         fields = _fields(found, holders)
         payload = found.stored.payload if found.stored else None
-        shown = ItemDetail(**fields, payload=payload).model_dump(mode="json", exclude_none=True)
+        failed = [AttemptView.model_validate(one, from_attributes=True) for one in found.attempts] or None
+        detail = ItemDetail(**fields, payload=payload, failed_attempts=failed)
+        shown = detail.model_dump(mode="json", exclude_none=True)
         if found.outcome is not None and found.outcome.status == "succeeded":
             result = await read_result(service.aggregator, owner, batch_id, ordinal)
             shown |= {} if result is None else {"result": orjson.Fragment(result)}

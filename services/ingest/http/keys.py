@@ -34,7 +34,7 @@ class KeyView(BaseModel):
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     replaced_by: str | None = Field(None, description="id of the key that was made by rotating this one")
-    last_used_at: datetime | None = Field(None, description="written once a minute")
+    last_used_at: datetime | None = Field(None, description="written once a minute, the first use at once")
     last_used_from: str | None = Field(None, description="address of the client")
 
 

@@ -36,6 +36,7 @@ def described_app() -> Any:
         nothing,
         nothing,
         nothing,
+        nothing,
         max_websockets=1,
         amqp_url="",
         clock=nothing,

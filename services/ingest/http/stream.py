@@ -191,7 +191,8 @@ class _Stream:
             subscription.put("error", error_data("invalid_request", "The topic names no batch."))
 
     async def _feed_overview(self, subscription: Subscription) -> None:
-        owner = None if self._is_operator else self._owner
+        names_owner = self._socket.query_params.get("owner") is not None
+        owner = None if self._is_operator and not names_owner else self._owner
         last = b""
         while True:
             found = await self._overviews.read(owner, with_dead_letters=self._is_operator)

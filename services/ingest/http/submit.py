@@ -1,6 +1,6 @@
 """POST /batches: a command as JSON, or a file of items as NDJSON or CSV."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
@@ -33,7 +33,7 @@ _OPTIONS = Terms.model_fields.keys() | Reuse.model_fields.keys() | {"follow_ups"
 _CONFLICTING_KEYS = Rejection(
     "invalid_command", "The header Idempotency-Key and the field idempotency_key differ. Send only one."
 )
-_NO_WORKLOAD = Rejection("invalid_request", "An upload needs the query parameter `workload`.")
+NO_WORKLOAD = Rejection("invalid_request", "An upload needs the query parameter `workload`.")
 _EXAMPLE: dict[str, Any] = {
     "workload": "http",
     "name": "friday calls",
@@ -102,7 +102,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
             command = cast("BatchSubmit", body.decode(await body.read_bytes(request), BatchSubmit))
             accepted = await service.submitter.submit(owner, with_idempotency_key(command, key))
         elif workload is None:
-            raise IngestError(_NO_WORKLOAD)
+            raise IngestError(NO_WORKLOAD)
         else:
             fields = {
                 "workload": workload,
@@ -112,9 +112,8 @@ def routes(service: IngestService, access: Access) -> APIRouter:
                 "idempotency_key": key,
                 "notify": {"webhooks": notify_webhook, "emails": notify_email},
             }
-            command = _command_from_query(fields, label, options)
-            reader = _csv if kind == body.CSV else _ndjson
-            accepted = await service.uploads.receive(owner, kind, command, reader, body.chunks(request))
+            command = command_from_query(fields, label, options)
+            accepted = await service.uploads.receive(owner, kind, command, reader_of(kind), body.chunks(request))
         accepted = await service.waiting_reasons.add_note(accepted)
         location = f"{request.url.path}/{accepted.batch_id}"
         return Response(accepted.encode(), 202, {"Location": location}, body.JSON)
@@ -131,7 +130,7 @@ def with_idempotency_key(command: SubmissionT, key: str | None) -> SubmissionT:
     return command.model_copy(update={"idempotency_key": key})
 
 
-def _command_from_query(fields: dict[str, Any], labels: Sequence[str], options: str | None) -> BatchSubmit:
+def command_from_query(fields: dict[str, Any], labels: Sequence[str], options: str | None) -> BatchSubmit:
     """Return the command that the query parameters of an upload describe, without items."""
     fields["labels"] = labels_of(labels)
     try:
@@ -152,6 +151,11 @@ def _options(text: str | None) -> dict[str, Any]:
             Rejection("invalid_request", f"The parameter `options` is a JSON object of {known}; {problem}.")
         )
     return options
+
+
+def reader_of(media_type: str) -> Callable[[RegisteredWorkload], CsvReader | NdjsonReader]:
+    """Return the reader of a file of this media type, for a workload."""
+    return _csv if media_type == body.CSV else _ndjson
 
 
 def _csv(workload: RegisteredWorkload) -> CsvReader:

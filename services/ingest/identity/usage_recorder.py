@@ -1,5 +1,7 @@
-"""Collects the last use of keys and sessions in memory, and writes it once a minute."""
+"""Collects the last use of keys and sessions in memory, and writes it once a minute; the first use of a key in this
+process at once, so that a key that somebody has just tried is not shown as never used."""
 
+import asyncio
 from contextlib import suppress
 from datetime import datetime
 from typing import ClassVar
@@ -21,11 +23,20 @@ class UsageRecorder:
         self._store = store
         self._keys: dict[str, tuple[datetime, str]] = {}
         self._sessions: dict[bytes, datetime] = {}
+        self._written: set[str] = set()
+        """Keys of which a use was collected before, as far as they are remembered."""
+        self.wake = asyncio.Event()
+        """Set when a use is to be written at once."""
 
     def note_key(self, key_id: str, at: datetime, address: str) -> None:
         """Remember that a key was used, and from where."""
         if len(self._keys) < MAX_COLLECTED or key_id in self._keys:
             self._keys[key_id] = (at, address)
+            if key_id not in self._written:
+                if len(self._written) >= MAX_COLLECTED:
+                    self._written.clear()
+                self._written.add(key_id)
+                self.wake.set()
 
     def note_session(self, digest: bytes, at: datetime) -> None:
         """Remember that a session was used."""

@@ -9,6 +9,8 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.topology import OPERATORS
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.queries import (
+    AttemptsQuery,
+    AttemptsReply,
     BatchesQuery,
     BatchesReply,
     BatchState,
@@ -34,6 +36,8 @@ from batchyard_contracts.v1.queries import (
     ResultsReply,
     SelectionQuery,
     SelectionReply,
+    SeriesQuery,
+    SeriesReply,
     StatesQuery,
     StatesReply,
     WaitingQuery,
@@ -52,6 +56,7 @@ from shared.runtime.errors import MessageRejected, PublishFailed, QueryRefused, 
 _TIMEOUT_S = 5.0
 _TIMEOUT_MARGIN_S = 1.0
 _DELIVERIES_TIMEOUT_S = 2.0
+_ATTEMPTS_TIMEOUT_S = 1.0
 ReplyT = TypeVar("ReplyT")
 
 
@@ -118,6 +123,14 @@ class AggregatorClient:
     async def ends(self, query: EndsQuery, timeout_s: float) -> EndsReply:
         """Return the batches that ended lately."""
         return await self._query(query, EndsReply, timeout_s=timeout_s)
+
+    async def attempts(self, query: AttemptsQuery) -> AttemptsReply:
+        """Return the failed attempts of an item."""
+        return await self._query(query, AttemptsReply, timeout_s=_ATTEMPTS_TIMEOUT_S)
+
+    async def series(self, query: SeriesQuery) -> SeriesReply:
+        """Return the points of a chart."""
+        return await self._query(query, SeriesReply)
 
     async def history(self, query: HistoryQuery) -> HistoryReply:
         """Return the start of a batch, and the changes of its destinations."""

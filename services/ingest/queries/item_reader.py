@@ -1,7 +1,8 @@
 """Joins what the dispatcher has of items with their outcomes in the ledger."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import cast
 from uuid import UUID
 
@@ -9,6 +10,8 @@ import msgspec
 
 from batchyard_contracts.v1.queries import (
     MAX_PAGE,
+    AttemptsQuery,
+    FailedAttempt,
     ItemState,
     OutcomesQuery,
     RecordedOutcome,
@@ -17,6 +20,7 @@ from batchyard_contracts.v1.queries import (
     UnendedStatus,
 )
 from batchyard_contracts.v1.values import TERMINAL_STATUSES, Cause, TerminalStatus
+from services.ingest.domain.ingest_error import IngestError
 from services.ingest.queries.aggregator_client import AggregatorClient
 
 _AT_ONCE = 200
@@ -46,6 +50,8 @@ class FoundItem:
     ordinal: int
     stored: ItemState | None
     outcome: RecordedOutcome | None
+    attempts: Sequence[FailedAttempt] = ()
+    """Failed attempts that were followed by another one, the newest first; only of an item that is read by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +70,23 @@ async def read_items(aggregator: AggregatorClient, selection: ItemSelection) -> 
 
 
 async def read_item(aggregator: AggregatorClient, owner: str, batch_id: UUID, ordinal: int) -> FoundItem:
-    """Return one item, its payload included."""
-    query = StatesQuery(owner=owner, batch_id=batch_id, ordinals=[ordinal], payloads=True)
-    stored = (await aggregator.states(query)).items
+    """Return one item, its payload and its failed attempts included."""
+    states = StatesQuery(owner=owner, batch_id=batch_id, ordinals=[ordinal], payloads=True)
+    stored = (await aggregator.states(states)).items
     outcomes = await _outcomes(aggregator, owner, batch_id, [ordinal])
-    return FoundItem(ordinal, stored[0] if stored else None, outcomes.get(ordinal))
+    item = FoundItem(ordinal, stored[0] if stored else None, outcomes.get(ordinal))
+    if _ran_again(item):
+        query = AttemptsQuery(owner=owner, batch_id=batch_id, ordinal=ordinal)
+        with suppress(IngestError):  # an aggregator of an earlier version does not answer it
+            item = replace(item, attempts=(await aggregator.attempts(query)).attempts)
+    return item
+
+
+def _ran_again(item: FoundItem) -> bool:
+    """Tell whether an item may have a failed attempt that another one followed."""
+    if item.outcome is not None:
+        return item.outcome.attempts > 1 or item.outcome.round > 1 or item.outcome.status != "succeeded"
+    return item.stored is not None and (item.stored.attempt or 1) > 1
 
 
 async def read_result(aggregator: AggregatorClient, owner: str, batch_id: UUID, ordinal: int) -> bytes | None:

@@ -163,6 +163,11 @@ def check_dedup(command: BatchSubmit, workload: RegisteredWorkload) -> None:
         )
 
 
+def no_source(workload: str) -> Rejection:
+    """Return the rejection of a source that is sent to a workload without sources."""
+    return Rejection("no_source", f"{workload!r} cannot expand a source. Send items.")
+
+
 def digest_of(command: Message, exclude: set[str]) -> bytes:
     """Return a digest that is equal for equal commands, apart from the excluded fields."""
     text = command.model_dump_json(exclude=exclude | unset_later_fields(command))
@@ -190,7 +195,7 @@ def _validated_items(command: BatchSubmit, workload: RegisteredWorkload) -> list
 
 def _validated_source(command: BatchSubmit, workload: RegisteredWorkload) -> ValidatedItem:
     if not workload.validator.has_source_schema:
-        raise IngestError(Rejection("no_source", f"{command.workload!r} cannot expand a source. Send items."))
+        raise IngestError(no_source(command.workload))
     item = validate_source(workload.validator, command.source)
     if isinstance(item, Rejection):
         raise IngestError(replace(item, code="source_invalid").below("/source"))

@@ -191,3 +191,11 @@ async def test_the_last_use_is_collected_and_written_once(parts: Parts) -> None:
         await parts.owner(GOOD)
     await parts.usage.write()
     assert parts.store.recorded == [({"k1": (AT, "192.0.2.7")}, {})]
+
+
+async def test_the_first_use_of_a_key_is_written_at_once_and_later_ones_once_a_minute(parts: Parts) -> None:
+    await parts.owner(GOOD)
+    assert parts.usage.wake.is_set()
+    parts.usage.wake.clear()
+    await parts.owner(GOOD)
+    assert not parts.usage.wake.is_set()
