@@ -9,12 +9,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 import msgspec
 import typer
 
 from batchyard_contracts.v1.commands import CommandAccepted
+from services.cli.actions.check import show_check
 from services.cli.actions.estimate import show_estimate
 from services.cli.actions.session import address_of, use_api
 from services.cli.actions.watch import watch_batch
@@ -31,6 +32,7 @@ from services.cli.rendering.output import note, say, write_json
 from services.cli.rendering.waiting import waiting_text
 
 _SNIFF = 4096
+AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Request:
     emails: list[str]
     terms: TermOptions
     follow_ups: list[dict[str, Any]] = field(default_factory=list)
+    dry_run: bool = False
 
     def options(self) -> dict[str, Any]:
         """Return the fields of `batch.submit.v1` beside the items, without those that are not set."""
@@ -69,18 +72,15 @@ class Request:
 
 def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: bool) -> None:
     """Submit a batch, print its id, and watch it if requested."""
-    if sum((request.file is not None, bool(request.items), request.source is not None)) != 1:
-        raise BadInput("Name one file, or give --item, or --source: one of them.", "See `batchyard submit --help`.")
-    if request.estimate and request.source is None:
-        raise BadInput("--estimate is for a batch with a source.", "Name what its items are found by with --source.")
-    if request.kind is not None and request.file is None:
-        raise BadInput("--format says nothing without a file.", "An --item and a --source are JSON.")
-    if request.estimate and watch:
-        raise BadInput("--watch says nothing beside --estimate.", "An estimate is waited for in any case.")
+    _check_options(request, watch=watch)
     options, address = request.options(), address_of(ctx)
 
     async def use(client: HttpClient) -> None:
-        submission = Submission(client, options, request.idempotency_key, note)
+        if request.dry_run:
+            check = Submission(client, options, None, note, lambda body: body, is_check=True)
+            show_check(await _submitted(check, request), json=json)
+            return
+        submission = Submission(client, options, request.idempotency_key, note, CommandAccepted.decode)
         accepted = await _send(submission, request)
         batch_id = str(accepted.batch_id)
         with suppress(OSError):  # without a place for it, `last` is the owner's newest batch
@@ -108,7 +108,23 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
     use_api(ctx, use)
 
 
-async def _send(submission: Submission, request: Request) -> CommandAccepted:
+def _check_options(request: Request, *, watch: bool) -> None:
+    """Refuse options that contradict each other; raises `BadInput`."""
+    if sum((request.file is not None, bool(request.items), request.source is not None)) != 1:
+        raise BadInput("Name one file, or give --item, or --source: one of them.", "See `batchyard submit --help`.")
+    if request.estimate and request.source is None:
+        raise BadInput("--estimate is for a batch with a source.", "Name what its items are found by with --source.")
+    if request.kind is not None and request.file is None:
+        raise BadInput("--format says nothing without a file.", "An --item and a --source are JSON.")
+    if request.estimate and watch:
+        raise BadInput("--watch says nothing beside --estimate.", "An estimate is waited for in any case.")
+    if request.dry_run and (watch or request.estimate):
+        raise BadInput(
+            "--dry-run runs nothing: --watch and --estimate say nothing beside it.", "Leave one of them out."
+        )
+
+
+async def _send(submission: Submission[CommandAccepted], request: Request) -> CommandAccepted:
     try:
         return await _submitted(submission, request)
     except asyncio.CancelledError:  # Ctrl-C
@@ -116,7 +132,7 @@ async def _send(submission: Submission, request: Request) -> CommandAccepted:
         raise
 
 
-async def _submitted(submission: Submission, request: Request) -> CommandAccepted:
+async def _submitted(submission: Submission[AnswerT], request: Request) -> AnswerT:
     if request.source is not None:
         with ExitStack() as files:
             return await submission.source(read_object(_open(request.source, files)), estimate=request.estimate)

@@ -12,6 +12,16 @@ class ItemError(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class FailedAttempt(msgspec.Struct, frozen=True):
+    """Attempt of an item that failed, and that another one followed."""
+
+    attempt: int
+    error: ItemError
+    at: datetime
+    elapsed_ms: int = 0
+    round: int = 1
+
+
 class Item(msgspec.Struct, frozen=True):
     """Item of a batch, and what became of it so far; payload and result are JSON, and empty in a list."""
 
@@ -33,6 +43,7 @@ class Item(msgspec.Struct, frozen=True):
     ended_at: datetime | None = None
     payload: msgspec.Raw = msgspec.Raw(b"")
     result: msgspec.Raw = msgspec.Raw(b"")
+    failed_attempts: list[FailedAttempt] = []
 
 
 class Items(msgspec.Struct, frozen=True):

@@ -7,18 +7,18 @@ server skips the items that it has.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, Generic, TypeVar
 from uuid import uuid4
 
 import msgspec
 
 from batchyard_contracts.ids import new_batch_id
-from batchyard_contracts.v1.commands import CommandAccepted
 from services.cli.client.http_client import HttpClient
 from services.cli.client.wrong_rows import wrong_rows_text
 from services.cli.errors import BadInput, CliError, NotReachable, Refused
 from services.cli.parsing.format import MEDIA_TYPES, Format
 
+AnswerT = TypeVar("AnswerT")
 _PIECE = 256 * 1024
 _OPTIONS = (
     "weight",
@@ -43,13 +43,22 @@ LOOK_S = 1.0
 """Seconds between two checks whether the batch has started during its upload."""
 
 
-class Submission:
-    """Submission of one batch; `options` are the fields of `batch.submit.v1` beside its items, `say` prints."""
+class Submission(Generic[AnswerT]):
+    """Submission of one batch; `options` are the fields of `batch.submit.v1` beside its items, `say` prints, and `read`
+    reads the answer. With `is_check` the server only checks it, and stores nothing."""
 
     def __init__(
-        self, client: HttpClient, options: Mapping[str, Any], idempotency_key: str | None, say: Callable[[str], None]
+        self,
+        client: HttpClient,
+        options: Mapping[str, Any],
+        idempotency_key: str | None,
+        say: Callable[[str], None],
+        read: Callable[[bytes], AnswerT],
+        *,
+        is_check: bool = False,
     ) -> None:
         self._client = client
+        self._read, self._is_check = read, is_check
         self._options = options
         self.key = idempotency_key or str(uuid4())
         """Key under which the same submission may be repeated."""
@@ -58,18 +67,18 @@ class Submission:
         self._coding: dict[str, str] = {}
         """Header with the content coding of the body, if it has one."""
 
-    async def items(self, items: Sequence[bytes]) -> CommandAccepted:
+    async def items(self, items: Sequence[bytes]) -> AnswerT:
         """Submit items, each as JSON on one line."""
         if not items:
             raise BadInput("There are no items.", "Give a file, or - to read from standard input, or --item.")
         return await self._upload(lambda: (item + b"\n" for item in items), MEDIA_TYPES[Format.NDJSON], "Item")
 
-    async def source(self, source: bytes, *, estimate: bool) -> CommandAccepted:
+    async def source(self, source: bytes, *, estimate: bool) -> AnswerT:
         """Submit a source, from which a worker finds the items, as JSON."""
         command = msgspec.json.encode({**self._options, "source": msgspec.Raw(source), "estimate": estimate})
         return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Source")
 
-    async def file(self, source: IO[bytes], kind: Format, *, compressed: bool = False) -> CommandAccepted:
+    async def file(self, source: IO[bytes], kind: Format, *, compressed: bool = False) -> AnswerT:
         """Submit NDJSON or CSV unchanged, read while it is sent; `compressed` with gzip the server expands it. A source
         that cannot be read twice is sent once."""
         start = source.tell() if source.seekable() else None
@@ -86,9 +95,9 @@ class Submission:
         self._coding = {"Content-Encoding": "gzip"} if compressed else {}
         return await self._upload(parts, MEDIA_TYPES[kind], "Line")
 
-    async def _upload(self, parts: Callable[[], Iterator[bytes] | None], media_type: str, noun: str) -> CommandAccepted:
+    async def _upload(self, parts: Callable[[], Iterator[bytes] | None], media_type: str, noun: str) -> AnswerT:
         """Send an upload, and repeat it after an interruption, up to `TRIES` times in a row without progress."""
-        query = [*self._query(), ("batch_id", self._batch_id)]
+        query = self._query() if self._is_check else [*self._query(), ("batch_id", self._batch_id)]
         source, tries, held = parts(), 0, 0
         announcing = asyncio.create_task(self._announce_batch())
         try:
@@ -117,7 +126,7 @@ class Submission:
 
     async def _announce_batch(self) -> None:
         """Print the id of the batch as soon as it exists, which for a long upload is long before its end."""
-        while True:
+        while not self._is_check:
             await asyncio.sleep(LOOK_S)
             with suppress(CliError):
                 await self._client.get(f"/batches/{self._batch_id}")
@@ -126,10 +135,13 @@ class Submission:
 
     async def _post(
         self, body: bytes | AsyncIterator[bytes], media_type: str, query: list[tuple[str, str]], noun: str
-    ) -> CommandAccepted:
-        headers = {"Content-Type": media_type, "Idempotency-Key": self.key, **self._coding}
+    ) -> AnswerT:
+        headers = {"Content-Type": media_type, **self._coding}
+        if self._is_check:
+            return self._read(await self._client.post("/batch-check", body, headers, query))
+        headers["Idempotency-Key"] = self.key
         try:
-            return CommandAccepted.decode(await self._client.post("/batches", body, headers, query))
+            return self._read(await self._client.post("/batches", body, headers, query))
         except Refused as error:
             if error.wrong_rows or (
                 error.line is not None and f"{noun.lower()} {error.line}" not in error.what.lower()

@@ -88,6 +88,9 @@ def submit(
             allow_dash=True,
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Store nothing and run nothing; show what the submission would meet.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Watch the batch until it has finished.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -100,6 +103,7 @@ def submit(
 
     Examples
 
+      batchyard submit http calls.csv --dry-run
       batchyard submit http calls.csv --watch
       batchyard submit WORKLOAD --source criteria.json --estimate
       batchyard submit http --item '{"url": "https://…"}' --priority immediate
@@ -136,5 +140,6 @@ def submit(
             not_before,
         ),
         follow_ups=[object_of(file) for file in follow_up or []],
+        dry_run=dry_run,
     )
     submit_batch(ctx, request, watch=watch, json=json)

@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.client.item_documents import Item
+from services.cli.client.item_documents import FailedAttempt, Item
 from services.cli.rendering.tables import table_of
 
 _STYLES = {"succeeded": "green", "failed": "red", "expired": "red", "cancelled": "magenta", "retrying": "yellow"}
@@ -38,6 +38,7 @@ def item_block(item: Item) -> Table:
         ("destination", item.partition),
         ("round", item.round and str(item.round)),
         ("attempts", str(item.attempts or "")),
+        *(("failed", _attempt(each)) for each in item.failed_attempts),
         ("took", took),
         ("ended", item.ended_at and _clock(item.ended_at)),
         ("cause", item.cause),
@@ -48,6 +49,12 @@ def item_block(item: Item) -> Table:
         if words:
             table.add_row(name, Text(words))
     return table
+
+
+def _attempt(one: FailedAttempt) -> str:
+    """Return a failed attempt in words."""
+    message = f": {one.error.message}" if one.error.message else ""
+    return f"attempt {one.attempt} at {_clock(one.at)}, after {one.elapsed_ms} ms: {one.error.code}{message}"
 
 
 def _words(item: Item) -> str:

@@ -1,0 +1,23 @@
+"""Documents of the server for charts."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class SeriesPoint(msgspec.Struct, frozen=True):
+    """Items that ended in one step of time, as items a second, and how long they took."""
+
+    at: datetime
+    succeeded: float
+    failed: float
+    other: float
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+
+class Series(msgspec.Struct, frozen=True):
+    """Points at equal steps of time."""
+
+    step_s: float
+    points: list[SeriesPoint] = []

@@ -1,0 +1,60 @@
+"""Throughput and durations as a table with bars."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.client.series_documents import Series, SeriesPoint
+from services.cli.rendering.rate_text import rate_text
+
+_WIDTH = 24
+_DAY_S = 20 * 3600
+
+
+def series_table(found: Series) -> Table:
+    """Return a row for each step of time. The bar shows all items; the part of those that failed is marked with `x`."""
+    largest = max((_all(point) for point in found.points), default=0.0)
+    span_s = found.step_s * len(found.points)
+    pattern = "%Y-%m-%d %H:%M" if span_s > _DAY_S else "%H:%M:%S"
+    table = Table(box=None, pad_edge=False, header_style="bright_black")
+    table.add_column("time", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for name in ("succeeded", "failed", "other", "half within", "95 % within"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for point in found.points:
+        rates = (point.succeeded, point.failed, point.other)
+        table.add_row(
+            f"{point.at.astimezone():{pattern}}",
+            bar(point.succeeded + point.other, point.failed, largest),
+            *(rate_text(rate) if rate else "0" for rate in rates),
+            *(duration_text(each) for each in (point.p50_ms, point.p95_ms)),
+        )
+    return table
+
+
+def bar(good: float, bad: float, largest: float) -> Text:
+    """Return a bar of items a second: a part that is good, and one that is not."""
+    whole = round((good + bad) / largest * _WIDTH) if largest else 0
+    marked = min(whole, max(1, round(bad / largest * _WIDTH))) if bad else 0
+    return Text.assemble(("█" * (whole - marked), "green"), ("x" * marked, "red"))
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return values as a line of small bars."""
+    largest = max(values, default=0.0)
+    return "".join(" ▁▂▃▄▅▆▇█"[round(value / largest * 8) if largest else 0] for value in values)
+
+
+def duration_text(milliseconds: float | None) -> str:
+    """Return a duration in words."""
+    if milliseconds is None:
+        return "-"
+    if milliseconds < 1000:
+        return f"{milliseconds:.3g} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds / 60:.3g} min"
+
+
+def _all(point: SeriesPoint) -> float:
+    return point.succeeded + point.failed + point.other
