@@ -25,6 +25,7 @@ from services.cli.commands import (
     series,
     submit,
     templates,
+    top,
     topology,
     workload,
 )
@@ -78,6 +79,7 @@ _PANELS = {
         submit.submit,
         batches.list_,
         batches.overview,
+        top.top,
         batches.show,
         batches.why,
         batches.log,

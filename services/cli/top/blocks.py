@@ -1,0 +1,82 @@
+"""Parts of the live pages, made of the texts and tables that the other commands print."""
+
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from services.cli.client.documents import Batch, Deliveries
+from services.cli.client.follow import Snapshot
+from services.cli.client.series_documents import Series
+from services.cli.rendering.overview_block import overview_lines
+from services.cli.rendering.progress_bar import progress_line
+from services.cli.rendering.rate_text import rate_text
+from services.cli.rendering.reason_table import reason_lines
+from services.cli.rendering.series_table import duration_text, sparkline
+from services.cli.rendering.spans import age
+from services.cli.rendering.tables import batch_block, failures_table
+from services.cli.top.reader import BatchData, OverviewData
+
+BATCH_COLUMNS = ("batch", "workload", "progress", "accepted")
+
+
+def overview_block(found: OverviewData, now: datetime, width: int) -> RenderableType:
+    """Return the numbers, what needs somebody, the state of the system, the last ends, and the charts."""
+    return Group(*overview_lines(found.overview, now, width), Text(""), *series_lines(found.series))
+
+
+def batch_cells(batch: Batch, now: datetime, width: int) -> tuple[Text, ...]:
+    """Return the cells of a batch in the list of those that have not ended."""
+    name = batch.name or batch.batch_id
+    room = max(20, width - 60)
+    line = progress_line("", _snapshot(batch), room)
+    return Text(name[:40]), Text(batch.workload), line, Text(age(now - batch.accepted_at))
+
+
+def batch_page(found: BatchData, width: int) -> RenderableType:
+    """Return everything about one batch."""
+    batch = found.batch
+    lines: list[RenderableType] = [progress_line(batch.name or batch.batch_id, _snapshot(batch), width), Text("")]
+    lines += series_lines(found.series)
+    if found.reasons is not None:
+        lines += [Text(""), Text("why not faster", "bright_black"), *reason_lines(found.reasons)]
+    if found.failures.groups:
+        lines += [Text(""), Text("failures", "bright_black")]
+        lines += failures_table(batch.batch_id, found.failures.groups)
+    return Group(*lines, Text(""), batch_block(batch, Deliveries()))
+
+
+def series_lines(found: Series) -> list[RenderableType]:
+    """Return the charts of throughput and durations, each as one line."""
+    if not found.points:
+        return []
+    ended = [point.succeeded + point.failed + point.other for point in found.points]
+    failed = [point.failed for point in found.points]
+    times = [point.p95_ms for point in found.points if point.p95_ms is not None]
+    lines = [Text.assemble(("items/s   ", "bright_black"), (sparkline(ended), "green"), f"  {_most(max(ended))}")]
+    if any(failed):
+        lines.append(
+            Text.assemble(("failed/s  ", "bright_black"), (sparkline(failed), "red"), f"  {_most(max(failed))}")
+        )
+    if times:
+        bars = sparkline([point.p95_ms or 0.0 for point in found.points])
+        most = duration_text(max(times))
+        lines.append(Text.assemble(("95 % took ", "bright_black"), (bars, "cyan"), f"  at most {most}"))
+    return list(lines)
+
+
+def _most(per_s: float) -> str:
+    return f"at most {rate_text(per_s) if per_s else '0'}"
+
+
+def _snapshot(batch: Batch) -> Snapshot:
+    return Snapshot(
+        status=batch.status,
+        counts=batch.counts,
+        result=batch.result,
+        items_per_s=batch.items_per_s,
+        eta_s=batch.eta_s,
+        document={},
+        stopped=batch.stop_reason,
+        waiting=batch.waiting,
+    )
