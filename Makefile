@@ -57,7 +57,7 @@ test-faults: $(READY) $(DASHBOARD) ## Run the tests that kill, block or stop ser
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
 test-browser: $(READY) $(DASHBOARD) ## Run the tests of the page in Debian's Chromium, on a running cluster; under four minutes.
-	@$(BIN)/python -m pytest -q -n 0 -p no:randomly tests/browser $(ARGS)
+	@$(BIN)/python -m pytest -q -n 0 -p no:randomly -m "not faults" tests/browser $(ARGS)
 
 test-fuzz: $(READY) ## Look for unknown faults with random requests, messages and orders of events, for four minutes; the log names the seeds.
 	@$(BIN)/python -m pytest -m fuzz -n 2 --dist loadfile $(ARGS)

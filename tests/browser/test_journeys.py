@@ -71,12 +71,13 @@ async def test_after_the_session_has_ended_the_page_stays_and_asks_for_the_key(
     visit.expected_statuses = {401}
     await visit.go("/batches")
     await visit.context.clear_cookies()
+    await visit.page.get_by_role("navigation", name="Pages").get_by_role("link", name="Workloads").click()
     dialog = visit.page.get_by_role("dialog", name="Your session has ended")
     await expect(dialog).to_be_visible(timeout=PATIENCE_MS)
     await dialog.get_by_label("API key").fill(keyed.owner_key)
     await dialog.get_by_role("button", name="Sign in again").click()
     await expect(dialog).to_be_hidden()
-    await expect(visit.page.get_by_role("heading", name="Batches", level=1)).to_be_visible()
+    await expect(visit.page.get_by_role("heading", name="Workloads", level=1)).to_be_visible()
 
 
 async def test_a_batch_is_submitted_by_the_form_and_watched_to_its_end(visit: Visit) -> None:
@@ -177,12 +178,12 @@ async def test_batches_are_filtered_by_the_address(visit: Visit, keyed: KeyedClu
     await expect(visit.page.get_by_role("link", name="Needle")).to_be_visible(timeout=PATIENCE_MS)
     await visit.go("/batches?label=team%3Dhay&label=a%3Db")
     await visit.page.get_by_label("Label").focus()
-    await visit.page.get_by_label("Name").focus()
+    await visit.page.get_by_label("Search", exact=True).focus()
     assert "label=a%3Db" in visit.page.url
     await visit.go("/batches?label=team%3Dhay")
-    await visit.page.get_by_label("Name").fill("nothing of that name")
+    await visit.page.get_by_label("Search", exact=True).fill("nothing of that name")
     await expect(visit.page.get_by_text("Nothing matches")).to_be_visible()
-    assert "name=nothing" in visit.page.url
+    assert "q=nothing" in visit.page.url
     await visit.page.get_by_role("button", name="Clear the filters").click()
     await expect(visit.page.get_by_role("link", name="Needle")).to_be_visible()
 
@@ -252,7 +253,7 @@ async def test_nothing_of_an_operator_stays_for_the_next_client(operator: Visit,
 
 async def test_failures_appear_at_the_end_of_a_batch_that_is_polled(visit: Visit, keyed: KeyedCluster) -> None:
     page = visit.page
-    await page.route_web_socket("**/progress*", lambda socket: socket.close())
+    await page.route_web_socket("**/stream*", lambda socket: socket.close())
     batch_id = await keyed.submit([{"n": 1, "sleep_s": 1.5, "fail": "captcha"}], name="Polled")
     await visit.go(f"/batches/{batch_id}")
     await expect(page.get_by_text("No item has failed so far")).to_be_visible()

@@ -121,6 +121,16 @@ export function useControl(id: string) {
   });
 }
 
+export function useBatchSeries(id: string, running: boolean) {
+  const interval = useInterval(4_000);
+  return useQuery({
+    queryKey: [...batchKey(id), "series"],
+    queryFn: ({ signal }) =>
+      bodyOf(api.GET("/api/v1/batches/{batch_id}/series", { params: { path: { batch_id: id } }, signal })),
+    refetchInterval: running ? interval : false,
+  });
+}
+
 export function useReasons(id: string) {
   const interval = useInterval(3_000);
   return useQuery({

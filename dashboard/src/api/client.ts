@@ -11,6 +11,9 @@ export type Schemas = components["schemas"];
 export type SessionState = "unknown" | "open" | "signed-out" | "expired";
 export const sessionState = new Store<SessionState>("unknown");
 
+/** False after a request that got no answer, until one gets one. */
+export const isReachable = new Store<boolean>(true);
+
 /** Milliseconds by which the clock of the server is ahead of that of this browser. */
 export const clockOffset = new Store<number>(0);
 
@@ -36,6 +39,7 @@ const middleware: Middleware = {
 };
 
 export function noteAnswer(response: Response): void {
+  isReachable.set(true);
   const date = Date.parse(response.headers.get("date") ?? "");
   if (!Number.isNaN(date)) {
     const offset = date + 500 - Date.now();
@@ -61,8 +65,7 @@ export async function bodyOf<T>(request: Promise<Answer<T>>): Promise<T> {
   try {
     answer = await request;
   } catch (cause) {
-    if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
-    throw UNREACHABLE;
+    throw unreachable(cause);
   }
   if (answer.response.ok || answer.response.status === 304) return answer.data as T;
   throw errorOf(answer.response.status, answer.error, answer.response.headers.get("retry-after"));
@@ -74,8 +77,7 @@ export async function fetchText(path: string, init: RequestInit = {}): Promise<{
   try {
     response = await fetch(forOwner(path, init.method), { credentials: "same-origin", ...init });
   } catch (cause) {
-    if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
-    throw UNREACHABLE;
+    throw unreachable(cause);
   }
   noteAnswer(response);
   const text = await response.text();
@@ -87,6 +89,13 @@ export async function fetchText(path: string, init: RequestInit = {}): Promise<{
     // The body explains nothing, which `errorOf` says.
   }
   throw errorOf(response.status, body, response.headers.get("retry-after"));
+}
+
+/** The error of a request without an answer, unless the page itself has taken it back. */
+function unreachable(cause: unknown): unknown {
+  if (cause instanceof DOMException && cause.name === "AbortError") return cause;
+  isReachable.set(false);
+  return UNREACHABLE;
 }
 
 /** A new key for one click, so that a request that is sent twice acts once. */

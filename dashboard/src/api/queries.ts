@@ -24,7 +24,7 @@ export function useUpdates(): boolean {
 }
 
 /** The interval of polling, or none while the page does not renew itself. */
-export function useInterval(milliseconds: number): number | false {
+export function useInterval(milliseconds: number | false): number | false {
   return useUpdates() ? milliseconds : false;
 }
 
@@ -32,7 +32,7 @@ export interface BatchFilter {
   status?: "open" | "running" | "paused" | "finished" | undefined;
   result?: "completed" | "partial" | "failed" | "cancelled" | undefined;
   workload?: string | undefined;
-  name?: string | undefined;
+  q?: string | undefined;
   label?: string[] | undefined;
   before?: string | undefined;
   limit?: number;
@@ -53,7 +53,7 @@ export function useMeta() {
   });
 }
 
-export function useBatches(filter: BatchFilter, every = 3_000) {
+export function useBatches(filter: BatchFilter, every: number | false = 3_000) {
   return useQuery({
     queryKey: ["batches", filter],
     queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/batches", { params: { query: given(filter) }, signal })),
@@ -86,10 +86,25 @@ export function useRates(history: number, every = 4_000) {
   });
 }
 
-export function useOverview(every = 3_000) {
+export type Span = "hour" | "day" | "week";
+
+export function useSeries(span: Span) {
   const owner = useStore(actingFor);
   return useQuery({
-    queryKey: ["overview", owner],
+    queryKey: ["series", owner, span],
+    queryFn: ({ signal }) =>
+      bodyOf(api.GET("/api/v1/series", { params: { query: { span, ...(owner === null ? {} : { owner }) } }, signal })),
+    refetchInterval: useInterval(span === "hour" ? 10_000 : 60_000),
+    placeholderData: keepPreviousData,
+  });
+}
+
+export const overviewKey = (owner: string | null) => ["overview", owner] as const;
+
+export function useOverview(every: number | false = 3_000) {
+  const owner = useStore(actingFor);
+  return useQuery({
+    queryKey: overviewKey(owner),
     queryFn: ({ signal }) =>
       bodyOf(api.GET("/api/v1/overview", { params: { query: owner === null ? {} : { owner } }, signal })),
     refetchInterval: useInterval(every),

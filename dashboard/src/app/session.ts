@@ -1,6 +1,7 @@
 import { actingFor } from "../api/acting-for";
 import { api, bodyOf, type Schemas, sessionState } from "../api/client";
 import { queryClient } from "../api/queries";
+import { hangUp } from "../live/stream";
 import { say } from "../ui/toast";
 
 /** Sign-in and sign-out. The key is sent once, and kept nowhere: the browser keeps a cookie that scripts cannot read. */
@@ -56,6 +57,7 @@ function sorted(scopes: string[]): string {
 }
 
 export async function signOut(): Promise<void> {
+  hangUp();
   try {
     await bodyOf(api.DELETE("/api/v1/session"));
   } catch (error) {

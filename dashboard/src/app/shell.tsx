@@ -1,9 +1,9 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { actingFor } from "../api/acting-for";
-import { sessionState } from "../api/client";
+import { isReachable, sessionState } from "../api/client";
 import { queryClient, useMeta } from "../api/queries";
-import { connection } from "../live/batch-socket";
+import { connection } from "../live/stream";
 import { SignInDialog } from "../pages/sign-in/sign-in";
 import { Dialog } from "../ui/dialog";
 import { Icon } from "../ui/icon";
@@ -189,6 +189,11 @@ function TopBar({ onCommands, onKeys }: { onCommands: () => void; onKeys: () => 
 
 const MARKS = {
   live: { icon: "live", word: "live", title: "Progress comes as it happens" },
+  reconnecting: {
+    icon: "polling",
+    word: "reconnecting",
+    title: "The live connection is lost; the page asks every few seconds meanwhile",
+  },
   polling: { icon: "polling", word: "polling", title: "The page asks every few seconds" },
   offline: { icon: "warning", word: "no connection", title: "Batchyard does not answer; the page tries again" },
   off: { icon: "paused", word: "updates off", title: "Press l to turn live updates on" },
@@ -197,9 +202,11 @@ const MARKS = {
 function LiveMark() {
   const on = useStore(liveUpdates);
   const state = useStore(connection);
-  const mark = MARKS[on ? state : "off"];
+  const reachable = useStore(isReachable);
+  const shown = !on ? "off" : reachable ? state : "offline";
+  const mark = MARKS[shown];
   return (
-    <span className="live" data-state={on ? state : "off"} title={mark.title}>
+    <span className="live" data-state={shown} title={mark.title}>
       <Icon name={mark.icon} size={14} />
       <span>{mark.word}</span>
     </span>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Schemas } from "../api/client";
-import { applied, pauseAfter } from "./frame";
+import { applied, pauseAfter, renewed } from "./frame";
 
 const ID = "01a22dab-1019-7182-b5f5-69507578385d";
 const STATE = {
@@ -44,4 +44,17 @@ test("a retry begins a new round, whose counts may be lower", () => {
 test("pauses between tries grow to fifteen seconds and no further", () => {
   expect(pauseAfter(1, 0)).toBe(300);
   expect(pauseAfter(50, 1)).toBe(15_300);
+});
+
+test("rows of a list change with their batches, and keep their identity otherwise", () => {
+  const other = { ...STATE, batch_id: "other" };
+  const { batches, isWhole } = renewed([STATE, other], [progressed({ counts: { total: 10, succeeded: 5 } })]);
+  expect([batches[0]?.counts.succeeded, batches[1] === other, isWhole]).toEqual([5, true, true]);
+  const list = [STATE];
+  expect(renewed(list, []).batches).toBe(list);
+});
+
+test("a list is read again for a batch that it lacks, and when one changes its status", () => {
+  expect(renewed([STATE], [progressed({ batch_id: "new" })]).isWhole).toBe(false);
+  expect(renewed([STATE], [progressed({ status: "paused" })]).isWhole).toBe(false);
 });

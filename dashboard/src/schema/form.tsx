@@ -1,5 +1,6 @@
 import { Field } from "../ui/page";
 import { excerpt } from "../ui/text";
+import { Words } from "../ui/words";
 import { type Draft, type SchemaField, typeWords } from "./reader";
 
 /** A form that is drawn from a schema. Fields that are left empty are not sent. */
@@ -66,7 +67,7 @@ function SchemaInput({
           {field.required ? " *" : ""}
         </>
       }
-      hint={excerpt([field.schema.description, hintOf(field)].filter(Boolean).join(" · "), 300)}
+      hint={<Words text={[field.schema.description, hintOf(field)].filter(Boolean).join(" · ")} length={300} />}
       wrong={wrong}
     >
       {field.kind === "choice" || field.kind === "boolean" ? (

@@ -5,6 +5,7 @@ import { Code } from "./code";
 import { Icon } from "./icon";
 import { visible } from "./text";
 import { useNow } from "./time";
+import { Words } from "./words";
 
 /** A part of a page with a heading. */
 export function Panel({
@@ -104,14 +105,14 @@ export function ErrorMessage({ error, onRetry }: { error: unknown; onRetry?: (()
       </span>
       <p>
         {known?.problem?.line != null && `Line ${known.problem.line}: `}
-        {visible(error instanceof Error ? error.message : String(error))}
+        <Words text={error instanceof Error ? error.message : String(error)} length={4_000} />
       </p>
       {errors.length > 1 && (
         <ul className="note">
           {errors.slice(0, 20).map((each) => (
             <li key={`${each.pointer ?? each.line ?? ""}${each.detail}`}>
               {each.line != null && `line ${each.line}: `}
-              {visible(each.detail)}
+              <Words text={each.detail} length={2_000} />
             </li>
           ))}
         </ul>

@@ -91,6 +91,14 @@ export function clockTime(at: number, now: number, zone: "utc" | "local"): strin
   return new Intl.DateTimeFormat("en-GB", zone === "utc" ? { ...options, timeZone: "UTC" } : options).format(at);
 }
 
+/** The time of a step in a chart: with seconds when steps are short, with the day when the chart spans more than one. */
+export function stepTime(at: number, stepS: number, count: number, zone: "utc" | "local"): string {
+  const options: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  if (stepS < 60) options.second = "2-digit";
+  if (stepS * count > 20 * 3_600) Object.assign(options, { day: "numeric", month: "short" });
+  return new Intl.DateTimeFormat("en-GB", zone === "utc" ? { ...options, timeZone: "UTC" } : options).format(at);
+}
+
 /** A share in per cent, rounded down, so that 100 stands for all. */
 export function percent(part: number, total: number): string {
   if (total <= 0) return "0 %";

@@ -5,7 +5,7 @@ import type { Schemas } from "../../api/client";
 import { ApiError } from "../../api/client";
 import { useScope } from "../../app/access";
 import { useKeys } from "../../app/keys";
-import { connection, useBatchSocket } from "../../live/batch-socket";
+import { useBatchTopic } from "../../live/topics";
 import { Confirm } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
 import { PageHead, ScopedButton } from "../../ui/page";
@@ -22,6 +22,7 @@ import { Notice, Outlook } from "./outlook";
 import { Reasons } from "./reasons";
 import { FirstResults, Results } from "./results";
 import { Retry } from "./retry";
+import { Series } from "./series";
 import { Settings } from "./settings";
 import { Summary } from "./summary";
 import { TimelinePanel } from "./timeline";
@@ -62,14 +63,8 @@ function Found({ id, tab }: { id: string; tab: string }) {
   const query = useBatch(id, polls ? 3_000 : 15_000);
   const batch = query.data;
   const running = batch !== undefined && batch.status !== "finished";
-  const { progress, isLive } = useBatchSocket(id, running);
-  useEffect(() => {
-    setPolls(!isLive);
-    connection.set(
-      isLive ? "live" : query.error instanceof ApiError && query.error.status === 0 ? "offline" : "polling",
-    );
-    return () => connection.set("polling");
-  }, [isLive, query.error]);
+  const { progress, isLive } = useBatchTopic(id, running);
+  useEffect(() => setPolls(!isLive), [isLive]);
 
   if (batch === undefined) {
     if (query.error instanceof ApiError && query.error.status === 404) return <NotFound />;
@@ -201,6 +196,7 @@ function KnownBatch({ batch, progress, tab }: { batch: Batch; progress: number |
         <div className="columns">
           <div className="stack">
             {running && <Reasons batch={batch} />}
+            <Series batch={batch} />
             <Failures query={failures} batch={batch} onRetry={retry} short />
           </div>
           <div className="stack">

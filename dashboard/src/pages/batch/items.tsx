@@ -210,6 +210,21 @@ function ItemDialog({ batch, ordinal, onClose }: { batch: Batch; ordinal: number
                 </dd>
               </>
             )}
+            {item.failed_attempts && (
+              <>
+                <dt>Failed before</dt>
+                <dd>
+                  <ol className="stack">
+                    {item.failed_attempts.map((each) => (
+                      <li key={`${each.round}/${each.attempt}`}>
+                        attempt {each.attempt}, <Time at={each.at} />, after {duration(each.elapsed_ms / 1000)}:{" "}
+                        <code>{visible(each.error.code)}</code> {visible(each.error.message ?? "")}
+                      </li>
+                    ))}
+                  </ol>
+                </dd>
+              </>
+            )}
             {item.retry_at && (
               <>
                 <dt>Next try</dt>

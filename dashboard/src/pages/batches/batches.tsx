@@ -2,20 +2,24 @@ import { useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import type { Schemas } from "../../api/client";
 import { type BatchFilter, useBatches, useWorkloads } from "../../api/queries";
+import { useScope } from "../../app/access";
 import { useFilters } from "../../app/filters";
 import { useKeys } from "../../app/keys";
+import { useBatchesTopic } from "../../live/topics";
 import { Icon } from "../../ui/icon";
-import { Field, PageHead } from "../../ui/page";
+import { Field, PageHead, ScopedButton } from "../../ui/page";
 import { Pager } from "../../ui/pager";
 import { Command, Empty, Loaded, Panel } from "../../ui/panel";
 import { countOf } from "../../ui/text";
 import { BatchTable } from "./batch-table";
+import { bulkFilter } from "./bulk";
+import { BulkDialog } from "./bulk-dialog";
 import { held } from "./fresh";
 
 type Batch = Schemas["BatchState"];
 
 const PAGE = 50;
-const NAMES = ["name", "status", "result", "workload", "label"] as const;
+const NAMES = ["q", "status", "result", "workload", "label"] as const;
 const STATUSES = ["open", "running", "paused", "finished"];
 const RESULTS = ["completed", "partial", "failed", "cancelled"];
 
@@ -27,12 +31,16 @@ export default function Batches() {
     status: (params.get("status") ?? undefined) as BatchFilter["status"],
     result: (params.get("result") ?? undefined) as BatchFilter["result"],
     workload: params.get("workload") ?? undefined,
-    name: params.get("name") ?? undefined,
+    q: params.get("q") ?? undefined,
     label: params.getAll("label"),
     before,
     limit: PAGE,
   };
-  const query = useBatches(filter);
+  const isLive = useBatchesTopic();
+  const query = useBatches(filter, isLive ? 15_000 : 3_000);
+  const [acts, setActs] = useState(false);
+  const write = useScope("batches:write");
+  const bulk = bulkFilter(filter);
   const isFiltered = NAMES.some((name) => params.get(name));
   const next = query.data?.next_before ?? undefined;
   const turn = (cursor: string | null) => {
@@ -46,12 +54,21 @@ export default function Batches() {
   return (
     <>
       <PageHead title="Batches" tab="Batches">
+        <ScopedButton
+          allowed={write.allowed && bulk !== null}
+          why={write.allowed ? "Choose a filter first: no action is for all batches" : write.why}
+          onClick={() => setActs(true)}
+          title="One command for all batches that match"
+        >
+          Act on all…
+        </ScopedButton>
         <Link href="/submit" className="button primary">
           <Icon name="submit" size={14} />
           Submit
         </Link>
       </PageHead>
       <Filters />
+      {acts && bulk && <BulkDialog filter={bulk} onClose={() => setActs(false)} />}
       <Panel
         title={isFiltered ? "Batches that match" : "All batches"}
         busy={query.isFetching && query.isPlaceholderData}
@@ -131,10 +148,10 @@ function HeldTable({ batches, isFirst }: { batches: Batch[]; isFirst: boolean })
 function Filters() {
   const [params, change] = useFilters();
   const workloads = useWorkloads();
-  const [name, setName] = useState(params.get("name") ?? "");
-  const given = params.get("name") ?? "";
+  const [text, setText] = useState(params.get("q") ?? "");
+  const given = params.get("q") ?? "";
   const timer = useRef(0);
-  useEffect(() => setName(given), [given]);
+  useEffect(() => setText(given), [given]);
   useEffect(() => () => clearTimeout(timer.current), []);
   const set = (field: (typeof NAMES)[number], value: string) =>
     change({ [field]: value, before: null }, { replace: true });
@@ -142,18 +159,18 @@ function Filters() {
   const workload = params.get("workload") ?? "";
   return (
     <search className="filters">
-      <Field id="filter-name" label="Name" wide>
+      <Field id="filter-text" label="Search" wide>
         <input
-          id="filter-name"
+          id="filter-text"
           type="search"
           data-filter=""
-          placeholder="part of the name"
-          value={name}
+          placeholder="part of the name or of a label"
+          value={text}
           onChange={(event) => {
             const value = event.target.value;
-            setName(value);
+            setText(value);
             clearTimeout(timer.current);
-            timer.current = window.setTimeout(() => set("name", value.trim()), 250);
+            timer.current = window.setTimeout(() => set("q", value.trim()), 250);
           }}
         />
       </Field>

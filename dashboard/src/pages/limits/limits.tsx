@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { api, bodyOf, type Schemas } from "../../api/client";
 import { useInterval } from "../../api/queries";
 import { useScope } from "../../app/access";
@@ -6,25 +7,16 @@ import { PageHead } from "../../ui/page";
 import { Loaded, Panel } from "../../ui/panel";
 import { number, Table } from "../../ui/table";
 import { excerpt, short } from "../../ui/text";
+import { LimitsDialog } from "./limits-dialog";
+import { LIMITS } from "./names";
 
 type View = Schemas["LimitsView"];
-
-const NAMES: [keyof Schemas["OwnerLimits"], string, string][] = [
-  ["requests", "Requests in 10 seconds", "of all keys of the owner"],
-  ["key_requests", "Requests in 10 seconds with one key", ""],
-  ["waiting_items", "Items that wait", "further submissions are refused until some have run"],
-  ["waiting_bytes", "Bytes of items that wait", "of their payloads as JSON"],
-  ["uploads", "Uploads at a time", ""],
-  ["websockets", "WebSockets", "such as those of this page"],
-  ["questions", "Questions at a time", ""],
-  ["deliveries", "Receivers of notifications in an hour", "webhooks and e-mails"],
-  ["weight", "Weight", "share of the workers beside other owners"],
-];
 
 /** The limits of an owner, and what is in use. */
 export default function Limits() {
   const operate = useScope("operate");
   const interval = useInterval(5_000);
+  const [edited, setEdited] = useState<{ owner: string | null } | null>(null);
   const own = useQuery({
     queryKey: ["limits"],
     queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/limits", { signal })),
@@ -45,7 +37,14 @@ export default function Limits() {
         </Loaded>
       </Panel>
       {operate.allowed && (
-        <Panel title="Owners with limits of their own">
+        <Panel
+          title="Owners with limits of their own"
+          end={
+            <button type="button" className="button small" onClick={() => setEdited({ owner: null })}>
+              Set limits…
+            </button>
+          }
+        >
           <Loaded query={all}>
             {({ owners }) =>
               owners.length === 0 ? (
@@ -53,7 +52,7 @@ export default function Limits() {
                   All owners have the limits of the settings. <code>batchyard limits set</code> gives others.
                 </p>
               ) : (
-                <Table label="Owners with limits of their own" columns={["Owner", "Set"]}>
+                <Table label="Owners with limits of their own" columns={["Owner", "Set", ""]}>
                   {owners.map((view) => (
                     <tr key={view.owner}>
                       <td data-label="Owner">{excerpt(view.owner, 60)}</td>
@@ -66,6 +65,16 @@ export default function Limits() {
                           ))}
                         </span>
                       </td>
+                      <td>
+                        <button
+                          type="button"
+                          className="button small"
+                          onClick={() => setEdited({ owner: view.owner })}
+                          aria-label={`Change the limits of ${view.owner}`}
+                        >
+                          Change…
+                        </button>
+                      </td>
                     </tr>
                   ))}
                 </Table>
@@ -74,6 +83,7 @@ export default function Limits() {
           </Loaded>
         </Panel>
       )}
+      {edited && <LimitsDialog owner={edited.owner} onClose={() => setEdited(null)} />}
     </>
   );
 }
@@ -82,7 +92,7 @@ function LimitTable({ view }: { view: View }) {
   const inUse: Record<string, number> = view.in_use;
   return (
     <Table label="Limits" columns={["Limit", "In use", number("At most")]}>
-      {NAMES.map(([name, words, hint]) => {
+      {LIMITS.map(([name, words, hint]) => {
         const limit = view.limits[name];
         const used = inUse[name];
         return (

@@ -1,11 +1,13 @@
-import { Link } from "wouter";
+import { Link, useSearchParams } from "wouter";
 import type { Schemas } from "../../api/client";
-import { useBatches, useOverview } from "../../api/queries";
+import { type Span, useBatches, useOverview, useSeries } from "../../api/queries";
 import { timeZone } from "../../app/preferences";
 import { useStore } from "../../app/store";
+import { useBatchesTopic, useOverviewTopic } from "../../live/topics";
 import { Icon } from "../../ui/icon";
 import { PageHead } from "../../ui/page";
 import { Command, Empty, Loaded, Panel } from "../../ui/panel";
+import { SeriesCharts } from "../../ui/series-charts";
 import { batchState, State } from "../../ui/state";
 import { clockTime, countOf, excerpt, perSecond, short, whole } from "../../ui/text";
 import { Time, useNow } from "../../ui/time";
@@ -20,8 +22,8 @@ const SHOWN_MATTERS = 7;
 
 /** The page of figures, of what needs somebody, and of what runs. */
 export default function Overview() {
-  const overview = useOverview();
-  const running = useBatches({ status: "running", limit: 50 });
+  const overview = useOverview(useOverviewTopic() ? 30_000 : 3_000);
+  const running = useBatches({ status: "running", limit: 50 }, useBatchesTopic() ? 15_000 : 3_000);
   const active = running.data?.batches ?? [];
   return (
     <>
@@ -82,12 +84,43 @@ export default function Overview() {
           }
         </Loaded>
       </Panel>
+      <Charts />
       <Panel title="System">
         <Loaded query={overview} lines={2}>
           {({ system }) => <System parts={system} />}
         </Loaded>
       </Panel>
     </>
+  );
+}
+
+const SPANS: Span[] = ["hour", "day", "week"];
+
+function Charts() {
+  const [search, setSearch] = useSearchParams();
+  const span = SPANS.find((each) => each === search.get("span")) ?? "hour";
+  const series = useSeries(span);
+  return (
+    <div className="columns">
+      <SeriesCharts
+        query={series}
+        empty={`No item ended in the last ${span}`}
+        end={
+          <fieldset className="segmented" aria-label="Time that is shown">
+            {SPANS.map((each) => (
+              <button
+                key={each}
+                type="button"
+                aria-pressed={each === span}
+                onClick={() => setSearch(each === "hour" ? {} : { span: each }, { replace: true })}
+              >
+                {each}
+              </button>
+            ))}
+          </fieldset>
+        }
+      />
+    </div>
   );
 }
 

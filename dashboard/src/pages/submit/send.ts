@@ -3,6 +3,7 @@ import type { Format } from "./items";
 import { labelsOf, type Options, termsOf } from "./options";
 
 type Submit = Schemas["BatchSubmit"];
+export type Check = Schemas["BatchCheck"];
 
 /** Submits items that are in memory as one command. Returns the id of the batch. */
 export async function sendItems(
@@ -11,8 +12,23 @@ export async function sendItems(
   options: Options,
   key: string,
 ): Promise<string> {
+  const accepted = await bodyOf(
+    api.POST("/api/v1/batches", {
+      params: { header: { "Idempotency-Key": key } },
+      body: commandOf(workload, items, options),
+    }),
+  );
+  return accepted.batch_id;
+}
+
+/** Checks items that are in memory, and submits nothing. */
+export function checkItems(workload: string, items: Schemas["NewItem"][], options: Options): Promise<Check> {
+  return bodyOf(api.POST("/api/v1/batch-check", { body: commandOf(workload, items, options) }));
+}
+
+function commandOf(workload: string, items: Schemas["NewItem"][], options: Options): Submit {
   const labels = labelsOf(options.labels);
-  const body = {
+  return {
     workload,
     items,
     priority: options.priority,
@@ -28,8 +44,6 @@ export async function sendItems(
       : {}),
     ...termsOf(options),
   } as unknown as Submit;
-  const accepted = await bodyOf(api.POST("/api/v1/batches", { params: { header: { "Idempotency-Key": key } }, body }));
-  return accepted.batch_id;
 }
 
 /** Submits a text or a file of items as it is. The browser streams a file, and never holds it whole. */
@@ -40,6 +54,32 @@ export async function sendFile(
   options: Options,
   key: string,
 ): Promise<string> {
+  const { text } = await fetchText(`/api/v1/batches?${queryOf(workload, options)}`, {
+    method: "POST",
+    headers: { ...headersOf(format), "Idempotency-Key": key },
+    body: content,
+  });
+  return (JSON.parse(text) as Schemas["CommandAccepted"]).batch_id;
+}
+
+/** Checks a text or a file of items, and submits nothing. */
+export async function checkFile(workload: string, content: Blob, format: Format, options: Options): Promise<Check> {
+  const { text } = await fetchText(`/api/v1/batch-check?${queryOf(workload, options)}`, {
+    method: "POST",
+    headers: headersOf(format),
+    body: content,
+  });
+  return JSON.parse(text);
+}
+
+function headersOf(format: Format): Record<string, string> {
+  return {
+    "Content-Type": format === "csv" ? "text/csv" : "application/x-ndjson",
+    "X-Batchyard": "dashboard",
+  };
+}
+
+function queryOf(workload: string, options: Options): URLSearchParams {
   const terms = termsOf(options);
   const query = new URLSearchParams({ workload, priority: options.priority });
   if (options.name) query.set("name", options.name);
@@ -47,14 +87,5 @@ export async function sendFile(
   if (options.webhook) query.append("notify_webhook", options.webhook);
   if (options.email) query.append("notify_email", options.email);
   if (Object.keys(terms).length) query.set("options", JSON.stringify(terms));
-  const { text } = await fetchText(`/api/v1/batches?${query}`, {
-    method: "POST",
-    headers: {
-      "Content-Type": format === "csv" ? "text/csv" : "application/x-ndjson",
-      "Idempotency-Key": key,
-      "X-Batchyard": "dashboard",
-    },
-    body: content,
-  });
-  return (JSON.parse(text) as Schemas["CommandAccepted"]).batch_id;
+  return query;
 }

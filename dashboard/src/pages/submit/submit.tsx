@@ -13,10 +13,12 @@ import { Command, Empty, ErrorMessage, Loaded, Panel } from "../../ui/panel";
 import { curl, quoted } from "../../ui/shell-text";
 import { bytes, countOf, excerpt } from "../../ui/text";
 import { say } from "../../ui/toast";
+import { Words } from "../../ui/words";
+import { CheckResult } from "./check-result";
 import { FileOrText } from "./file-or-text";
-import { formatOf, readPasted } from "./items";
+import { type Format, formatOf, readPasted } from "./items";
 import { NO_OPTIONS, OptionFields, type Options } from "./options";
-import { sendFile, sendItems } from "./send";
+import { checkFile, checkItems, sendFile, sendItems } from "./send";
 
 type Workload = Schemas["WorkloadView"];
 type Way = "form" | "text";
@@ -53,7 +55,7 @@ function Chosen({ workloads }: { workloads: Workload[] }) {
       key={workload.name}
       workload={workload}
       chooser={
-        <Field id="workload" label="Workload" hint={excerpt(workload.description, 240)}>
+        <Field id="workload" label="Workload" hint={<Words text={workload.description} />}>
           <select
             id="workload"
             value={workload.name}
@@ -90,19 +92,26 @@ function SubmitForm({ workload, chooser }: { workload: Workload; chooser: React.
   const isWrong =
     way === "form" ? Object.keys(wrong).length > 0 : file === null && (pasted.count === 0 || pasted.wrong !== null);
 
+  const item = { payload: value, ...(customId ? { custom_id: customId } : {}) } as Schemas["NewItem"];
+  const content = async (): Promise<[Blob, Format]> => {
+    if (file === null) return [new Blob([pasted.text]), pasted.format];
+    const format = formatOf(file.name) ?? "ndjson";
+    if (format !== "json") return [file, format];
+    const read = readPasted(await file.text());
+    if (read.wrong) throw new ApiError(422, "invalid_items", read.wrong);
+    return [new Blob([read.text]), "ndjson"];
+  };
+  const check = useMutation({
+    mutationFn: async () =>
+      way === "form"
+        ? checkItems(workload.name, [item], options)
+        : checkFile(workload.name, ...(await content()), options),
+  });
   const act = useMutation({
-    mutationFn: async () => {
-      if (way === "form") {
-        const item = { payload: value, ...(customId ? { custom_id: customId } : {}) } as Schemas["NewItem"];
-        return sendItems(workload.name, [item], options, key.current);
-      }
-      if (file === null) return sendFile(workload.name, new Blob([pasted.text]), pasted.format, options, key.current);
-      const format = formatOf(file.name) ?? "ndjson";
-      if (format !== "json") return sendFile(workload.name, file, format, options, key.current);
-      const read = readPasted(await file.text());
-      if (read.wrong) throw new ApiError(422, "invalid_items", read.wrong);
-      return sendFile(workload.name, new Blob([read.text]), "ndjson", options, key.current);
-    },
+    mutationFn: async () =>
+      way === "form"
+        ? sendItems(workload.name, [item], options, key.current)
+        : sendFile(workload.name, ...(await content()), options, key.current),
     onSuccess: (id) => {
       say("Accepted");
       go(`/batches/${id}`);
@@ -112,6 +121,7 @@ function SubmitForm({ workload, chooser }: { workload: Workload; chooser: React.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a change of any of these makes a new key
   useEffect(() => {
     key.current = idempotencyKey();
+    check.reset();
   }, [draft, customId, text, file, options, way]);
 
   const submit = (event: FormEvent) => {
@@ -214,11 +224,24 @@ function SubmitForm({ workload, chooser }: { workload: Workload; chooser: React.
                 <span>No worker runs this workload now. The batch waits until one does.</span>
               </div>
             )}
+            {check.error && <ErrorMessage error={check.error} />}
+            {check.data && <CheckResult check={check.data} />}
             {act.error && <ErrorMessage error={act.error} />}
             {!write.allowed && <p className="note">{write.why}</p>}
-            <button type="submit" className="button primary" disabled={act.isPending || !write.allowed}>
-              {act.isPending ? "Sending …" : "Submit"}
-            </button>
+            <div className="row">
+              <button type="submit" className="button primary" disabled={act.isPending || !write.allowed}>
+                {act.isPending ? "Sending …" : "Submit"}
+              </button>
+              <button
+                type="button"
+                className="button"
+                disabled={check.isPending || !write.allowed || isWrong}
+                title={isWrong ? "There is nothing to check yet" : "Checks all items, and stores nothing"}
+                onClick={() => check.mutate()}
+              >
+                {check.isPending ? "Checking …" : "Check"}
+              </button>
+            </div>
             <p className="note">
               <kbd>Ctrl</kbd> <kbd>Enter</kbd> submits. The page of the batch opens then.
             </p>
@@ -240,6 +263,7 @@ function formsOf(workload: Workload, way: Way, value: Record<string, unknown>, o
   const name = options.name ? ` --name ${quoted(options.name)}` : "";
   return [
     ["CLI", `batchyard submit ${workload.name} ${what}${name} --watch`],
+    ["CLI, check alone", `batchyard submit ${workload.name} ${what}${name} --dry-run`],
     [
       "curl",
       way === "form"

@@ -6,21 +6,24 @@ import { useScope } from "../../app/access";
 import { SchemaForm } from "../../schema/form";
 import { type Draft, fieldsOf, type JsonSchema, objectOf } from "../../schema/reader";
 import { Json } from "../../ui/code";
-import { Field, PageHead } from "../../ui/page";
+import { Field, PageHead, ScopedButton } from "../../ui/page";
 import { ErrorMessage, Loaded, Panel } from "../../ui/panel";
 import { excerpt } from "../../ui/text";
 import { Time } from "../../ui/time";
 import { say } from "../../ui/toast";
+import { TemplateDialog } from "./template-dialog";
 
 type Template = Schemas["TemplateDetail"];
 
 export default function TemplatePage() {
   const { name = "" } = useParams<{ name: string }>();
   const path = { template: name };
+  const [open, setOpen] = useState(false);
   const query = useQuery({
     queryKey: ["template", name],
     queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/templates/{template}", { params: { path }, signal })),
   });
+  const edit = useScope(query.data?.shared ? "operate" : "schedules:write");
   const versions = useQuery({
     queryKey: ["template-versions", name],
     queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/templates/{template}/versions", { params: { path }, signal })),
@@ -32,7 +35,16 @@ export default function TemplatePage() {
         tab={name}
         back={["/templates", "Templates"]}
         lead={query.data && excerpt(query.data.description, 300)}
-      />
+      >
+        {query.data && (
+          <ScopedButton {...edit} onClick={() => setOpen(true)}>
+            Edit…
+          </ScopedButton>
+        )}
+      </PageHead>
+      {open && query.data && (
+        <TemplateDialog template={query.data} onClose={() => setOpen(false)} onSaved={() => setOpen(false)} />
+      )}
       <div className="columns">
         <div className="stack">
           <Loaded query={query} lines={6}>
@@ -87,19 +99,19 @@ export default function TemplatePage() {
   );
 }
 
+/** The schema of the form: a parameter with a default may be left empty. */
+function formSchemaOf(parameters: JsonSchema): JsonSchema {
+  const required = (parameters.required ?? []).filter((name) => parameters.properties?.[name]?.default === undefined);
+  return { type: "object", properties: {}, ...parameters, required };
+}
+
 function SubmitTemplate({ template }: { template: Template }) {
   const [, go] = useLocation();
   const write = useScope("batches:write");
   const [draft, setDraft] = useState<Draft>({});
   const [name, setName] = useState("");
   const [shown, setShown] = useState(false);
-  const parameters = template.parameters as Record<string, JsonSchema>;
-  const schema: JsonSchema = {
-    type: "object",
-    properties: parameters,
-    required: Object.keys(parameters).filter((each) => !("default" in (parameters[each] ?? {}))),
-  };
-  const fields = fieldsOf(schema);
+  const fields = fieldsOf(formSchemaOf(template.parameters as JsonSchema));
   const { value, wrong } = objectOf(fields, draft);
   const act = useMutation({
     mutationFn: () =>

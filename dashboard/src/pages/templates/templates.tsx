@@ -1,13 +1,19 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "wouter";
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
 import { api, bodyOf } from "../../api/client";
-import { PageHead } from "../../ui/page";
+import { useScope } from "../../app/access";
+import { PageHead, ScopedButton } from "../../ui/page";
 import { Command, Empty, Loaded, Panel } from "../../ui/panel";
 import { number, Table } from "../../ui/table";
 import { countOf, excerpt } from "../../ui/text";
 import { Time } from "../../ui/time";
+import { TemplateDialog } from "./template-dialog";
 
 export default function Templates() {
+  const [, go] = useLocation();
+  const [open, setOpen] = useState(false);
+  const write = useScope("schedules:write");
   const query = useQuery({
     queryKey: ["templates"],
     queryFn: ({ signal }) => bodyOf(api.GET("/api/v1/templates", { params: { query: { limit: 200 } }, signal })),
@@ -18,7 +24,12 @@ export default function Templates() {
         title="Templates"
         tab="Templates"
         lead="Batches with places that parameters fill, in versions that never change."
-      />
+      >
+        <ScopedButton {...write} className="button primary" onClick={() => setOpen(true)}>
+          New template
+        </ScopedButton>
+      </PageHead>
+      {open && <TemplateDialog onClose={() => setOpen(false)} onSaved={(name) => go(`/templates/${name}`)} />}
       <Panel title="Templates" count={query.data && countOf(query.data.templates.length, "template")}>
         <Loaded query={query}>
           {({ templates }) =>

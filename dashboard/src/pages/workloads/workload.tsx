@@ -12,9 +12,10 @@ import { Loaded, Panel } from "../../ui/panel";
 import { curl, quoted } from "../../ui/shell-text";
 import { State } from "../../ui/state";
 import { Table } from "../../ui/table";
-import { countOf, excerpt, visible } from "../../ui/text";
+import { countOf, excerpt } from "../../ui/text";
 import { Time } from "../../ui/time";
 import { say } from "../../ui/toast";
+import { Words } from "../../ui/words";
 
 export default function WorkloadPage() {
   const { name = "" } = useParams<{ name: string }>();
@@ -28,7 +29,7 @@ export default function WorkloadPage() {
         title={query.data?.title || name}
         tab={query.data?.title || name}
         back={["/workloads", "Workloads"]}
-        lead={query.data && visible(query.data.description)}
+        lead={query.data && <Words text={query.data.description} length={4_000} />}
       >
         <Link href={`/submit?workload=${name}`} className="button primary">
           <Icon name="submit" size={14} />
@@ -127,7 +128,13 @@ function SchemaTable({ schema }: { schema: JsonSchema }) {
               <td data-label="Type">
                 <span className="quiet">{excerpt(typeWords(field), 120)}</span>
               </td>
-              {areExplained && <td data-label="Meaning">{excerpt(field.schema.description ?? "", 300)}</td>}
+              {areExplained && (
+                <td data-label="Meaning">
+                  <span>
+                    <Words text={field.schema.description ?? ""} length={300} />
+                  </span>
+                </td>
+              )}
             </tr>
           ))}
         </Table>

@@ -4,6 +4,7 @@ import { PageHead } from "../../ui/page";
 import { Command, Empty, Loaded } from "../../ui/panel";
 import { State } from "../../ui/state";
 import { countOf, excerpt } from "../../ui/text";
+import { Words } from "../../ui/words";
 
 export default function Workloads() {
   const query = useWorkloads();
@@ -29,7 +30,9 @@ export default function Workloads() {
                     <h2>{excerpt(workload.title || workload.name, 60)}</h2>
                     <State name={workload.workers === 0 ? "absent" : "active"} />
                   </span>
-                  <p className="quiet">{excerpt(workload.description, 220)}</p>
+                  <p className="quiet">
+                    <Words text={workload.description} length={220} />
+                  </p>
                   <span className="foot">
                     <code>{workload.name}</code>
                     <span>version {excerpt(workload.version, 20)}</span>

@@ -1,0 +1,16 @@
+import type { Schemas } from "../../api/client";
+
+export type LimitName = keyof Schemas["OwnerLimits"];
+
+/** Limits with their words and a hint, in the order of the page. */
+export const LIMITS: [LimitName, string, string][] = [
+  ["requests", "Requests in 10 seconds", "of all keys of the owner"],
+  ["key_requests", "Requests in 10 seconds with one key", ""],
+  ["waiting_items", "Items that wait", "further submissions are refused until some have run"],
+  ["waiting_bytes", "Bytes of items that wait", "of their payloads as JSON"],
+  ["uploads", "Uploads at a time", ""],
+  ["websockets", "WebSockets", "such as those of this page"],
+  ["questions", "Questions at a time", ""],
+  ["deliveries", "Receivers of notifications in an hour", "webhooks and e-mails"],
+  ["weight", "Weight", "share of the workers beside other owners"],
+];
