@@ -109,6 +109,11 @@ class InFlightWindow:
                 found[partition] += items
         return found
 
+    @property
+    def is_supplied(self) -> bool:
+        """True while the workers have as much as they can run, and so much again that none of them waits."""
+        return 0 < self.workers * _FULL_SHARE <= sum(self._supplied.values())
+
     def is_full(self, priority: Priority) -> bool:
         """Tell whether no item of this priority may be dispatched."""
         above = PRIORITIES[: PRIORITIES.index(priority) + 1]

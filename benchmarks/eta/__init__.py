@@ -1,0 +1,1 @@
+"""Scores the forecasts of the ends of batches: on a simulated clock, and with real services."""

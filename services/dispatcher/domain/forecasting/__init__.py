@@ -1,0 +1,1 @@
+"""Forecasts the ends of batches: learned durations, a simulation of all batches together, and its calibration."""
