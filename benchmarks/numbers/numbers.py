@@ -7,7 +7,7 @@ from benchmarks.bench_servers import BenchServers
 from benchmarks.cluster import running_cluster
 from benchmarks.figure import Figure
 from benchmarks.numbers.memory import measure_memory
-from benchmarks.numbers.progress import ITEMS, measure_progress
+from benchmarks.numbers.progress import ITEMS, measure_progress, measure_progress_of_many
 from benchmarks.numbers.results import measure_formats, measure_results
 from benchmarks.numbers.submissions import measure_submissions
 from benchmarks.numbers.throughput import many, single
@@ -30,6 +30,7 @@ async def numbers(bench: BenchServers, console: Console, runs: int) -> list[Figu
         for what, measuring in (
             ("single items", single(cluster, SAMPLES)),
             ("progress", measure_progress(cluster, SAMPLES // ITEMS)),
+            ("progress of many", measure_progress_of_many(cluster)),
             ("submits", measure_submissions(cluster, origins, SAMPLES)),
             ("results", measure_results(cluster, origins, SAMPLES)),
         ):

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 
@@ -17,7 +18,10 @@ ITEMS = 20
 _OVER_S = 3.0
 """Seconds within which the items of a batch end at random moments, so that some end close together."""
 _SETTLE_S = 0.4
-_TARGET = Target("p99", 100)
+_TARGET, _TARGET_OF_MANY = Target("p99", 40), Target("p99", 100)
+MANY, WATCHERS = 100, 2
+"""Batches side by side, and the watchers of each."""
+_NAPS_OF_MANY_S = (0.05, 0.5)
 _ENDED = ("succeeded", "failed", "cancelled", "expired", "duplicate")
 Seen = tuple[float, int]
 """Arrival of a frame, and the number of ended items that it counts."""
@@ -29,9 +33,20 @@ async def measure_progress(cluster: Cluster, batches: int) -> Figure:
     taken: list[float] = []
     for _ in range(batches):
         naps = [_SETTLE_S + rng.random() * _OVER_S for _ in range(ITEMS)]
-        taken += [delay * 1000 for delay in await _watched(cluster, naps)]
+        taken += [delay * 1000 for delay in await _watched(cluster, cluster.http, naps)]
     title = "an item's end to the WebSocket frame that counts it"
     return Figure("progress_to_websocket", title, "ms", Summary.of(taken), _TARGET)
+
+
+async def measure_progress_of_many(cluster: Cluster) -> Figure:
+    """Watch many batches at once, each by several watchers."""
+    rng = random.Random(2)
+    naps = [[rng.uniform(*_NAPS_OF_MANY_S) for _ in range(ITEMS)] for _ in range(MANY)]
+    async with aiohttp.ClientSession(cluster.url, connector=aiohttp.TCPConnector(limit=0)) as http:
+        found = await asyncio.gather(*(_watched(cluster, http, one, WATCHERS) for one in naps))
+    taken = [delay * 1000 for one in found for delay in one]
+    title = f"the same with {MANY} batches and {MANY * WATCHERS} watchers"
+    return Figure("progress_of_many", title, "ms", Summary.of(taken), _TARGET_OF_MANY)
 
 
 def delays(ends: Sequence[float], seen: Sequence[Seen]) -> list[float]:
@@ -50,18 +65,26 @@ def delays(ends: Sequence[float], seen: Sequence[Seen]) -> list[float]:
     return found
 
 
-async def _watched(cluster: Cluster, naps: Sequence[float]) -> list[float]:
+async def _watched(
+    cluster: Cluster, http: aiohttp.ClientSession, naps: Sequence[float], watchers: int = 1
+) -> list[float]:
+    """Return the delays that each watcher of a batch has seen."""
     batch_id = new_batch_id()
     await cluster.client.submit("stamped", [{"sleep_s": nap} for nap in naps], batch_id=batch_id)
+    seen = await asyncio.gather(*(_frames(http, batch_id) for _ in range(watchers)))
+    ends = [result.result["ended_at"] async for result in cluster.client.results(batch_id)]
+    return [delay for one in seen for delay in delays(ends, one)]
+
+
+async def _frames(http: aiohttp.ClientSession, batch_id: UUID) -> list[Seen]:
     seen: list[Seen] = []
-    async with asyncio.timeout(60), cluster.http.ws_connect(f"batches/{batch_id}/progress") as socket:
+    async with asyncio.timeout(60), http.ws_connect(f"batches/{batch_id}/progress") as socket:
         async for frame in socket:
             if frame.type is not aiohttp.WSMsgType.TEXT:
                 break
             at = time.time()
             seen.append((at, _counted(frame.json())))
-    ends = [result.result["ended_at"] async for result in cluster.client.results(batch_id)]
-    return delays(ends, seen)
+    return seen
 
 
 def _counted(frame: dict[str, Any]) -> int:

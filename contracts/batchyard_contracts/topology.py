@@ -222,7 +222,7 @@ DISPATCHER_HEARTBEATS = Queue(
 DISPATCHER_QUERIES = Queue(
     "dispatcher.queries",
     (
-        *_asked(QUERIES, "items", "waiting", "reasons", "states", "history"),
+        *_asked(QUERIES, "items", "waiting", "reasons", "states", "history", "estimate"),
         *_asked(
             INQUIRIES,
             "workers",
@@ -236,6 +236,7 @@ DISPATCHER_QUERIES = Queue(
             "states",
             "load",
             "history",
+            "estimate",
         ),
         *_asked(WORKER_INQUIRIES, "permit", "limits"),
     ),

@@ -36,8 +36,10 @@ WITH_NUL = {
     "selection.query.v1.select.partitions[]",
     "batches.query.v1.name",
     "batches.query.v1.labels{}",
+    "estimate.query.v1.partitions[].partition",
 }
-"""Texts of clients that may contain U+0000, which PostgreSQL refuses: the aggregator compares them without it."""
+"""Texts of clients that may contain U+0000, which PostgreSQL refuses: the aggregator compares them without it, and the
+dispatcher stores nothing of an estimate."""
 
 
 def test_a_text_of_a_client_has_no_nul_unless_its_reader_expects_one() -> None:

@@ -24,6 +24,7 @@ from batchyard_contracts.v1.work import ChunkReady, SummaryRequested
 PUBLIC_ONLY = {
     "batch.started.v1",
     "batch.progressed.v1",
+    "batch.forecast.v1",
     "batch.rejected.v1",
     "item.failed.v1",
     "rate.changed.v1",

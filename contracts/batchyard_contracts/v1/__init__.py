@@ -54,6 +54,7 @@ WORK: tuple[type[Message], ...] = (work.ChunkReady, work.SummaryRequested)
 EVENTS: tuple[type[events.Event], ...] = (
     events.BatchStarted,
     events.BatchProgressed,
+    events.BatchForecast,
     events.BatchFinished,
     events.ItemFailed,
     events.BatchStuck,
@@ -94,6 +95,8 @@ QUERIES: tuple[type[Message], ...] = (
     queries.WaitingReply,
     queries.ReasonsQuery,
     queries.ReasonsReply,
+    queries.EstimateQuery,
+    queries.EstimateReply,
     queries.HeldQuery,
     queries.HeldReply,
     queries.DeliveriesQuery,

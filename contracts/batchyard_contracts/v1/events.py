@@ -18,6 +18,7 @@ from batchyard_contracts.v1.values import (
     Detail,
     ErrorCode,
     EtaSeconds,
+    Forecast,
     ItemError,
     ItemId,
     KeyId,
@@ -28,6 +29,7 @@ from batchyard_contracts.v1.values import (
     Ordinal,
     Owner,
     PartitionName,
+    Percent,
     Priority,
     Result,
     Round,
@@ -60,7 +62,7 @@ class BatchStarted(Event):
 
 
 class BatchProgressed(Event):
-    """Event that reports the progress of a batch: at the first change, then at most 20 times a second."""
+    """Event that reports the progress of a batch: at the first change, then at most 50 times a second."""
 
     type: ClassVar[str] = "batch.progressed.v1"
     batch_id: BatchId
@@ -72,8 +74,23 @@ class BatchProgressed(Event):
     """Seconds until the batch ends at the present rate; None while no rate is known."""
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
     """Completed share of the work, where running items report their progress; ended items count as 1."""
+    percent: Percent | None = None
+    """Completed part in percent, rounded down and below 100 before the end; None while the number of items is
+    unknown."""
+    forecast: Forecast | None = None
+    """Newest forecast of the end, which ingest adds for those who watch over HTTP; None in the message itself, since
+    the dispatcher sends `batch.forecast.v1`."""
     at: Time
     """Time at which the newest outcome in these counts was recorded."""
+
+
+class BatchForecast(Event):
+    """Event that forecasts the end of a running batch: when the forecast changes notably, and every ten seconds."""
+
+    type: ClassVar[str] = "batch.forecast.v1"
+    batch_id: BatchId
+    round: Round
+    forecast: Forecast
 
 
 class BatchFinished(Event):
@@ -84,6 +101,8 @@ class BatchFinished(Event):
     round: Round
     result: Result
     counts: Counts
+    percent: Percent = 100.0
+    """Completed part in percent, so that it can be read like that of `batch.progressed.v1`."""
     name: BatchName | None = None
     labels: BatchLabels = {}
     priority: Priority = "normal"

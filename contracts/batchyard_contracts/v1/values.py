@@ -119,6 +119,7 @@ PerSecond = Annotated[float, Field(ge=MIN_PER_SECOND, le=MAX_PER_SECOND)]
 """Rate in items a second."""
 MAX_ETA_S = 1e12
 EtaSeconds = Annotated[float, Field(ge=0, le=MAX_ETA_S)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 MeasuredPerSecond = Annotated[float, Field(ge=0, le=1e9)]
 Time = Annotated[
     AwareDatetime,
@@ -178,6 +179,23 @@ class WaitReason(Value):
     """Sentence that explains the reason, and what can be done."""
     until: Time | None = None
     """Time at which items may run again, or at which the next one probes the provider; None: unknown."""
+
+
+class Forecast(Value):
+    """Forecast of the end of a batch as an interval, and what binds.
+
+    Of a hundred such batches about ten end before `p10`, fifty before `p50`, and ninety before `p90`. All three are
+    None while the end is not known, such as before enough items have run; `reason` then tells why.
+    """
+
+    p10: Time | None = None
+    p50: Time | None = None
+    p90: Time | None = None
+    reason: WaitReason | None = None
+    """Reason that binds: what would have to change for an earlier end. Besides the codes of a batch that waits:
+    `items_running`, all items run at once; `too_few_outcomes`, too few items have run so far."""
+    at: Time
+    """Time of the forecast."""
 
 
 Cause = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}-[0-9a-f]{16}$")]

@@ -1,5 +1,6 @@
 """Builds the events and states that the aggregator publishes about a batch."""
 
+import math
 from datetime import datetime
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchStuck
@@ -9,6 +10,8 @@ from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.stuck import stuck_reason
 from services.aggregator.domain.summary import NO_SUMMARY, Summary
 
+MAX_PERCENT_BEFORE_END = 99.9
+"""Largest completed part of a batch that has not ended, in percent."""
 MAX_REOPENED_ORDINALS = 10_000
 """Ordinals per `items.reopened.v1`, which bounds the size of the message."""
 
@@ -43,6 +46,7 @@ def progress_event(batch: Batch, items_per_s: float | None, share: float | None 
         items_per_s=_round_rate(items_per_s),
         eta_s=eta_s(batch, items_per_s),
         progress=share,
+        percent=percent(batch, share),
         at=batch.changed_at or batch.header.accepted_at,
     )
 
@@ -101,6 +105,7 @@ def batch_state(batch: Batch, items_per_s: float | None, summary: Summary = NO_S
         labels=batch.header.labels,
         items_per_s=_round_rate(items_per_s),
         eta_s=eta_s(batch, items_per_s),
+        percent=percent(batch),
         accepted_at=batch.header.accepted_at,
         controlled_at=batch.controlled_at,
         finished_at=batch.finished_at,
@@ -119,6 +124,17 @@ def eta_s(batch: Batch, items_per_s: float | None) -> float | None:
     if not items_per_s or batch.total is None or batch.status != "running":
         return None
     return min(round(batch.remaining / items_per_s, 1), MAX_ETA_S)
+
+
+def percent(batch: Batch, share: float | None = None) -> float | None:
+    """Return the completed part of a batch, rounded down, and below 100 before its end; None while the number of items
+    is unknown. `share`: completed share of the work, if items report their own progress."""
+    if batch.is_finished:
+        return 100.0
+    if batch.total is None:
+        return None
+    done = share if share is not None else batch.counters.ended / batch.total if batch.total else 0.0
+    return min(MAX_PERCENT_BEFORE_END, math.floor(done * 1000) / 10)
 
 
 def _units(batch: Batch) -> Units | None:

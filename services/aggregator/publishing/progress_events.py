@@ -1,4 +1,4 @@
-"""Publishes the progress of batches: the first change at once, then at most 20 a second, and always the last one.
+"""Publishes the progress of batches: the first change at once, then at most 50 a second, and always the last one.
 
 The end of a round has its own event, and no progress of the batch follows it. Progress events are transient and are
 dropped while the broker is unavailable: the next one is complete again. Each aggregator publishes the changes that it
@@ -27,9 +27,11 @@ from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.errors import PublishFailed
 
 log = structlog.get_logger()
-INTERVAL_S = 0.05
+INTERVAL_S, INTERVAL_OF_MANY_S = 0.02, 0.05
+"""Shortest time between two events of a batch, while at most `FEW` batches change, and while more do."""
+FEW = 20
 MAX_PROGRESS_EVENTS_PER_S = 400
-"""Limit over all batches: when more than 20 are active, the events of each become less frequent."""
+"""Limit over all batches while more than `FEW` change: with each further one the events become less frequent."""
 _MAX_BATCHES = 10_000
 
 Publish = Callable[[Sequence[OutgoingMessage]], Awaitable[None]]
@@ -72,8 +74,8 @@ class ProgressEvents:
             self._active.move_to_end(batch.batch_id)
         if not active.is_due:
             active.is_due = True
-            interval = max(INTERVAL_S, len(self._schedule) / MAX_PROGRESS_EVENTS_PER_S)
-            heapq.heappush(self._schedule, (max(now, active.sent_at + interval), batch.batch_id))
+            due_at = max(now, active.sent_at + interval_s(len(self._schedule) + 1))
+            heapq.heappush(self._schedule, (due_at, batch.batch_id))
             self.wake.set()
 
     def has_partial_progress(self, batch_id: UUID) -> bool:
@@ -131,6 +133,11 @@ class ProgressEvents:
             await self._publish(messages)
         except PublishFailed as error:
             log.info("progress events dropped", messages=len(messages), error=str(error))
+
+
+def interval_s(changing: int) -> float:
+    """Return the shortest time between two events of a batch while so many batches change."""
+    return INTERVAL_S if changing <= FEW else max(INTERVAL_OF_MANY_S, changing / MAX_PROGRESS_EVENTS_PER_S)
 
 
 def _messages(active: _ActiveBatch, now: float) -> list[OutgoingMessage]:

@@ -8,15 +8,23 @@ import orjson
 
 from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
 from batchyard_contracts.v1.queries import BatchState
+from batchyard_contracts.v1.values import Forecast
 
 
 class ProgressSnapshot:
     """Progress of a batch at one moment, encoded as JSON."""
 
-    __slots__ = ("body", "final", "owner", "rank", "result")
+    __slots__ = ("body", "final", "is_running", "owner", "rank", "result")
 
     def __init__(
-        self, body: bytes, *, owner: str, final: bool, rank: tuple[int, int, int], result: str | None = None
+        self,
+        body: bytes,
+        *,
+        owner: str,
+        final: bool,
+        rank: tuple[int, int, int],
+        result: str | None = None,
+        is_running: bool = False,
     ) -> None:
         self.body = body
         self.owner = owner
@@ -26,6 +34,20 @@ class ProgressSnapshot:
         higher rank."""
         self.result = result
         """Result of the batch; None while it has not ended."""
+        self.is_running = is_running
+        """True if the batch is sealed, not paused, and has not ended."""
+
+    def with_forecast(self, forecast: Forecast) -> "ProgressSnapshot":
+        """Return the snapshot of a running batch with a forecast in place of an earlier one."""
+        value = orjson.loads(self.body) | {"forecast": forecast.model_dump(mode="json", exclude_none=True)}
+        return ProgressSnapshot(
+            orjson.dumps(value),
+            owner=self.owner,
+            final=self.final,
+            rank=self.rank,
+            result=self.result,
+            is_running=self.is_running,
+        )
 
     @classmethod
     def from_event(cls, kind: str, body: bytes) -> tuple[UUID, "ProgressSnapshot"]:
@@ -44,14 +66,15 @@ class ProgressSnapshot:
         owner = str(value["owner"])
         rank = (int(str(value["round"])), final, ended)
         result = str(value["result"]) if final and "result" in value else None
-        return cls(orjson.dumps(value), owner=owner, final=final, rank=rank, result=result)
+        is_running = value.get("status") == "running"
+        return cls(orjson.dumps(value), owner=owner, final=final, rank=rank, result=result, is_running=is_running)
 
     @classmethod
     def from_state(cls, state: BatchState) -> "ProgressSnapshot":
         """Return the snapshot of a state that the aggregator replied with."""
         message: BatchFinished | BatchProgressed
         if state.status == "finished" and state.result is not None:
-            shared = state.model_dump(include=set(BatchFinished.model_fields))
+            shared = state.model_dump(include=set(BatchFinished.model_fields) - {"percent"})
             shared["finished_at"] = state.finished_at or datetime.now(UTC)
             message = BatchFinished.model_validate(shared)
         else:
@@ -64,6 +87,7 @@ class ProgressSnapshot:
                 counts=state.counts,
                 items_per_s=state.items_per_s,
                 eta_s=state.eta_s,
+                percent=state.percent,
                 at=datetime.now(UTC),
             )
         return cls.from_fields({"type": message.type, **message.model_dump(mode="json", exclude_none=True)})

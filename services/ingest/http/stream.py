@@ -43,7 +43,7 @@ class Subscribe(BaseModel):
     op: Literal["sub"]
     id: _Id
     topic: Annotated[str, StringConstraints(pattern=r"^(overview|batches|batch/[0-9a-f-]{36})$")]
-    every_ms: Annotated[int, Field(ge=50, le=60_000)] = 250
+    every_ms: Annotated[int, Field(ge=20, le=60_000)] = 250
 
 
 class Unsubscribe(BaseModel):

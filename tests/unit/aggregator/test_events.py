@@ -7,7 +7,7 @@ import pytest
 from batchyard_contracts.v1.values import Terms
 from services.aggregator.domain.batch import Batch, BatchHeader
 from services.aggregator.domain.counters import OutcomeCounters
-from services.aggregator.domain.events import batch_state, counts, finished_event, progress_event
+from services.aggregator.domain.events import batch_state, counts, finished_event, percent, progress_event
 from services.aggregator.domain.summary import Summary
 from tests.support.ledger_messages import BATCH, START, at, batch
 
@@ -84,3 +84,26 @@ def test_a_state_names_the_time_of_the_newest_command_that_it_shows() -> None:
     assert batch_state(found, None).controlled_at == times[3]
     found = found.apply_command("cancel", times[4]).apply_command("resume", times[0])
     assert batch_state(found, None).controlled_at == times[4]
+
+
+@pytest.mark.parametrize(
+    ("total", "ended", "share", "expected"),
+    [
+        (None, 5, None, None),
+        (0, 0, None, 0.0),
+        (3, 1, None, 33.3),
+        (1000, 999, None, 99.9),
+        (100_000, 99_999, None, 99.9),
+        (2, 2, None, 99.9),  # it lacks only its summary
+        (4, 1, 0.5, 50.0),
+        (4, 3, 1.0, 99.9),
+    ],
+)
+def test_a_batch_is_at_100_percent_at_its_end_and_never_before(
+    total: int | None, ended: int, share: float | None, expected: float | None
+) -> None:
+    running = batch(total=total, counters=OutcomeCounters(succeeded=ended))
+    assert percent(running, share) == expected
+    if total:
+        finished = batch(total=total).add_outcomes(OutcomeCounters(succeeded=total), at(1)).finish_if_complete(at(2))
+        assert batch_state(finished, None).percent == finished_event(finished).percent == 100

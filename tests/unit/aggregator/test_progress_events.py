@@ -11,7 +11,7 @@ import pytest
 from batchyard_contracts.v1.events import BatchProgressed
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
-from services.aggregator.publishing.progress_events import INTERVAL_S, ProgressEvents
+from services.aggregator.publishing.progress_events import INTERVAL_S, ProgressEvents, interval_s
 from shared.messaging.publisher import OutgoingMessage
 from shared.runtime.background import BackgroundTask
 from shared.runtime.errors import PublishFailed
@@ -71,7 +71,7 @@ def ended(number: int) -> Batch:
     return batch(total=1000, counters=OutcomeCounters(succeeded=number))
 
 
-async def test_the_first_change_is_published_at_once_then_20_a_second_and_always_the_last(
+async def test_the_first_change_is_published_at_once_then_50_a_second_and_always_the_last(
     progress: ProgressEvents, frames: Frames
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -86,6 +86,28 @@ async def test_the_first_change_is_published_at_once_then_20_a_second_and_always
     assert 3 <= len(frames.events) <= (loop.time() - start) / INTERVAL_S + 2
     assert frames.events[-1][1].items_per_s
     assert frames.events[-1][1].eta_s
+
+
+@pytest.mark.parametrize(("changing", "seconds"), [(1, 0.02), (20, 0.02), (21, 0.0525), (40, 0.1), (400, 1.0)])
+def test_events_become_less_frequent_when_more_than_20_batches_change(changing: int, seconds: float) -> None:
+    assert interval_s(changing) == seconds
+
+
+async def test_the_21st_batch_that_changes_waits_longer(frames: Frames) -> None:
+    now = 100.0
+    progress = ProgressEvents(frames.publish, lambda: now)
+    batches = [replace(ended(1), batch_id=uuid4()) for _ in range(21)]
+    for one in batches:
+        progress.update(one)
+    await progress.publish_due()
+    for one in batches:
+        progress.update(replace(one, counters=OutcomeCounters(succeeded=2)))
+    now += 0.021
+    await progress.publish_due()
+    assert len(frames.events) == 21 + 20
+    now += 0.05
+    await progress.publish_due()
+    assert len(frames.events) == 21 + 21
 
 
 async def test_batches_do_not_wait_for_each_other(progress: ProgressEvents, frames: Frames) -> None:

@@ -14,6 +14,15 @@ from batchyard_contracts.v1.queries.batches import (
     WorkloadCapacity,
 )
 from batchyard_contracts.v1.queries.deliveries import DeliveriesQuery, DeliveriesReply, DeliveryState
+from batchyard_contracts.v1.queries.estimates import (
+    MAX_DELAYED,
+    MAX_ESTIMATED_PARTITIONS,
+    Alternative,
+    DelayedBatch,
+    EstimateQuery,
+    EstimateReply,
+    PartitionItems,
+)
 from batchyard_contracts.v1.queries.failed import QueryFailed
 from batchyard_contracts.v1.queries.history import MAX_CHANGES, DestinationChange, HistoryQuery, HistoryReply
 from batchyard_contracts.v1.queries.items import (
@@ -99,8 +108,10 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_ATTENTION",
     "MAX_CHANGES",
+    "MAX_DELAYED",
     "MAX_DESTINATIONS",
     "MAX_ENDS_COUNTED",
+    "MAX_ESTIMATED_PARTITIONS",
     "MAX_LAST_ENDS",
     "MAX_ORDINALS",
     "MAX_PAGE",
@@ -110,6 +121,7 @@ __all__ = [
     "MAX_RESULTS",
     "MAX_SCHEDULES",
     "MAX_TEMPLATES",
+    "Alternative",
     "AttemptsQuery",
     "AttemptsReply",
     "BatchShare",
@@ -118,6 +130,7 @@ __all__ = [
     "BatchesReply",
     "CallResult",
     "Cursor",
+    "DelayedBatch",
     "DeliveriesQuery",
     "DeliveriesReply",
     "DeliveryState",
@@ -125,6 +138,8 @@ __all__ = [
     "DestinationState",
     "EndsQuery",
     "EndsReply",
+    "EstimateQuery",
+    "EstimateReply",
     "FailedAttempt",
     "FailureGroup",
     "FailuresQuery",
@@ -143,6 +158,7 @@ __all__ = [
     "LoadReply",
     "OutcomesQuery",
     "OutcomesReply",
+    "PartitionItems",
     "QueryFailed",
     "QuestionError",
     "RateHistoryEntry",

@@ -14,8 +14,10 @@ from batchyard_contracts.v1.values import (
     Count,
     Counts,
     EtaSeconds,
+    Forecast,
     MeasuredPerSecond,
     Owner,
+    Percent,
     Priority,
     Result,
     Round,
@@ -46,6 +48,11 @@ class BatchState(Value):
     items_per_s: MeasuredPerSecond | None = None
     eta_s: EtaSeconds | None = None
     """Seconds until the batch ends at the present rate; None while no rate is known."""
+    percent: Percent | None = None
+    """Completed part in percent, rounded down and below 100 before the end; None while the number of items is
+    unknown."""
+    forecast: Forecast | None = None
+    """Newest forecast of the end, which ingest adds to its answers over HTTP; None: there is none."""
     terms: Terms = Terms()
     stop_reason: StopReason | None = None
     """Reason why a service stopped the batch; None: no service did."""
