@@ -16,6 +16,8 @@ from benchmarks.comparison import NAMES
 from benchmarks.comparison import compare as measure_comparison
 from benchmarks.distances.distances import PARTS as DISTANCES_PARTS
 from benchmarks.distances.distances import distances as measure_distances
+from benchmarks.eta.eta import PARTS as ETA_PARTS
+from benchmarks.eta.eta import eta as measure_eta
 from benchmarks.findings import Findings
 from benchmarks.limits.limits import limits as measure_limits
 from benchmarks.numbers.numbers import numbers as measure_numbers
@@ -41,6 +43,7 @@ Who = StrEnum("Who", {name: name for name in NAMES})  # type: ignore[misc]  # ch
 ScalePart = StrEnum("ScalePart", {name: name for name in PARTS})  # type: ignore[misc]
 DistancesPart = StrEnum("DistancesPart", {name: name for name in DISTANCES_PARTS})  # type: ignore[misc]
 HostileKind = StrEnum("HostileKind", {name: name for name in HOSTILE})  # type: ignore[misc]
+EtaPart = StrEnum("EtaPart", {name: name for name in ETA_PARTS})  # type: ignore[misc]
 RatesPart = StrEnum("RatesPart", {name: name for name in RATES_PARTS})  # type: ignore[misc]
 
 
@@ -102,6 +105,12 @@ def distances(
 
 
 @app.command()
+def eta(only: Annotated[EtaPart | None, typer.Option(help="the other part keeps its figures")] = None) -> None:
+    """Score the forecasts of ends: 200 batches on a simulated clock, five times, and 20 real ones."""
+    _run(lambda bench, console: measure_eta(bench, console, only))
+
+
+@app.command()
 def hostile(
     runs: Runs = 2,
     only: Annotated[HostileKind | None, typer.Option(help="the other kinds keep their figures")] = None,
@@ -154,6 +163,7 @@ async def _everything(bench: BenchServers, console: Console) -> None:
     await measure_numbers(bench, console, _RUNS["numbers"])
     await measure_distances(bench, console, _RUNS["distances"])
     await measure_rates(bench, console, _RUNS["rates"])
+    await measure_eta(bench, console)
 
 
 def _run(work: Callable[[BenchServers, Console], Awaitable[object]], *, report_after: bool = True) -> None:

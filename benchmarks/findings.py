@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.report import RESULTS, kept
 
-_PARTS = ("comparison", "scale", "limits", "numbers", "rates", "distances", "hostile")
+_PARTS = ("comparison", "scale", "limits", "numbers", "rates", "distances", "hostile", "eta")
 Found = dict[str, Any]
 
 

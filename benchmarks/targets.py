@@ -1,6 +1,6 @@
 """Targets of Batchyard, mostly ratios within one run, which hardly depend on the machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -104,6 +104,18 @@ def _naps_against_ideal(findings: Findings) -> float | None:
     return _ratio(NAPS.items / NAPS_IDEAL_S, findings.rate(_ME, NAPS.name))
 
 
+def _simulated_eta(key: str, worst: Callable[[Iterable[float]], float]) -> Callable[[Findings], float | None]:
+    """Return the worst value of the seeds."""
+    return lambda f: worst(one[key] for one in scores) if (scores := f.at("eta", "simulated")) else None
+
+
+_ETA: tuple[tuple[str, str, str, Literal[">=", "<="], float, Callable[[Iterable[float]], float]], ...] = (
+    ("under_p90_min", "share of ends under p90, fewest of five seeds", "under_p90", ">=", 0.85, min),
+    ("under_p90_max", "share of ends under p90, most", "under_p90", "<=", 0.95, max),
+    ("inside_min", "share of ends between p10 and p90, fewest", "inside", ">=", 0.75, min),
+    ("inside_max", "share of ends between p10 and p90, most", "inside", "<=", 0.85, max),
+    ("gain", "pinball loss saved against the linear guess, least", "gain", ">=", 0.3, min),
+)
 _MILLION, _HUNDRED = (("curve", size) for size in ("1m", "100k"))
 _MEMORY = ("resident_mb", "median")
 
@@ -232,6 +244,10 @@ TARGETS = (
         450,
         _figure("pss_mb", "max"),
         "MB",
+    ),
+    *(
+        Target(f"eta_{name}", f"forecasts of ends, {title}", sense, bound, _simulated_eta(key, worst))
+        for name, title, key, sense, bound, worst in _ETA
     ),
     Target(
         "limits_cost",
