@@ -37,6 +37,7 @@ from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.progress.event_subscriber import EventSubscriber
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.queries.estimate_service import EstimateService
 from services.ingest.queries.overview_reader import OverviewReader
 from services.ingest.queries.system_state import SystemState
 from services.ingest.queries.waiting_reasons import WaitingReasons
@@ -138,6 +139,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             waiting_reasons,
             progress_hub,
             store,
+            EstimateService(registry, aggregator, _now),
         )
 
         limit_manager = LimitManager(LimitStore(pool), identity.limits, outbox, backpressure.waiting)

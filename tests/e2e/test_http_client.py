@@ -66,6 +66,27 @@ async def test_a_batch_is_submitted_waited_for_read_and_retried(call: Call) -> N
     assert [batch.batch_id for batch in newest] == [receipt.batch_id]
 
 
+async def test_the_end_of_a_batch_is_estimated_before_it_runs_and_forecast_while_it_does(call: Call) -> None:
+    items = [{"n": n, "sleep_s": 0.2} for n in range(400)]
+    first = await call("submit", "noop", items[:100])
+    await call("wait", first.batch_id, PATIENCE_S)
+    estimate = await call("estimate", "noop", items, deadline="2100-01-01T00:00:00Z")
+    assert (estimate.items, estimate.chance) == (400, 1.0)
+    assert estimate.forecast.at <= estimate.forecast.p10 <= estimate.forecast.p50 <= estimate.forecast.p90
+    receipt = await call("submit", "noop", [{"n": n, "sleep_s": 1} for n in range(2000)])
+
+    async def is_forecast() -> bool:
+        state = await call("batch", receipt.batch_id)
+        assert state.percent is not None
+        assert state.percent < 100
+        return state.forecast is not None and state.forecast.p90 is not None
+
+    await until(is_forecast)
+    await call("cancel", receipt.batch_id)
+    state = await call("wait", receipt.batch_id, PATIENCE_S)
+    assert (state.percent, state.forecast) == (100, None)
+
+
 async def test_a_batch_is_controlled(call: Call) -> None:
     receipt = await call("submit", "noop", [{"n": n, "sleep_s": 5} for n in range(300)], priority="low")
     await call("pause", receipt.batch_id)

@@ -33,6 +33,7 @@ async def test_the_openapi_description_is_complete(clean: Servers) -> None:
         paths = {path: set(item) for path, item in document["paths"].items()}
         assert paths == {
             "/api/v1/batches": {"get", "post"},
+            "/api/v1/estimates": {"post"},
             "/api/v1/batches/{batch_id}": {"get", "patch", "delete"},
             "/api/v1/batches/{batch_id}/deletion": {"get"},
             "/api/v1/retention": {"get", "patch"},

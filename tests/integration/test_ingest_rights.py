@@ -50,6 +50,7 @@ WITHOUT_DISPATCHER = {"DELETE /rates/{workload}", "POST /rates/{workload}/close"
 RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches": ({"batches:write"}, None),
     "POST /batch-check": ({"batches:write"}, None),
+    "POST /estimates": ({"batches:write"}, None),
     "GET /batches": ({"batches:read"}, {"operate"}),
     "GET /batches/{batch_id}": ({"batches:read"}, {"operate"}),
     "PATCH /batches/{batch_id}": ({"batches:write"}, {"operate"}),

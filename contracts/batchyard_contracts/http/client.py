@@ -14,7 +14,7 @@ from batchyard_contracts.http.errors import BatchUnfinished, NotReachable
 from batchyard_contracts.http.operations import Item, Operation, TaggedBatch
 from batchyard_contracts.http.result_stream import ResultStream
 from batchyard_contracts.v1.commands import CommandAccepted
-from batchyard_contracts.v1.queries import BatchState, DeliveryState, FailureGroup, WorkerState
+from batchyard_contracts.v1.queries import BatchState, DeliveryState, EstimateReply, FailureGroup, WorkerState
 from batchyard_contracts.v1.values import ItemResult, Selection
 
 T = TypeVar("T")
@@ -45,6 +45,10 @@ class HttpClient:
     ) -> CommandAccepted:
         """Submit a batch of up to 10,000 items; `options` are further fields of `BatchSubmit`, such as `priority`."""
         return self._run(operations.submit(workload, items, idempotency_key, options))
+
+    def estimate(self, workload: str, items: Sequence[Item], **options: Any) -> EstimateReply:
+        """Tell when a batch of up to 10,000 items would end, without submitting it; `options` as in `submit`."""
+        return self._run(operations.estimate(workload, items, options))
 
     def batches(self, **query: Any) -> list[BatchState]:
         """List batches, the one that was accepted last first; `query` narrows them, such as `status`."""
@@ -190,6 +194,10 @@ class AsyncHttpClient:
     ) -> CommandAccepted:
         """Submit a batch of up to 10,000 items; `options` are further fields of `BatchSubmit`, such as `priority`."""
         return await self._run(operations.submit(workload, items, idempotency_key, options))
+
+    async def estimate(self, workload: str, items: Sequence[Item], **options: Any) -> EstimateReply:
+        """Tell when a batch of up to 10,000 items would end, without submitting it; `options` as in `submit`."""
+        return await self._run(operations.estimate(workload, items, options))
 
     async def batches(self, **query: Any) -> list[BatchState]:
         """List batches, the one that was accepted last first; `query` narrows them, such as `status`."""

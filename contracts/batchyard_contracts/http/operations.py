@@ -17,6 +17,7 @@ from batchyard_contracts.v1.queries import (
     BatchState,
     DeliveriesReply,
     DeliveryState,
+    EstimateReply,
     FailureGroup,
     FailuresReply,
     WorkersReply,
@@ -74,6 +75,11 @@ def submit(
     new = [item if isinstance(item, NewItem) else NewItem(payload=dict(item)) for item in items]
     command = BatchSubmit.model_validate({"workload": workload, "items": new, **options})
     return Operation("POST", "/batches", CommandAccepted.decode, None, command.encode(), idempotency_key)
+
+
+def estimate(workload: str, items: Sequence[Item], options: Mapping[str, Any]) -> Operation[EstimateReply]:
+    """Tell when a batch would end, without submitting it; `options` are further fields of `BatchSubmit`."""
+    return Operation("POST", "/estimates", EstimateReply.decode, None, submit(workload, items, None, options).body)
 
 
 def batches(query: Mapping[str, Any]) -> Operation[list[BatchState]]:

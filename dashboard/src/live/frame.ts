@@ -30,6 +30,7 @@ export function applied(state: State, event: Event): State {
     counts: event.counts,
     items_per_s: event.items_per_s ?? null,
     eta_s: event.eta_s ?? null,
+    ...(event.forecast ? { forecast: event.forecast } : {}),
     ...(event.round > state.round ? { finished_at: null } : {}),
   };
 }

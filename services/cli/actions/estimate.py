@@ -1,12 +1,18 @@
-"""Action of `batchyard submit --estimate`: waits for the result of the source, and prints it."""
+"""Action of `batchyard submit --estimate`: prints when the batch would end, or waits for the result of its source."""
+
+from collections.abc import Awaitable
+from datetime import UTC, datetime
 
 import msgspec
 import typer
 
 from batchyard_contracts.v1.values import ItemResult
+from services.cli.client.estimate_documents import Estimate
 from services.cli.client.follow import follow
 from services.cli.client.http_client import HttpClient
+from services.cli.errors import CliError
 from services.cli.exit_codes import Exit
+from services.cli.rendering.estimate_lines import estimate_lines
 from services.cli.rendering.output import note, say, write_json
 
 
@@ -30,3 +36,25 @@ async def show_estimate(client: HttpClient, batch_id: str, title: str, *, json: 
     for name, value in found.items():
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         say(f"{name.replace('_', ' '):<{width}}  {text}")
+
+
+def print_estimate(body: bytes, *, json: bool) -> None:
+    """Print the end that a batch would have."""
+    if json:
+        write_json(msgspec.json.decode(body))
+        return
+    first, *rest = estimate_lines(msgspec.json.decode(body, type=Estimate), datetime.now(UTC))
+    say(first)
+    for line in rest:
+        say(f"  {line}")
+
+
+async def note_outlook(estimating: Awaitable[bytes]) -> None:
+    """Tell before a submission whether the batch will end by its deadline. Without an answer nothing is told, since the
+    submission itself says what is wrong."""
+    try:
+        found = msgspec.json.decode(await estimating, type=Estimate)
+    except CliError:
+        return
+    for line in estimate_lines(found, datetime.now(UTC)):
+        note(line)

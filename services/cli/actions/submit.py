@@ -16,7 +16,7 @@ import typer
 
 from batchyard_contracts.v1.commands import CommandAccepted
 from services.cli.actions.check import show_check
-from services.cli.actions.estimate import show_estimate
+from services.cli.actions.estimate import note_outlook, print_estimate, show_estimate
 from services.cli.actions.session import address_of, use_api
 from services.cli.actions.watch import watch_batch
 from services.cli.client.http_client import HttpClient
@@ -32,6 +32,8 @@ from services.cli.rendering.output import note, say, write_json
 from services.cli.rendering.waiting import waiting_text
 
 _SNIFF = 4096
+_MAX_READ_TWICE = 16 * 1024 * 1024
+"""Largest file of a batch with a deadline that is sent once before, to tell when the batch would end."""
 AnswerT = TypeVar("AnswerT")
 
 
@@ -81,6 +83,11 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
             show_check(await _submitted(check, request), json=json)
             return
         submission = Submission(client, options, request.idempotency_key, note, CommandAccepted.decode)
+        if request.estimate and request.source is None:
+            print_estimate(await _estimated(submission, request), json=json)
+            return
+        if request.terms.deadline is not None and _can_be_read_twice(request):
+            await note_outlook(_estimated(submission, request))
         accepted = await _send(submission, request)
         batch_id = str(accepted.batch_id)
         with suppress(OSError):  # without a place for it, `last` is the owner's newest batch
@@ -112,8 +119,6 @@ def _check_options(request: Request, *, watch: bool) -> None:
     """Refuse options that contradict each other; raises `BadInput`."""
     if sum((request.file is not None, bool(request.items), request.source is not None)) != 1:
         raise BadInput("Name one file, or give --item, or --source: one of them.", "See `batchyard submit --help`.")
-    if request.estimate and request.source is None:
-        raise BadInput("--estimate is for a batch with a source.", "Name what its items are found by with --source.")
     if request.kind is not None and request.file is None:
         raise BadInput("--format says nothing without a file.", "An --item and a --source are JSON.")
     if request.estimate and watch:
@@ -139,14 +144,38 @@ async def _submitted(submission: Submission[AnswerT], request: Request) -> Answe
     if request.file is None:
         return await submission.items(read_options(request.items))
     with ExitStack() as files:
-        source = _open(request.file, files)
-        start = source.peek(_SNIFF)
-        compressed = is_gzip(start)
-        name = request.file.name.removesuffix(".gz") if compressed else request.file.name
-        kind = request.kind or format_of(name, expanded_start(start) if compressed else start)
+        source, kind, compressed = _recognised(request.file, request.kind, files)
         if kind is Format.JSON:
             return await submission.items(read_list(_expanded(source, files) if compressed else source))
         return await submission.file(source, kind, compressed=compressed)
+
+
+async def _estimated(submission: Submission[CommandAccepted], request: Request) -> bytes:
+    """Return the server's answer on the end that the batch would have."""
+    if request.file is None:
+        return await submission.estimate_items(read_options(request.items))
+    with ExitStack() as files:
+        source, kind, compressed = _recognised(request.file, request.kind, files)
+        if kind is Format.JSON:
+            return await submission.estimate_items(read_list(_expanded(source, files) if compressed else source))
+        return await submission.estimate_file(source, kind, compressed=compressed)
+
+
+def _can_be_read_twice(request: Request) -> bool:
+    """Tell whether the items may be sent once before the submission, to tell when it would end."""
+    if request.source is not None:
+        return False
+    file = request.file
+    return file is None or (file.is_file() and file.stat().st_size <= _MAX_READ_TWICE)
+
+
+def _recognised(file: Path, kind: Format | None, files: ExitStack) -> tuple[io.BufferedReader, Format, bool]:
+    """Open a file; return it with its format, and whether it is compressed."""
+    source = _open(file, files)
+    start = source.peek(_SNIFF)
+    compressed = is_gzip(start)
+    name = file.name.removesuffix(".gz") if compressed else file.name
+    return source, kind or format_of(name, expanded_start(start) if compressed else start), compressed
 
 
 def _expanded(source: IO[bytes], files: ExitStack) -> IO[bytes]:

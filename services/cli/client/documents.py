@@ -82,6 +82,16 @@ class WaitReason(msgspec.Struct, frozen=True):
     until: datetime | None = None
 
 
+class Forecast(msgspec.Struct, frozen=True):
+    """Forecast of the end of a batch; the times are None while it is not known."""
+
+    at: datetime
+    p10: datetime | None = None
+    p50: datetime | None = None
+    p90: datetime | None = None
+    reason: WaitReason | None = None
+
+
 class Batch(msgspec.Struct, frozen=True):
     """State of a batch."""
 
@@ -98,6 +108,7 @@ class Batch(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
     items_per_s: float | None = None
     eta_s: float | None = None
+    forecast: Forecast | None = None
     terms: Terms = Terms()
     stop_reason: str | None = None
     waiting: WaitReason | None = None
@@ -122,6 +133,7 @@ class ProgressFrame(msgspec.Struct, frozen=True):
     result: str | None = None
     items_per_s: float | None = None
     eta_s: float | None = None
+    forecast: Forecast | None = None
     progress: float | None = None
     stop_reason: str | None = None
     summary: Any = None

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from services.cli.client.documents import Batch, Counts, ProgressFrame, WaitReason
+from services.cli.client.documents import Batch, Counts, Forecast, ProgressFrame, WaitReason
 from services.cli.client.http_client import HttpClient
 from services.cli.errors import CliError, NotReachable
 
@@ -37,6 +37,7 @@ class Snapshot:
     summary_error: str | None = None
     waiting: WaitReason | None = None
     """Reason for which no item runs at present."""
+    forecast: Forecast | None = None
 
 
 async def follow(client: HttpClient, batch_id: str, *, poll_s: float = POLL_S) -> AsyncIterator[Snapshot]:
@@ -91,7 +92,7 @@ def _of_frame(text: str) -> Snapshot:
     now = msgspec.json.decode(text, type=ProgressFrame)
     return Snapshot(
         now.status, now.counts, now.result, now.items_per_s, now.eta_s, msgspec.json.decode(text), now.stop_reason,
-        now.progress, now.summary, now.summary_error,
+        now.progress, now.summary, now.summary_error, None, now.forecast,
     )  # fmt: skip
 
 
@@ -99,5 +100,5 @@ def _of_state(body: bytes) -> Snapshot:
     now = msgspec.json.decode(body, type=Batch)
     return Snapshot(
         now.status, now.counts, now.result, now.items_per_s, now.eta_s, msgspec.json.decode(body), now.stop_reason,
-        None, now.summary, now.summary_error, now.waiting,
+        None, now.summary, now.summary_error, now.waiting, now.forecast,
     )  # fmt: skip

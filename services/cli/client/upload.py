@@ -73,6 +73,19 @@ class Submission(Generic[AnswerT]):
             raise BadInput("There are no items.", "Give a file, or - to read from standard input, or --item.")
         return await self._upload(lambda: (item + b"\n" for item in items), MEDIA_TYPES[Format.NDJSON], "Item")
 
+    async def estimate_items(self, items: Sequence[bytes]) -> bytes:
+        """Return the answer on the end that a batch of these items would have. Nothing is submitted."""
+        return await self._estimate(_pieces(item + b"\n" for item in items), MEDIA_TYPES[Format.NDJSON], {})
+
+    async def estimate_file(self, source: IO[bytes], kind: Format, *, compressed: bool = False) -> bytes:
+        """Return the answer on the end that a batch of a file would have. Nothing is submitted."""
+        coding = {"Content-Encoding": "gzip"} if compressed else {}
+        return await self._estimate(_pieces(iter(lambda: source.read(_PIECE), b"")), MEDIA_TYPES[kind], coding)
+
+    async def _estimate(self, body: AsyncIterator[bytes], media_type: str, coding: Mapping[str, str]) -> bytes:
+        query = [(name, value) for name, value in self._query() if name in {"workload", "priority", "options"}]
+        return await self._client.post("/estimates", body, {"Content-Type": media_type, **coding}, query)
+
     async def source(self, source: bytes, *, estimate: bool) -> AnswerT:
         """Submit a source, from which a worker finds the items, as JSON."""
         command = msgspec.json.encode({**self._options, "source": msgspec.Raw(source), "estimate": estimate})

@@ -40,7 +40,11 @@ def submit(
         ),
     ] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="With --source: estimate the batch, and run no item.")
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Tell when the batch would end and submit nothing; with --source, its worker estimates it.",
+        ),
     ] = False,
     format_: Annotated[
         Format | None, typer.Option("--format", help="Format of the file, if its name does not show it.")
@@ -105,6 +109,7 @@ def submit(
 
       batchyard submit http calls.csv --dry-run
       batchyard submit http calls.csv --watch
+      batchyard submit http calls.csv --deadline 2h --estimate
       batchyard submit WORKLOAD --source criteria.json --estimate
       batchyard submit http --item '{"url": "https://…"}' --priority immediate
       zcat items.ndjson.gz | batchyard submit http - --idempotency-key nightly-1

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.live import Live
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from services.cli.client.documents import Counts
 from services.cli.client.follow import Snapshot
+from services.cli.rendering.forecast_text import forecast_text
 from services.cli.rendering.spans import clock
 from services.cli.rendering.waiting import waiting_text
 
@@ -101,7 +103,7 @@ def _figures(now: Snapshot) -> Text:
     if _is_growing(now):  # a share of what has come so far would mislead
         line.append(f"growing, {counts.known:,} so far", "bold")
     else:
-        line.append(f"{_share(now):4.0%} ", "bold").append(f"{counts.ended}/{counts.known}")
+        line.append(f"{_percent(now):3d}% ", "bold").append(f"{counts.ended}/{counts.known}")
     if units := counts.units:
         of = "" if units.total is None else f"/{units.total:,}"
         line.append(f"  {units.done:,}{of} {units.name}")
@@ -124,7 +126,10 @@ def _ending(now: Snapshot) -> list[tuple[str, str]]:
     if now.waiting is not None:
         return [(f"waits: {waiting_text(now.waiting.detail, now.waiting.until)}", "yellow")]
     found = [(f"{now.items_per_s:,.1f}/s", "cyan")] if now.items_per_s else []
-    if now.eta_s is not None and not _is_growing(now):
+    forecast = now.forecast
+    if forecast is not None and forecast.p50 is not None and not _is_growing(now):
+        found.append((f"ends {forecast_text(forecast, datetime.now(UTC))}", "cyan"))
+    elif now.eta_s is not None and not _is_growing(now):
         found.append((f"{clock(now.eta_s)} left", "cyan"))
     return found
 
@@ -143,6 +148,11 @@ def _bar(counts: Counts, width: int) -> Text:
 
 def _is_growing(now: Snapshot) -> bool:
     return now.result is None and now.counts.total is None
+
+
+def _percent(now: Snapshot) -> int:
+    """Return the completed part, rounded down, and below 100 before the end."""
+    return 100 if now.result is not None else min(99, int(_share(now) * 100 + 1e-9))
 
 
 def _share(now: Snapshot) -> float:

@@ -1,7 +1,7 @@
 """Formats responses of the server as tables and short blocks of text."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import RenderableType
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from services.cli.client.documents import Batch, Counts, Deliveries, FailureGroup, Worker
 from services.cli.rendering.delivery_rows import delivery_rows
+from services.cli.rendering.forecast_text import forecast_with_reason
 from services.cli.rendering.spans import age
 from services.cli.rendering.term_rows import term_rows
 from services.cli.rendering.waiting import waiting_text
@@ -67,10 +68,8 @@ def batch_block(batch: Batch, deliveries: Deliveries | None) -> Table:
     table.add_row("workload", batch.workload)
     table.add_row("priority", batch.priority)
     table.add_row("state", state_text(batch))
-    if batch.waiting:
-        table.add_row("waits", Text(waiting_text(batch.waiting.detail, batch.waiting.until)))
-    if batch.stop_reason:
-        table.add_row("stopped", Text(STOPPED.get(batch.stop_reason, batch.stop_reason)))
+    for title, words in _outlook(batch):
+        table.add_row(title, Text(words))
     table.add_row("round", str(batch.round))
     table.add_row("items", counts_text(batch.counts))
     if batch.items_per_s:
@@ -88,6 +87,16 @@ def batch_block(batch: Batch, deliveries: Deliveries | None) -> Table:
     for name, words in delivery_rows(deliveries):
         table.add_row(Text(name), Text(words))
     return table
+
+
+def _outlook(batch: Batch) -> Iterator[tuple[str, str]]:
+    """Yield when the batch will end, why it waits, and why it was stopped, as far as they apply."""
+    if batch.forecast and batch.status == "running":
+        yield "ends", forecast_with_reason(batch.forecast, datetime.now(UTC))
+    if batch.waiting:
+        yield "waits", waiting_text(batch.waiting.detail, batch.waiting.until)
+    if batch.stop_reason:
+        yield "stopped", STOPPED.get(batch.stop_reason, batch.stop_reason)
 
 
 def summary_rows(summary: Any, error: str | None) -> list[tuple[str, str]]:

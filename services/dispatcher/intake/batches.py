@@ -1,6 +1,6 @@
 """Handles messages on batches: headers, pages, controls, stops and reopened items."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
@@ -55,7 +55,10 @@ class BatchIntake:
         pages: PageCache,
         dispatch_loop: DispatchLoop,
         batch_stopper: BatchStopper,
+        on_end: Callable[[BatchFinished], None],
     ) -> None:
+        """`on_end` is told each round that has ended."""
+        self._on_end = on_end
         self._state, self._stores, self._settler, self._pages, self._dispatch_loop = (
             state,
             stores,
@@ -191,6 +194,7 @@ class BatchIntake:
     async def _forget(self, finished: Sequence[BatchFinished]) -> None:
         rounds: dict[UUID, int] = {}
         for message in finished:
+            self._on_end(message)
             rounds[message.batch_id] = max(message.round, rounds.get(message.batch_id, 0))
         if rounds:
             await self._stores.batches.finish(rounds)

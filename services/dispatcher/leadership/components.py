@@ -9,6 +9,9 @@ from batchyard_contracts.lease_token import LeaseTokens
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.forecasts.estimator import Estimator
+from services.dispatcher.forecasts.forecaster import Forecaster
+from services.dispatcher.forecasts.work_reader import WorkReader
 from services.dispatcher.intake.batch_deletion import BatchDeletion
 from services.dispatcher.intake.batches import BatchIntake
 from services.dispatcher.intake.owner_weights import OwnerWeightHandler
@@ -69,6 +72,8 @@ class Components:
     rate_events: RateEvents
     rate_api: RateApi
     report_handler: ReportHandler
+    forecaster: Forecaster
+    estimator: Estimator
 
     async def load(self, on_wait: Callable[[], None]) -> None:
         """Load the state from the tables. `on_wait` runs while PostgreSQL is unreachable."""
@@ -113,7 +118,9 @@ def build(
     )
     undeliverable = UndeliverableChunks(state, chunk_publisher, chunk_settler)
     dispatch_loop = DispatchLoop(state, stores, chunk_publisher, undeliverable, batch_stopper, pulse)
-    intake = BatchIntake(state, stores, settler, pages, dispatch_loop, batch_stopper)
+    work_reader = WorkReader(state, stores)
+    forecaster = Forecaster(state, work_reader, publisher)
+    intake = BatchIntake(state, stores, settler, pages, dispatch_loop, batch_stopper, forecaster.record_end)
 
     start_permits = StartPermits(state, stores, chunk_settler)
     recovery = LostChunkRecovery(
@@ -154,4 +161,6 @@ def build(
         rate_events=rate_events,
         rate_api=RateApi(state, rate_store, rate_events),
         report_handler=ReportHandler(state, stores, settler, pages, dispatch_loop, batch_stopper, rate_events),
+        forecaster=forecaster,
+        estimator=Estimator(state, work_reader, forecaster),
     )

@@ -33,6 +33,7 @@ from batchyard_contracts.v1.flow import (
     WorkerHeartbeat,
 )
 from batchyard_contracts.v1.queries import (
+    EstimateQuery,
     HeldQuery,
     HistoryQuery,
     ItemsQuery,
@@ -47,6 +48,7 @@ from batchyard_contracts.v1.queries import (
 )
 from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.domain.page import Page
+from services.dispatcher.forecasts.forecaster import INTERVAL_S
 from services.dispatcher.leadership.components import build
 from services.dispatcher.leadership.lease_keeper import LeaseKeeper
 from services.dispatcher.outcomes.leased_reports import LeasedReportDecoder
@@ -140,6 +142,7 @@ class Session:
                 interval_s=_SWEEP_INTERVAL_S,
                 delay_s=_ORPHAN_SWEEP_INTERVAL_S,
             ),
+            BackgroundTask(health.pulse("forecaster"), self._components.forecaster.update, interval_s=INTERVAL_S),
             BackgroundTask(
                 health.pulse("cleanup"),
                 self._components.batch_deletion.clean_up,
@@ -208,6 +211,7 @@ class Session:
                 self._route(ReasonsQuery, components.reasons_query.on_reasons_query),
                 self._route(StatesQuery, components.states_query.on_states_query),
                 self._route(LoadQuery, components.load_query.on_load_query),
+                self._route(EstimateQuery, components.estimator.on_estimate_query),
                 self._route(HistoryQuery, components.history_query.on_history_query),
                 self._route(HeldQuery, components.waiting_query.on_held_query),
                 self._route(LimitsQuery, rates.on_limits_query),

@@ -11,7 +11,7 @@ from services.dispatcher.domain.retry_policy import Retry
 from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
-from services.dispatcher.state.state import DispatcherState
+from services.dispatcher.state.state import DispatcherState, WorkloadQueue
 
 _NOTHING = frozenset[int]()
 _Round = tuple[UUID, int]
@@ -84,7 +84,9 @@ class ReportEffects:
         """Change the memory after the save."""
         for lease, report, decision in self._decided:
             state.leases.record_failures(lease, decision.failures)
-            window = state.workload_queue(lease.workload).window
+            queue = state.workload_queue(lease.workload)
+            window = queue.window
+            _learn(queue, lease.partition, report, decision)
             if report.feedback is not None:
                 now = time.monotonic()
                 for limiter, change in window.record_feedback(lease.partition, report.feedback, lease.sent_at, now):
@@ -97,3 +99,11 @@ class ReportEffects:
                 state.leases.record_reported(known, ordinals)
         for lease in self._ended.values():
             state.release_lease(lease)
+
+
+def _learn(queue: WorkloadQueue, partition: str, report: Report, decision: ReportDecision) -> None:
+    """Learn the durations of items for the forecasts."""
+    again = len(decision.retries)
+    again_s = sum(retry.delay_s for retry in decision.retries) / again if again else 0.0
+    queue.service_times.record(partition, report.count, report.busy_s, again, again_s)
+    queue.pace.record(report.count, report.busy_s)

@@ -90,6 +90,12 @@ class PageStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    async def waiting_by_partition(self, batch_id: UUID, most: int) -> tuple[list[tuple[str, int]], bool]:
+        """Return the items of a batch's waiting segments by partition; False: there may be more than `most` segments,
+        and the others are left out."""
+        rows = await self._pool.fetch(SQL["waiting_by_partition"], batch_id, most)
+        return [(row["partition"], row["items"]) for row in rows], not rows or rows[0]["segments"] < most
+
     async def save_pages(self, pages: Iterable[Page]) -> list[SavedSegment]:
         """Save the segments of pages; those of a withdrawn batch are not saved."""
         segments = segments_of(pages)

@@ -136,6 +136,12 @@ WHERE batch_id = $1 AND taken < size AND (page, segment) > ($2::int, $3::int) AN
     AND (claimed OR NOT $5::boolean)
 ORDER BY page, segment LIMIT $6
 
+-- name: waiting_by_partition
+-- The items of the first $2 waiting segments, by partition, and the number of these segments.
+SELECT partition, sum(size - taken)::int AS items, (sum(count(*)) OVER ())::int AS segments
+FROM (SELECT partition, size, taken FROM pages WHERE batch_id = $1 AND taken < size LIMIT $2) AS waiting
+GROUP BY partition
+
 -- name: page_items
 SELECT batch_id, page, segment, items FROM pages
 WHERE (batch_id, page, segment) IN (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]))
@@ -304,6 +310,17 @@ FROM (
     WHERE batch_id = $1 AND round = $2 AND chunk_id IS NULL ORDER BY due_at LIMIT $3
 ) AS next
 GROUP BY partition ORDER BY retries DESC, partition LIMIT $4
+
+-- name: retries_ahead
+-- The first $2 retries of batches that wait, by batch and partition, with the mean and the largest of the seconds until
+-- they are due.
+SELECT batch_id, partition, count(*)::int AS retries,
+    extract(epoch FROM avg(due_at - now()))::float8 AS mean_s, extract(epoch FROM max(due_at) - now())::float8 AS last_s
+FROM (
+    SELECT retries.batch_id, partition, due_at FROM retries JOIN batches USING (batch_id)
+    WHERE retries.batch_id = ANY ($1::uuid[]) AND retries.round = batches.round AND chunk_id IS NULL LIMIT $2
+) AS next
+GROUP BY batch_id, partition
 
 -- name: retry_states
 SELECT ordinal, attempt, due_at, error_code, error_message FROM retries

@@ -33,6 +33,18 @@ class WaitingRetries(NamedTuple):
     """Number of retries of all partitions."""
 
 
+class RetriesAhead(NamedTuple):
+    """Retries of a batch and partition in the table, those in memory included."""
+
+    batch_id: UUID
+    partition: str
+    items: int
+    mean_s: float
+    """Mean of the seconds until they are due."""
+    last_s: float
+    """Seconds until the last of them is due."""
+
+
 class RetryState(NamedTuple):
     """An item that runs again: its next or present attempt, when it is due, and the error of the last one."""
 
@@ -86,6 +98,10 @@ class RetryStore:
         rows = await self._pool.fetch(SQL["retries_by_partition"], batch_id, round_, most, partitions)
         found = {row["partition"]: (row["retries"], row["seconds"]) for row in rows}
         return WaitingRetries(found, rows[0]["all_retries"] if rows else 0)
+
+    async def retries_ahead(self, batch_ids: Sequence[UUID], most: int) -> list[RetriesAhead]:
+        """Return the retries of batches that wait in their present rounds, of which `most` are counted."""
+        return [RetriesAhead(*row) for row in await self._pool.fetch(SQL["retries_ahead"], batch_ids, most)]
 
     async def retry_states(self, batch_id: UUID, round_: int, ordinals: Sequence[int]) -> dict[int, RetryState]:
         """Return those of the items that run again in a round, whether they wait or are in flight."""

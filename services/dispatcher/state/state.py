@@ -11,6 +11,8 @@ from uuid import UUID
 from batchyard_contracts.v1.flow import WorkerHeartbeat
 from batchyard_contracts.v1.manifest import Manifest
 from services.dispatcher.domain.batch import Batch
+from services.dispatcher.domain.forecasting.service_times import ServiceTimes
+from services.dispatcher.domain.forecasting.worker_pace import WorkerPace
 from services.dispatcher.domain.lease import Lease, LeaseTable
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.scheduling.batch_queue import BatchQueue
@@ -33,6 +35,13 @@ class WorkloadQueue:
     scheduler: Scheduler = field(default_factory=Scheduler)
     is_announced: bool = False
     """True once a worker has announced the manifest."""
+    service_times: ServiceTimes = field(default_factory=ServiceTimes)
+    pace: WorkerPace = field(default_factory=WorkerPace)
+
+    @property
+    def slots(self) -> float:
+        """Number of items that the workers run at once."""
+        return self.window.workers * self.window.manifest.concurrency
 
 
 class DispatcherState:

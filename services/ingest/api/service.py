@@ -20,6 +20,7 @@ from services.ingest.persistence.store import BatchStore
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.queries.estimate_service import EstimateService
 from services.ingest.queries.waiting_reasons import WaitingReasons
 from services.ingest.submission.append import BatchAppender
 from services.ingest.submission.submit import BatchSubmitter
@@ -43,6 +44,7 @@ class IngestService:
     waiting_reasons: WaitingReasons
     progress_hub: ProgressHub
     store: BatchStore
+    estimates: EstimateService
 
     async def header(self, owner: str, batch_id: UUID) -> BatchHeader:
         """Return the header of an owner's batch; raises `IngestError` (404) when there is none."""
@@ -58,15 +60,17 @@ class IngestService:
         return await self.aggregator.state(owner, batch_id) or header.to_state()
 
     async def explained_state(self, owner: str, batch_id: UUID) -> BatchState:
-        """Return the state of a batch with the reason for which it waits."""
-        (state,) = await self.waiting_reasons.explain(owner, [await self.state(owner, batch_id)])
+        """Return the state of a batch with the reason for which it waits, and the forecast of its end."""
+        explained = await self.waiting_reasons.explain(owner, [await self.state(owner, batch_id)])
+        (state,) = self.progress_hub.forecasts.add_to(explained)
         return state
 
     async def initial_snapshot(self, owner: str, batch_id: UUID) -> ProgressSnapshot:
         """Return the progress of a batch for a client that starts to watch it."""
         saved = await self.progress_hub.saved_snapshot(batch_id)
         if saved is None:
-            return ProgressSnapshot.from_state(await self.state(owner, batch_id))
+            state = await self.state(owner, batch_id)
+            return self.progress_hub.with_forecast(batch_id, ProgressSnapshot.from_state(state))
         if saved.final:  # a new round may have started since
             with suppress(IngestError):
                 known = ProgressSnapshot.from_state(await self.state(owner, batch_id))

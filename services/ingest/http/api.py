@@ -21,6 +21,7 @@ from services.ingest.http import (
     deletions,
     docs,
     erasures,
+    estimates,
     items,
     keys,
     limits,
@@ -125,6 +126,7 @@ def build_app(
     app.include_router(batch_check.routes(checker, access), prefix=PREFIX)
     for module in (
         submit,
+        estimates,
         retry,
         accepted_results,
         batch_lists,

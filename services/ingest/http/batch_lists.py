@@ -98,7 +98,8 @@ def routes(service: IngestService, access: Access) -> APIRouter:
     async def list_all(owner: Annotated[str, Depends(access.any_owner("batches:read"))], choice: _Choice) -> Response:
         """Your batches, the one that was accepted last first, each with the reason why it waits if no item runs."""
         found = await service.aggregator.batches(choice.query(owner))
-        return choice.page(found, await service.waiting_reasons.explain(owner, found))
+        explained = await service.waiting_reasons.explain(owner, found)
+        return choice.page(found, service.progress_hub.forecasts.add_to(explained))
 
     @router.get(
         "/owners/batches",
@@ -111,6 +112,7 @@ def routes(service: IngestService, access: Access) -> APIRouter:
     ) -> Response:
         """For operators: the batches of all owners, the one that was accepted last first."""
         found = await service.aggregator.batches(choice.query(caller.owner, all_owners=True))
-        return choice.page(found, await service.waiting_reasons.explain_all(found))
+        explained = await service.waiting_reasons.explain_all(found)
+        return choice.page(found, service.progress_hub.forecasts.add_to(explained))
 
     return router

@@ -155,6 +155,22 @@ RETRYING: dict[str, Any] = {
     "error": {"code": "http_503", "message": "HTTP 503", "scope": "item"},
     "cached": False,
 }
+ESTIMATE: dict[str, Any] = {
+    "items": 9120,
+    "forecast": {
+        "p10": "2026-11-30T06:34:00Z",
+        "p50": "2026-11-30T06:36:00Z",
+        "p90": "2026-11-30T07:05:00Z",
+        "reason": {"code": "rate_limit", "detail": "The batch's own rate allows 5 items in a second."},
+        "at": "2026-11-30T06:00:00Z",
+    },
+    "chance": 0.85,
+    "alternatives": [
+        {"kind": "rate", "value": 6.2, "detail": "With a rate of 6.2/s nine of ten such batches end by the deadline."}
+    ],
+    "delays": [{"batch_id": BATCH_ID, "by_s": 140.5}],
+    "delays_of_others": 2,
+}
 REASONS: dict[str, Any] = {
     "found": True,
     "reasons": [

@@ -11,6 +11,7 @@ from services.ingest.http.example_documents import (
     DEAD_LETTER,
     DELETION,
     DONE,
+    ESTIMATE,
     FAILURE,
     ITEM,
     KEY,
@@ -86,6 +87,7 @@ RESPONSES: dict[str, dict[str, Any]] = {
         }
     },
     "batches_reasons": {"200": REASONS},
+    "batches_estimate": {"200": ESTIMATE},
     "batches_deliveries": {
         "200": {
             "deliveries": [

@@ -11,14 +11,14 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 from batchyard_contracts.topology import EVENTS
-from batchyard_contracts.v1.events import BatchFinished, BatchProgressed
+from batchyard_contracts.v1.events import BatchFinished, BatchForecast, BatchProgressed
 from services.ingest.domain.progress_snapshot import ProgressSnapshot
 from services.ingest.progress.hub import ProgressHub
 from services.ingest.submission.backpressure import Backpressure
 from shared.messaging.connection import connect_once
 
 log = structlog.get_logger()
-_BINDINGS = (f"{BatchProgressed.type}.#", f"{BatchFinished.type}.#")
+_BINDINGS = (f"{BatchProgressed.type}.#", f"{BatchFinished.type}.#", f"{BatchForecast.type}.#")
 _MAX_QUEUE_LENGTH = 10_000
 
 
@@ -87,6 +87,9 @@ class EventSubscriber:
 
     async def _on_event(self, message: AbstractIncomingMessage) -> None:
         try:
+            if message.type == BatchForecast.type:
+                self._progress_hub.publish_forecast(BatchForecast.decode(message.body))
+                return
             batch_id, snapshot = ProgressSnapshot.from_event(message.type or "", message.body)
         except (ValueError, KeyError, TypeError) as error:
             log.warning("invalid progress event", type=message.type, error=f"{type(error).__name__}: {error}")

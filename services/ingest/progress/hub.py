@@ -12,7 +12,9 @@ from uuid import UUID
 
 import orjson
 
+from batchyard_contracts.v1.events import BatchForecast
 from services.ingest.domain.progress_snapshot import ProgressSnapshot
+from services.ingest.progress.forecasts import Forecasts
 from shared.redis.client import RedisClient
 from shared.redis.keys import PROGRESS
 
@@ -61,6 +63,9 @@ class ProgressHub:
         self._owners: dict[UUID, str] = {}
         self._owner_watchers: dict[str, set[OwnerWatcher]] = defaultdict(set)
         self._unsaved: dict[UUID, ProgressSnapshot] = {}
+        self._latest: dict[UUID, ProgressSnapshot] = {}
+        """Latest snapshots of watched batches."""
+        self.forecasts = Forecasts()
         self.watcher_count = 0
 
     @asynccontextmanager
@@ -77,6 +82,7 @@ class ProgressHub:
             self._watchers[batch_id].discard(watcher)
             if not self._watchers[batch_id]:
                 del self._watchers[batch_id], self._owners[batch_id]
+                self._latest.pop(batch_id, None)
 
     @contextmanager
     def watch_owner(self, owner: str, watcher: OwnerWatcher) -> Iterator[None]:
@@ -112,7 +118,13 @@ class ProgressHub:
         return found
 
     def publish(self, batch_id: UUID, snapshot: ProgressSnapshot) -> None:
-        """Offer a snapshot to all watchers of a batch, and keep it for `save_snapshots`."""
+        """Offer a snapshot to all watchers of a batch, with the forecast of its end, and keep it for
+        `save_snapshots`."""
+        if snapshot.final:
+            self.forecasts.drop(batch_id)
+        snapshot = self.with_forecast(batch_id, snapshot)
+        if batch_id in self._watchers:
+            self._latest[batch_id] = snapshot
         for watcher in self._watchers.get(batch_id, ()):
             watcher.offer(snapshot)
         for owner_watcher in self._owner_watchers.get(snapshot.owner, ()):
@@ -120,6 +132,17 @@ class ProgressHub:
         earlier = self._unsaved.get(batch_id)
         if earlier is None or snapshot.rank >= earlier.rank:
             self._unsaved[batch_id] = snapshot
+
+    def publish_forecast(self, event: BatchForecast) -> None:
+        """Keep a forecast, and offer it to all watchers of its batch with the latest snapshot."""
+        latest = self._latest.get(event.batch_id)
+        if self.forecasts.put(event) and latest is not None and latest.is_running:
+            self.publish(event.batch_id, latest)
+
+    def with_forecast(self, batch_id: UUID, snapshot: ProgressSnapshot) -> ProgressSnapshot:
+        """Return a snapshot with the forecast of the end, if its batch runs and there is one."""
+        forecast = self.forecasts.of(batch_id, snapshot.rank[0]) if snapshot.is_running else None
+        return snapshot if forecast is None else snapshot.with_forecast(forecast)
 
     async def save_snapshots(self) -> None:
         """Write the latest snapshots to Redis."""

@@ -18,6 +18,8 @@ from batchyard_contracts.v1.queries import (
     DeliveriesReply,
     EndsQuery,
     EndsReply,
+    EstimateQuery,
+    EstimateReply,
     FailuresQuery,
     FailuresReply,
     HistoryQuery,
@@ -57,6 +59,7 @@ _TIMEOUT_S = 5.0
 _TIMEOUT_MARGIN_S = 1.0
 _DELIVERIES_TIMEOUT_S = 2.0
 _ATTEMPTS_TIMEOUT_S = 1.0
+_ESTIMATE_TIMEOUT_S = 15.0
 ReplyT = TypeVar("ReplyT")
 
 
@@ -147,6 +150,10 @@ class AggregatorClient:
     async def reasons(self, query: ReasonsQuery) -> ReasonsReply:
         """Return what holds back the items of a batch."""
         return await self._query(query, ReasonsReply)
+
+    async def estimate(self, query: EstimateQuery) -> EstimateReply:
+        """Return the end that a batch would have."""
+        return await self._query(query, EstimateReply, timeout_s=_ESTIMATE_TIMEOUT_S)
 
     async def deliveries(self, query: DeliveriesQuery) -> DeliveriesReply:
         """Return the deliveries of a batch's notifications."""

@@ -171,7 +171,7 @@ class UploadService:
 
     async def _receive_rows(self, upload: Upload, reader: Reader, chunks: AsyncIterator[bytes]) -> CommandAccepted:
         stop_at = math.inf
-        async for rows in _read_rows(reader, chunks):
+        async for rows in read_rows(reader, chunks):
             try:
                 upload.add_rows(rows)
             finally:
@@ -207,7 +207,7 @@ def _seed(media_type: str, command: BatchSubmit) -> bytes:
 async def _digest(seed: bytes, reader: Reader, chunks: AsyncIterator[bytes]) -> bytes:
     """Read a body only to compare it; raises `IngestError` when it cannot be read."""
     pager, digest = Pager(), seed
-    async for rows in _read_rows(reader, chunks):
+    async for rows in read_rows(reader, chunks):
         for row in rows:
             if isinstance(row, Rejection):
                 raise IngestError(row)
@@ -217,7 +217,8 @@ async def _digest(seed: bytes, reader: Reader, chunks: AsyncIterator[bytes]) -> 
     return extend_digest(digest, rest) if rest else digest
 
 
-async def _read_rows(reader: Reader, chunks: AsyncIterator[bytes]) -> AsyncIterator[Iterator[Row | Rejection]]:
+async def read_rows(reader: Reader, chunks: AsyncIterator[bytes]) -> AsyncIterator[Iterator[Row | Rejection]]:
+    """Yield the rows of each chunk of a body."""
     async for chunk in chunks:
         yield reader.feed(chunk)
     yield reader.finish()

@@ -16,6 +16,7 @@ MODELS: dict[type[msgspec.Struct], tuple[type[BaseModel], ...]] = {
     documents.FailureThreshold: (values.FailureThreshold,),
     documents.Terms: (values.Terms,),
     documents.WaitReason: (values.WaitReason,),
+    documents.Forecast: (values.Forecast,),
     documents.Batch: (queries.BatchState,),
     documents.Batches: (BatchList,),
     documents.ProgressFrame: (events.BatchProgressed, events.BatchFinished),

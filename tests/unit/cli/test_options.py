@@ -23,7 +23,7 @@ from tests.unit.cli.conftest import BATCH, FakeCluster, Run, state
         (("rates", "close", "http"), "--partition"),
         (("results", BATCH, "--json", "--format", "csv"), "Give one of them"),
         (("submit", "noop", "--item", "{}", "--format", "csv"), "JSON"),
-        (("submit", "noop", "--item", "{}", "--estimate"), "--source"),
+        (("submit", "noop", "--item", "{}", "--estimate", "--watch"), "waited for"),
         (("submit", "noop", "--item", "{}", "--dedup-ttl", "1h"), "--dedup"),
         (("retry", BATCH, "--skip-invalid"), "--patch"),
         (("dead-letters", "replay", "ingest.commands", "--id", "a", "--all"), "Give one of them"),

@@ -24,11 +24,19 @@ export function Outlook({ batch }: { batch: Batch }) {
   if (batch.counts.remaining === 0 && batch.status === "running") return <span>making the summary</span>;
   if (batch.waiting) return <span className="quiet">waiting: no estimate</span>;
   const deadline = batch.terms?.deadline ? Date.parse(batch.terms.deadline) : null;
-  const end = batch.eta_s == null ? null : now + batch.eta_s * 1000;
+  const { p10, p50, p90, reason } = batch.forecast ?? {};
+  const latest = p90 ? Date.parse(p90) : null;
+  const end = latest ?? (batch.eta_s == null ? null : now + batch.eta_s * 1000);
   return (
     <span className="row">
       <b>{batch.items_per_s ? perSecond(batch.items_per_s) : "starting"}</b>
-      {end !== null && batch.eta_s != null && (
+      {p10 && p50 && latest !== null && (
+        <span title={reason ? visible(reason.detail) : undefined}>
+          ends {clockTime(Date.parse(p10), now, zone)} to {clockTime(latest, now, zone)}, likely{" "}
+          {clockTime(Date.parse(p50), now, zone)}
+        </span>
+      )}
+      {latest === null && end !== null && batch.eta_s != null && (
         <span>
           ends about {clockTime(end, now, zone)}, in {roughly(batch.eta_s)}
         </span>
@@ -36,7 +44,7 @@ export function Outlook({ batch }: { batch: Batch }) {
       {deadline !== null && (
         <span className={end !== null && end > deadline ? "state warn" : "quiet"}>
           deadline {clockTime(deadline, now, zone)}
-          {end !== null && (end > deadline ? ": too late at this rate" : ": fits")}
+          {end !== null && (end > deadline ? ": it may be missed" : ": fits")}
         </span>
       )}
     </span>
