@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import ClassVar, NamedTuple
 from uuid import UUID
@@ -80,15 +80,28 @@ class Backpressure:
         self.check(owner, volume)
 
     @contextmanager
-    def reserve(self, owner: str, volume: Volume) -> Iterator[None]:
-        """Count items that have been checked, while they are being committed."""
+    def reserve(self, owner: str, volume: Volume) -> Iterator[Callable[[], None]]:
+        """Count items that have been checked, while they are being committed. Yields the function to call as soon as
+        they are: they count as accepted from then on, also while their messages are sent."""
+        is_reserved = True
+
+        def release() -> None:
+            nonlocal is_reserved
+            if is_reserved:
+                is_reserved = False
+                self._reserved[owner] -= volume
+                if self._reserved[owner] == NOTHING:
+                    del self._reserved[owner]
+
+        def accept() -> None:  # perhaps after the end of a request that was cancelled
+            release()
+            self.record_accepted(owner, volume)
+
         self._reserved[owner] = self._reserved.get(owner, NOTHING) + volume
         try:
-            yield
+            yield accept
         finally:
-            self._reserved[owner] -= volume
-            if self._reserved[owner] == NOTHING:
-                del self._reserved[owner]
+            release()
 
     def record_accepted(self, owner: str, volume: Volume) -> None:
         """Count items that this process has just accepted."""

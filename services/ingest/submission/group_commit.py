@@ -5,7 +5,7 @@ into the next one, an owner's after another's. There is no timer.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from uuid import UUID
@@ -33,6 +33,7 @@ _LOCKED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 class _Submission:
     header: BatchHeader
     messages: list[OutboxMessage]
+    on_commit: Callable[[], None]
     accepted: asyncio.Future[bool]
 
     @property
@@ -59,14 +60,17 @@ class GroupCommit:
         self._committing: asyncio.Task[None] | None = None
         self._publishing: set[asyncio.Task[None]] = set()
 
-    async def insert(self, header: BatchHeader, messages: Sequence[EncodedMessage]) -> bool:
-        """Commit a batch with its messages, and publish them; False when one of its identities is taken.
+    async def insert(
+        self, header: BatchHeader, messages: Sequence[EncodedMessage], on_commit: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Commit a batch with its messages, and publish them; False when one of its identities is taken. `on_commit` is
+        called as soon as it is committed.
 
         Returns once the broker has the messages, or the outbox keeps them. Raises `IngestError` (413), and the error of
         the database. A caller that is cancelled does not stop the commit.
         """
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        submission = _Submission(header, outbox_messages(messages, header.traceparent), accepted)
+        submission = _Submission(header, outbox_messages(messages, header.traceparent), on_commit, accepted)
         self._waiting.add(header.owner, submission)
         if self._committing is None:
             # in a context of its own, so that no message gets the trace of another one's submission
@@ -110,6 +114,9 @@ class GroupCommit:
             for one in group:
                 await self._commit([one])
             return
+        for one, messages in zip(group, posted, strict=True):
+            if messages is not None:
+                one.on_commit()
         publishing = asyncio.create_task(self._publish(group, posted))
         self._publishing.add(publishing)
         publishing.add_done_callback(self._publishing.discard)

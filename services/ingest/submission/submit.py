@@ -90,10 +90,9 @@ class BatchSubmitter:
             messages = sealed_messages(header, workload.validator, encoded.messages)
         else:  # its items may run as they arrive
             messages = [accepted_message(header, workload.validator), *encoded.messages]
-        with self._backpressure.reserve(owner, header.volume):
-            if not await self._commit.insert(header, messages):
+        with self._backpressure.reserve(owner, header.volume) as accept:
+            if not await self._commit.insert(header, messages, accept):
                 return replay(header, await self._find_same(header, command))
-            self._backpressure.record_accepted(owner, header.volume)
         log.info("batch accepted", batch_id=str(header.batch_id), items=header.items, workload=header.workload)
         if header.state == "open":
             await self._dedup_index.add(header.batch_id, encoded.new_fingerprints)

@@ -177,11 +177,11 @@ class Upload:
             await self._outbox.deliver(posted)
         else:
             self._backpressure.check(header.owner, header.volume)
-            with self._backpressure.reserve(header.owner, header.volume):
-                if not await self._commit.insert(header, sealed_messages(header, self._validator, self._window)):
+            with self._backpressure.reserve(header.owner, header.volume) as accept:
+                messages = sealed_messages(header, self._validator, self._window)
+                if not await self._commit.insert(header, messages, accept):
                     self.header = header
                     return None
-                self._backpressure.record_accepted(header.owner, header.volume)
         if pages > 1:
             await self._dedup_index.delete(header.batch_id)
         return header
