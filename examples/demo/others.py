@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from batchyard_contracts.client import Client
+from batchyard_contracts.v1.commands import CommandAccepted
 from batchyard_contracts.v1.events import BatchFinished
 from examples.demo.checks import Check
 from services.cli.client.address import Address
@@ -128,7 +129,8 @@ async def _run(http: HttpClient, client: Client, sample: Sample) -> Sampled:
 
 
 async def _submitted(http: HttpClient, sample: Sample) -> UUID:
-    submission = Submission(http, {"workload": sample.workload, "name": "Demo"}, None, lambda _: None)
+    options = {"workload": sample.workload, "name": "Demo"}
+    submission = Submission(http, options, None, lambda _: None, CommandAccepted.decode)
     if sample.file:
         with (EXAMPLES / sample.file).open("rb") as file:
             return (await submission.file(file, format_of(sample.file, b""))).batch_id
