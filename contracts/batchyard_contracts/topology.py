@@ -267,7 +267,9 @@ AGGREGATOR_QUERIES = Queue(
         *(
             binding
             for exchange in (QUERIES, INQUIRIES)
-            for binding in _asked(exchange, "batches", "results", "outcomes", "failures", "selection", "attempts")
+            for binding in _asked(
+                exchange, "batches", "results", "stream", "outcomes", "failures", "selection", "attempts"
+            )
         ),
         *_asked(INQUIRIES, "ends", "series"),
         *_asked(WORKER_INQUIRIES, "results"),

@@ -30,6 +30,7 @@ _TEXT = {
     r"^(/([^~/]|~0|~1)*)*$": "a JSON Pointer, such as /url",
     r"^\.[a-z0-9]{1,10}$": "the ending of a file name, such as .txt",
     r"^[a-z]+/[a-z0-9.+-]{1,100}$": "a media type, such as text/plain",
+    r"^(o(-1|[0-9]{1,10})|c-?[0-9]{1,10}\.[0-9]{1,10})$": "the `cursor` of a result or of a page, as it was sent",
     r"^[0-9a-f]{32}$": "32 hexadecimal digits",
 }
 """Forms of text that the contracts describe by a pattern, in words."""

@@ -101,6 +101,7 @@ SENDERS: Mapping[str, tuple[str, ...]] = {
     "schedule.missed.v1": ("ingest",),
     "batches.query.v1": (CLIENT, "ingest"),
     "results.query.v1": (CLIENT, "ingest"),
+    "stream.query.v1": (CLIENT, "ingest"),
     "failures.query.v1": (CLIENT, "ingest"),
     "selection.query.v1": (CLIENT, "ingest"),
     "items.query.v1": (CLIENT, "ingest"),
@@ -166,6 +167,7 @@ REPLIES_TO: Mapping[str, tuple[str, ...]] = {
         )
     },
     "results.query.v1": ("results.reply.v1", "results.page.v1", "query.failed.v1"),
+    "stream.query.v1": ("stream.page.v1", "query.failed.v1"),
 }
 
 _PARAMETERS: Mapping[str, Json] = {

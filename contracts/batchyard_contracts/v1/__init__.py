@@ -71,6 +71,8 @@ QUERIES: tuple[type[Message], ...] = (
     queries.ResultsQuery,
     queries.ResultsReply,
     queries.ResultsPage,
+    queries.StreamQuery,
+    queries.StreamPage,
     queries.FailuresQuery,
     queries.FailuresReply,
     queries.SelectionQuery,

@@ -198,6 +198,9 @@ class Forecast(Value):
     """Time of the forecast."""
 
 
+StreamCursor = Annotated[str, StringConstraints(pattern=r"^(o(-1|[0-9]{1,10})|c-?[0-9]{1,10}\.[0-9]{1,10})$")]
+"""Place in the results of a batch: `o` and the ordinal of an item, or `c` and a place in the order of completion. Send
+it back as it is."""
 Cause = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}-[0-9a-f]{16}$")]
 """Fingerprint that groups failures: of the error code, the partition, and the message without numbers, ids, addresses
 and quoted values. It begins with the version of its algorithm."""
@@ -390,6 +393,8 @@ class ItemResult(Value):
     """Batch of that item; None: this batch."""
     elapsed_ms: Count | None = None
     cached: bool = False
+    cursor: StreamCursor | None = None
+    """Cursor by which a stream of results continues after this one; None outside of a stream."""
 
 
 class SlotCount(Value):

@@ -46,6 +46,9 @@ from batchyard_contracts.v1.queries.outcomes import (
     ResultsReply,
     SelectionQuery,
     SelectionReply,
+    StreamOrder,
+    StreamPage,
+    StreamQuery,
 )
 from batchyard_contracts.v1.queries.overview import (
     MAX_ATTENTION,
@@ -187,6 +190,9 @@ __all__ = [
     "StatesQuery",
     "StatesReply",
     "StoredItem",
+    "StreamOrder",
+    "StreamPage",
+    "StreamQuery",
     "TemplateChange",
     "TemplateQuery",
     "TemplateReply",

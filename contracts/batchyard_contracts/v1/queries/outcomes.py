@@ -1,6 +1,6 @@
 """Queries for the outcomes of items: results, failures by cause, and the items that a retry selects."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from batchyard_contracts.v1.values import (
     BatchId,
     Cause,
     Count,
+    CustomId,
     Detail,
     ErrorCode,
     ItemResult,
@@ -19,9 +20,13 @@ from batchyard_contracts.v1.values import (
     PartitionName,
     Round,
     Selection,
+    StreamCursor,
     TerminalStatus,
     Time,
 )
+
+StreamOrder = Literal["ordinal", "completion"]
+"""Order of outcomes: that of their items, or that in which they were recorded."""
 
 
 class ResultsQuery(Message):
@@ -59,6 +64,45 @@ class ResultsPage(ResultsReply):
 
     type: ClassVar[str] = "results.page.v1"
     items: Annotated[list[ItemResult], Field(max_length=MAX_RESULTS)] = []
+
+
+class StreamQuery(Message):
+    """Query for the next outcomes of a batch that may still run. Further queries go on from the cursor of a page, or of
+    any outcome on it, and so miss none and repeat none."""
+
+    type: ClassVar[str] = "stream.query.v1"
+    owner: Owner
+    batch_id: BatchId
+    order: StreamOrder = "ordinal"
+    """Order of the outcomes; a cursor continues its own order."""
+    cursor: StreamCursor | None = None
+    """Cursor after which the page begins; None: with the first outcome."""
+    without_gaps: bool = False
+    """True: while the batch runs, outcomes by ordinal end before the first item that has not ended, so that no outcome
+    appears before the cursor."""
+    max_items: Annotated[int, Field(ge=1, le=MAX_RESULTS)] = MAX_PAGE
+    status: TerminalStatus | None = None
+    error_code: ErrorCode | None = None
+    cause: Cause | None = None
+    custom_id: CustomId | None = None
+    round: Round | None = None
+    """Only outcomes of this round, also those that a later round has replaced; None: those that hold now."""
+
+
+class StreamPage(Message):
+    """Reply with the next outcomes, each with its cursor. It may have none although more follow, because the filters
+    select few."""
+
+    type: ClassVar[str] = "stream.page.v1"
+    found: bool = True
+    """False: the owner has no such batch."""
+    items: Annotated[list[ItemResult], Field(max_length=MAX_RESULTS)] = []
+    cursor: StreamCursor | None = None
+    """Cursor of the next page."""
+    has_more: bool = False
+    """True: further outcomes may be recorded already."""
+    has_ended: bool = False
+    """True: the batch, or the round that was asked for, has ended, and without `has_more` this is the last page."""
 
 
 class OutcomesQuery(Message):
