@@ -29,6 +29,7 @@ from batchyard_contracts.v1.queries import (
     ResultsQuery,
     SelectionQuery,
     SeriesQuery,
+    StreamQuery,
 )
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.summary import SummaryRetryPolicy
@@ -39,6 +40,7 @@ from services.aggregator.handlers.leased_reports import LeasedReportDecoder
 from services.aggregator.handlers.outcomes import OutcomeHandler
 from services.aggregator.handlers.queries import QueryHandler
 from services.aggregator.handlers.result_check import ResultCheck
+from services.aggregator.handlers.result_stream import StreamHandler
 from services.aggregator.handlers.series import SeriesQueryHandler
 from services.aggregator.handlers.summaries import SummaryHandler
 from services.aggregator.maintenance.reconciler import Reconciler
@@ -49,6 +51,7 @@ from services.aggregator.persistence.attempt_store import AttemptStore
 from services.aggregator.persistence.schema_store import SchemaStore
 from services.aggregator.persistence.series_store import SeriesStore
 from services.aggregator.persistence.store import LedgerStore
+from services.aggregator.persistence.stream_store import StreamStore
 from services.aggregator.publishing.batch_changes import BatchChangePublisher
 from services.aggregator.publishing.failure_events import FailureEvents
 from services.aggregator.publishing.missing_items import MissingItems
@@ -186,6 +189,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchesQuery, query_handler.on_batches_query),
                 Route(EndsQuery, query_handler.on_ends_query),
                 Route(ResultsQuery, query_handler.on_results_query),
+                Route(StreamQuery, StreamHandler(StreamStore(pool)).on_stream_query),
                 Route(OutcomesQuery, query_handler.on_outcomes_query),
                 Route(FailuresQuery, query_handler.on_failures_query),
                 Route(SelectionQuery, query_handler.on_selection_query),

@@ -54,7 +54,7 @@ async def test_a_deleted_batch_is_gone_with_all_its_rows_and_no_other_is(clean: 
         await around.until(lambda: around.all(DeletionCompleted))
         (completed,) = around.all(DeletionCompleted)
         assert (completed.batch_id, completed.service) == (BATCH, "aggregator")
-        assert completed.deleted == {"outcomes": 3, "failures": 1, "causes": 1, "outbox": 1}
+        assert completed.deleted == {"outcomes": 3, "failures": 1, "completions": 1, "causes": 1, "outbox": 1}
         assert await around.rows(ROWS, BATCH) == [{"outcomes": 0, "failures": 0, "causes": 0}]
         assert await around.rows(ROWS, OTHER) == before
         for query in (BatchesQuery(owner="ann"), BatchesQuery(owner="x", all_owners=True)):

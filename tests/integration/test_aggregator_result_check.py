@@ -8,7 +8,14 @@ import pytest
 from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsReopened, ResultsAccepted, WorkerAnnounced
 from batchyard_contracts.v1.manifest import Manifest
-from batchyard_contracts.v1.queries import FailuresQuery, FailuresReply, ResultsQuery, ResultsReply
+from batchyard_contracts.v1.queries import (
+    FailuresQuery,
+    FailuresReply,
+    ResultsQuery,
+    ResultsReply,
+    StreamPage,
+    StreamQuery,
+)
 from devstack import Servers
 from tests.support.ledger_messages import BATCH, accepted, at, controlled, made, processed
 from tests.support.running_aggregator import Neighbours, at_work
@@ -68,6 +75,15 @@ async def test_a_refused_result_is_accepted_by_hand_and_counts_once(clean: Serve
         assert [status for status, *_ in found] == ["succeeded", "succeeded", "failed", "failed"]
         failures = await around.query(FailuresQuery(batch_id=BATCH, owner="ann"), FailuresReply)
         assert {group.code: group.ordinals for group in failures.groups}["invalid_result"] == [2]
+        for order in ("ordinal", "completion"):
+            query = StreamQuery.model_validate({"batch_id": BATCH, "owner": "ann", "order": order})
+            now = await around.query(query, StreamPage)
+            assert sorted((item.ordinal, item.round) for item in now.items) == [(0, 1), (1, 2), (2, 1), (3, 1)]
+            of_first = await around.query(query.model_copy(update={"round": 1}), StreamPage)
+            refused = [item for item in of_first.items if item.ordinal == 1]
+            assert [(item.error and item.error.code, item.result) for item in refused] == [
+                ("invalid_result", {"n": "x"})
+            ]
         await around.send(controlled("retry", 3, round=2))
         await around.until(lambda: around.all(ItemsReopened))
         (reopened,) = around.all(ItemsReopened)

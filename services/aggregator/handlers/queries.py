@@ -40,7 +40,7 @@ MAX_REPLY_BYTES = 1_500_000
 _MAX_GROUPS = 500
 _MAX_OWNERS = 1000
 """Owners whose ends are looked at for an operator."""
-_MAX_ROWS_HERE = 200
+MAX_ROWS_HERE = 200
 """Number of rows up to which encoding a page delays the event loop less than a thread would take."""
 
 
@@ -109,7 +109,7 @@ class QueryHandler:
             query = query.model_copy(update={"after": first - 1})
         limit = query.max_items or query.limit
         rows = await self._store.results(key, query, limit, MAX_REPLY_BYTES)
-        body = await asyncio.to_thread(_encode, rows) if len(rows) > _MAX_ROWS_HERE else _encode(rows)
+        body = await asyncio.to_thread(_encode, rows) if len(rows) > MAX_ROWS_HERE else _encode(rows)
         return SplicedReply(body=body) if query.max_items is None else SplicedPage(body=body)
 
     async def on_outcomes_query(self, query: OutcomesQuery, _: Envelope) -> OutcomesReply:
@@ -120,7 +120,9 @@ class QueryHandler:
         rows = await self._store.outcomes(key, query, MAX_REPLY_BYTES)
         page = rows[:-1] if rows and rows[-1]["is_beyond"] else rows
         found = [
-            RecordedOutcome.model_validate(_item(row) | {"recorded_at": row["recorded_at"], "cause": row["cause"]})
+            RecordedOutcome.model_validate(
+                item_result(row) | {"recorded_at": row["recorded_at"], "cause": row["cause"]}
+            )
             for row in page
         ]
         return OutcomesReply(items=found, next_after=page[-1]["ordinal"] if len(page) < len(rows) else None)
@@ -167,13 +169,13 @@ class QueryHandler:
 def _encode(rows: Sequence[Any]) -> bytes:
     """Return the page of some rows as JSON; a last row that is beyond the page only says that there are more."""
     page = rows[:-1] if rows and rows[-1]["is_beyond"] else rows
-    reply: dict[str, Any] = {"found": True, "items": [_item(row) for row in page]}
+    reply: dict[str, Any] = {"found": True, "items": [item_result(row) for row in page]}
     if len(page) < len(rows):
         reply["next_after"] = page[-1]["ordinal"]
     return orjson.dumps(reply)
 
 
-def _item(row: Any) -> dict[str, Any]:
+def item_result(row: Any) -> dict[str, Any]:
     """Return an `ItemResult` without its unset fields."""
     item: dict[str, Any] = {
         "ordinal": row["ordinal"],

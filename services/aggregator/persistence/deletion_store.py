@@ -4,7 +4,7 @@ from shared.postgres.deletions import Plans
 from shared.postgres.queries import load_queries
 
 SQL = load_queries("services.aggregator.persistence", "deletions.sql")
-_TABLES = ("outcomes", "failures", "causes", "attempts", "summaries")
+_TABLES = ("outcomes", "earlier_outcomes", "completions", "failures", "causes", "attempts", "summaries")
 _RECORDED = [(table, SQL[f"delete_{table}"]) for table in _TABLES]
 _OF_THE_BATCH = [(table, SQL[f"delete_{table}"]) for table in ("samples", "outbox")]
 PLANS: Plans = {"outcomes": _RECORDED, "batch": [*_RECORDED, *_OF_THE_BATCH]}

@@ -16,6 +16,17 @@ DELETE FROM outcomes WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM outcomes WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY ordinal LIMIT $2
 ))
 
+-- name: delete_earlier_outcomes
+DELETE FROM earlier_outcomes WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM earlier_outcomes WHERE batch = (SELECT id FROM batches WHERE batch_id = $1)
+    ORDER BY round, ordinal LIMIT $2
+))
+
+-- name: delete_completions
+DELETE FROM completions WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM completions WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY version LIMIT $2
+))
+
 -- name: delete_failures
 DELETE FROM failures WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM failures WHERE batch = (SELECT id FROM batches WHERE batch_id = $1) ORDER BY ordinal LIMIT $2

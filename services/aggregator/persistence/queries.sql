@@ -69,7 +69,7 @@ WITH locked AS (
         stopped, summary_due_at, summary_asked
     ) ON locked.id = new.id AND locked.version = new.version
     WHERE batches.id = locked.id
-    RETURNING batches.id
+    RETURNING batches.id, batches.version
 ), recorded AS (
     INSERT INTO outcomes (
         batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
@@ -79,6 +79,12 @@ WITH locked AS (
         $16::bigint[], $17::int[], $18::int[], $19::int[], $20::int[], $21::int[], $22::boolean[], $23::text[],
         $24::text[], $25::text[], $26::text[], $27::text[], $28::bytea[], $29::uuid[]
     ) AS new (batch) JOIN changed ON changed.id = new.batch
+    RETURNING batch, ordinal, round
+), completed AS (
+    INSERT INTO completions (batch, version, round, ordinals)
+    SELECT batch, version, round, array_agg(ordinal)
+    FROM recorded JOIN changed ON changed.id = batch
+    GROUP BY batch, version, round
 ), posted AS (
     INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
     SELECT new.exchange, new.routing_key, new.type, new.body, new.traceparent, new.key FROM unnest(
@@ -100,10 +106,12 @@ WHERE id = $1;
 -- Deletes a batch whose submission was withdrawn before its header arrived.
 WITH gone AS (DELETE FROM batches WHERE batch_id = $1 AND owner IS NULL AND deleted_at IS NULL RETURNING id),
 no_causes AS (DELETE FROM causes WHERE batch IN (SELECT id FROM gone)),
-no_failures AS (DELETE FROM failures WHERE batch IN (SELECT id FROM gone))
+no_failures AS (DELETE FROM failures WHERE batch IN (SELECT id FROM gone)),
+no_completions AS (DELETE FROM completions WHERE batch IN (SELECT id FROM gone))
 DELETE FROM outcomes WHERE batch IN (SELECT id FROM gone);
 
 -- name: insert_new_outcomes
+-- Inserts outcomes that were not recorded before; the batches $15 will have the versions $16.
 WITH inserted AS (
     INSERT INTO outcomes (
         batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
@@ -115,19 +123,33 @@ WITH inserted AS (
         $14::uuid[]
     )
     ON CONFLICT (batch, ordinal) DO NOTHING
-    RETURNING batch, status, cached
+    RETURNING batch, ordinal, round, status, cached
+), completed AS (
+    INSERT INTO completions (batch, version, round, ordinals)
+    SELECT batch, saved.version, round, array_agg(ordinal)
+    FROM inserted JOIN unnest($15::bigint[], $16::int[]) AS saved (batch, version) USING (batch)
+    GROUP BY batch, saved.version, round
 )
 SELECT batch, status, count(*) AS number FROM inserted GROUP BY batch, status
 UNION ALL
 SELECT batch, 'cached', count(*) FROM inserted WHERE cached GROUP BY batch;
 
 -- name: remove_selected
--- Deletes the selected outcomes that a new round replaces, except the ordinals $8, and their failures.
+-- Moves the selected outcomes that a new round replaces, except the ordinals $8, to `earlier_outcomes`, and deletes their
+-- failures.
 WITH gone AS (
     DELETE FROM outcomes
     WHERE batch = $1 AND status <> 'succeeded' AND ordinal <> ALL ($8::int[])
         AND ordinal IN (SELECT ordinal FROM chosen($1, $2, $3, $4, $5, $6, $7, -1))
-    RETURNING ordinal, status
+    RETURNING *
+), kept AS (
+    INSERT INTO earlier_outcomes (
+        batch, ordinal, round, attempts, elapsed_ms, duplicate_of, recorded_at, cached, status, custom_id, error_code,
+        error_message, error_scope, result, duplicate_of_batch, cause
+    )
+    SELECT gone.batch, gone.ordinal, round, attempts, elapsed_ms, duplicate_of, recorded_at, cached, status, custom_id,
+        error_code, error_message, error_scope, result, duplicate_of_batch, cause
+    FROM gone LEFT JOIN failures ON failures.batch = gone.batch AND failures.ordinal = gone.ordinal
 ), no_failures AS (
     DELETE FROM failures USING gone WHERE failures.batch = $1 AND failures.ordinal = gone.ordinal RETURNING cause
 ), fewer AS (
@@ -138,12 +160,28 @@ WITH gone AS (
 SELECT ordinal, status FROM gone ORDER BY ordinal;
 
 -- name: accept_selected
--- Turns the selected failures whose result was refused, and is kept, into successes of round $8; returns their number.
-WITH accepted AS (
-    UPDATE outcomes SET status = 'succeeded', round = $8, error_code = NULL, error_message = NULL, error_scope = NULL
+-- Turns the selected failures whose result was refused, and is kept, into successes of round $8, which the batch has in its
+-- version $9; returns their number. As failures they stay in `earlier_outcomes`.
+WITH selected AS (
+    SELECT ordinal FROM outcomes
     WHERE batch = $1 AND status <> 'succeeded' AND error_code = 'invalid_result' AND result IS NOT NULL
         AND ordinal IN (SELECT ordinal FROM chosen($1, $2, $3, $4, $5, $6, $7, -1))
-    RETURNING ordinal
+), kept AS (
+    INSERT INTO earlier_outcomes (
+        batch, ordinal, round, attempts, elapsed_ms, duplicate_of, recorded_at, cached, status, custom_id, error_code,
+        error_message, error_scope, result, duplicate_of_batch, cause
+    )
+    SELECT outcomes.batch, outcomes.ordinal, round, attempts, elapsed_ms, duplicate_of, recorded_at, cached, status,
+        custom_id, error_code, error_message, error_scope, result, duplicate_of_batch, cause
+    FROM selected JOIN outcomes ON outcomes.batch = $1 AND outcomes.ordinal = selected.ordinal
+        LEFT JOIN failures ON failures.batch = $1 AND failures.ordinal = selected.ordinal
+), accepted AS (
+    UPDATE outcomes SET status = 'succeeded', round = $8, error_code = NULL, error_message = NULL, error_scope = NULL
+    FROM selected WHERE outcomes.batch = $1 AND outcomes.ordinal = selected.ordinal
+    RETURNING outcomes.ordinal
+), completed AS (
+    INSERT INTO completions (batch, version, round, ordinals)
+    SELECT $1, $9::int, $8, array_agg(ordinal ORDER BY ordinal) FROM accepted HAVING count(*) > 0
 ), no_failures AS (
     DELETE FROM failures USING accepted WHERE failures.batch = $1 AND failures.ordinal = accepted.ordinal RETURNING cause
 ), fewer AS (

@@ -34,6 +34,7 @@ from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.aggregator.persistence")
+_COMPLETION_COLUMNS = ("batch", "version", "round", "ordinals")
 UNSUCCESSFUL = ("failed", "cancelled", "expired")
 """Statuses that a new round may replace."""
 
@@ -69,14 +70,21 @@ class LedgerTransaction:
             await self.connection.copy_records_to_table("outcomes", columns=COLUMNS, records=rows)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyRecorded from error
+        await self.connection.copy_records_to_table(
+            "completions", columns=_COMPLETION_COLUMNS, records=self._completions(rows)
+        )
 
     async def insert_new_outcomes(self, rows: Sequence[Row]) -> dict[int, OutcomeCounters]:
         """Insert the outcomes that were not recorded before, and return their counters by batch key.
 
         The first outcome of each item wins. This is half as fast as `insert_outcomes`.
         """
+        versions = {batch.key: batch.version + 1 for batch in self.batches.values()}
         inserted = await self.connection.fetch(
-            _SQL["insert_new_outcomes"], *([row[place] for row in rows] for place in range(len(COLUMNS)))
+            _SQL["insert_new_outcomes"],
+            *([row[place] for row in rows] for place in range(len(COLUMNS))),
+            list(versions),
+            list(versions.values()),
         )
         written: dict[int, list[tuple[str, int]]] = {}
         for row in inserted:
@@ -114,7 +122,7 @@ class LedgerTransaction:
     async def remove_outcomes(
         self, batch: Batch, select: Selection | None, except_ordinals: Sequence[int] = ()
     ) -> AsyncIterator[tuple[list[int], OutcomeCounters]]:
-        """Delete outcomes that a new round replaces; yield their ordinals in order, in parts, with their counters."""
+        """Set outcomes aside that a new round replaces; yield their ordinals in order, in parts, with counters."""
         cursor = await self.connection.cursor(
             _SQL["remove_selected"], batch.key, *_selection_arguments(select), except_ordinals
         )
@@ -128,7 +136,8 @@ class LedgerTransaction:
         Returns their number.
         """
         select = _selection_arguments(Selection(ordinals=list(ordinals), custom_ids=list(custom_ids)))
-        accepted = await self.connection.fetchval(_SQL["accept_selected"], batch.key, *select, batch.round + 1)
+        places = batch.round + 1, batch.version + 1
+        accepted = await self.connection.fetchval(_SQL["accept_selected"], batch.key, *select, *places)
         await self.connection.execute(_SQL["delete_empty_causes"], batch.key)
         return int(accepted)
 
@@ -178,6 +187,14 @@ class LedgerTransaction:
         rows = await self.connection.fetch(_SQL["add_to_outbox"], *columns(messages))
         new = {row["key"]: row["id"] for row in rows}
         return [replace(message, id=new[message.key]) for message in messages if message.key in new]
+
+    def _completions(self, rows: Sequence[Row]) -> list[tuple[int, int, int, list[int]]]:
+        """Return the order of new outcomes as rows of the table `completions`."""
+        ordinals: dict[int, list[int]] = {}
+        for row in rows:
+            ordinals.setdefault(row[0], []).append(row[1])
+        recorded = [batch for batch in self.batches.values() if batch.key in ordinals]
+        return [(batch.key, batch.version + 1, batch.round, ordinals[batch.key]) for batch in recorded]
 
 
 class LedgerStore:
