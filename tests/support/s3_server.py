@@ -1,4 +1,5 @@
-"""An S3-compatible store as far as uploads need it: single puts, multipart uploads, and verified signatures.
+"""An S3-compatible store as far as files need it: puts, multipart uploads, parts of objects, deletions, and verified
+signatures.
 
 The signature is computed anew by AWS Signature Version 4:
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
@@ -45,6 +46,12 @@ class S3Server:
         body = await request.read()
         if fault := self._fault(request, body):
             return fault
+        if "delete" in request.query:
+            names = re.findall(r"<Key>([^<]+)</Key>", body.decode())
+            for name in names:
+                self.objects.pop(name, None)
+            deleted = "".join(f"<Deleted><Key>{name}</Key></Deleted>" for name in names)
+            return _xml(f"<DeleteResult>{deleted}</DeleteResult>")
         key = request.match_info["key"]
         if "uploads" in request.query:
             upload = f"upload-{len(self.begun)}"
@@ -56,9 +63,30 @@ class S3Server:
         inner = f"<Bucket>{BUCKET}</Bucket><Key>{name}</Key><ETag>&quot;all&quot;</ETag>"
         return _xml(f"<CompleteMultipartUploadResult>{inner}</CompleteMultipartUploadResult>")
 
+    async def get(self, request: web.Request) -> web.Response:
+        """Return an object, or a part of it."""
+        if fault := self._fault(request, b""):
+            return fault
+        found = self.objects.get(request.match_info["key"])
+        if found is None:
+            return _xml("<Error><Code>NoSuchKey</Code><Message>None.</Message></Error>", 404)
+        content_type, content = found
+        headers = {"ETag": '"all"', "Last-Modified": "Mon, 30 Nov 2026 12:00:00 GMT", "Content-Type": content_type}
+        asked = request.http_range
+        if asked.start is None:
+            return web.Response(body=content, headers=headers)
+        part = content[asked]
+        headers["Content-Range"] = f"bytes {asked.start}-{asked.start + len(part) - 1}/{len(content)}"
+        return web.Response(status=206, body=part, headers=headers)
+
     async def delete(self, request: web.Request) -> web.Response:
-        """Abort a multipart upload."""
-        self.begun.pop(request.query.get("uploadId", ""), None)
+        """Abort a multipart upload, or delete an object."""
+        if "uploadId" in request.query:
+            self.begun.pop(request.query["uploadId"], None)
+        elif fault := self._fault(request, await request.read()):
+            return fault
+        else:
+            self.objects.pop(request.match_info["key"], None)
         return web.Response(status=204)
 
     def _fault(self, request: web.Request, body: bytes) -> web.Response | None:
@@ -100,6 +128,8 @@ async def s3_server() -> AsyncIterator[S3Server]:
     app = web.Application(client_max_size=64 * 2**20)
     app.router.add_put("/{bucket}/{key:.+}", server.put)
     app.router.add_post("/{bucket}/{key:.+}", server.post)
+    app.router.add_post("/{bucket}", server.post)
+    app.router.add_get("/{bucket}/{key:.+}", server.get)
     app.router.add_delete("/{bucket}/{key:.+}", server.delete)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

@@ -1,9 +1,7 @@
 """Settings of the videos workload: the provider, its key, and the store."""
 
 import os
-from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -11,6 +9,7 @@ from yarl import URL
 
 from batchyard_contracts.egress import Network, parse_networks
 from services.worker.workloads.videos.model import ProviderName
+from shared.artefacts.store import StorePlace, check_place
 
 PREFIX = "BATCHYARD_VIDEOS_"
 REPLICATE_URL = "https://api.replicate.com/v1"
@@ -119,10 +118,7 @@ class VideosSettings(BaseSettings):
     @field_validator("store")
     @classmethod
     def _known_store(cls, text: str) -> str:
-        parts = urlsplit(text)
-        if parts.scheme not in ("", "s3") or (parts.scheme == "s3" and not parts.netloc):
-            raise ValueError("it is neither a folder nor s3://bucket/prefix")
-        return text
+        return check_place(text)
 
     @property
     def base_url(self) -> str:
@@ -130,15 +126,9 @@ class VideosSettings(BaseSettings):
         return self.url or (REPLICATE_URL if self.provider == "replicate" else "")
 
     @property
-    def bucket(self) -> tuple[str, str] | None:
-        """Bucket and prefix of the store; None if it is a folder."""
-        parts = urlsplit(self.store)
-        return (parts.netloc, parts.path.strip("/")) if parts.scheme == "s3" else None
-
-    @property
-    def folder(self) -> Path:
-        """The folder, where clips are kept in one."""
-        return Path(self.store).expanduser().absolute()
+    def place(self) -> StorePlace:
+        """Place of the store."""
+        return StorePlace(self.store, self.s3_url, self.s3_key_id, self.s3_secret, self.s3_region)
 
     def missing(self) -> str | None:
         """Return the required setting that is missing; None if there is none."""

@@ -1,6 +1,5 @@
 """Stores a file completely or not at all, under a name that all runs of an item share."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
@@ -8,6 +7,7 @@ from typing import Protocol
 from batchyard_contracts.workload import Permanent
 from services.worker.workloads.videos.artefacts.folder import Folder
 from services.worker.workloads.videos.settings import PREFIX, VideosSettings
+from shared.artefacts import store as artefacts
 
 
 class Store(Protocol):
@@ -17,33 +17,25 @@ class Store(Protocol):
         """Store a file and return its URI; an interruption leaves nothing under the name. Raises `Transient`."""
 
 
-class Measured:
-    """Iterator over the parts of a file that counts their bytes and computes their digest."""
+class Measured(artefacts.Measured):
+    """Iterator over the parts of a clip that counts their bytes, computes their digest, and refuses too many."""
 
     def __init__(self, parts: AsyncIterator[bytes], most: int) -> None:
-        self._parts, self._most = parts, most
-        self._digest = hashlib.sha256()
-        self.bytes = 0
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of the bytes read so far."""
-        return self._digest.hexdigest()
+        super().__init__(parts)
+        self._most = most
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._parts:
-            self.bytes += len(part)
+        async for part in super().__aiter__():
             if self.bytes > self._most:
                 message = f"The clip has more than {self._most} bytes: {PREFIX}MAX_BYTES of the workers may be raised."
                 raise Permanent("artefact_too_large", message)
-            self._digest.update(part)
             yield part
 
 
 def fault_of(settings: VideosSettings) -> str | None:
     """Return the reason why the store of the settings cannot be used; None if it can."""
-    if settings.bucket is None:
-        return Folder(settings.folder).fault()
+    if settings.place.bucket is None:
+        return Folder(settings.place.folder).fault()
     try:
         import obstore  # noqa: F401, PLC0415  an extra, which few need
     except ImportError:
@@ -53,8 +45,8 @@ def fault_of(settings: VideosSettings) -> str | None:
 
 def open_store(settings: VideosSettings) -> AbstractAsyncContextManager[Store]:
     """Open the store that the settings describe."""
-    if settings.bucket is None:
-        return nullcontext(Folder(settings.folder))
+    if settings.place.bucket is None:
+        return nullcontext(Folder(settings.place.folder))
     from services.worker.workloads.videos.artefacts.s3 import Bucket  # noqa: PLC0415  needs an extra
 
     return nullcontext(Bucket(settings))
