@@ -1,7 +1,7 @@
 """Columns of a table of JSON values: nested fields have a column each, lists and all else are JSON text."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -19,28 +19,46 @@ _FORMULA = re.compile(r"'*(?:\s*[=+@\-\uff1d\uff0b\uff20\uff0d]|[\t\r\n])")
 new cell; or of a text that looks like one that was made safe."""
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NOTHING: Final = object()
+UNFIT: Final = object()
+"""Result of a conversion of a value that its column cannot hold."""
+Convert = Callable[[Any], Any]
 
 
 class Columns:
-    """Columns for values that have these paths; names in `reserved`, and `more`, get a prefix."""
+    """Columns for values that have these paths; names in `reserved`, and `more`, get a prefix.
 
-    def __init__(self, paths: Iterable[Path], reserved: Collection[str] = ()) -> None:
+    `converts` makes the cells of each path, `empty` is the cell of an absent value.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        reserved: Collection[str] = (),
+        converts: Sequence[Convert] | None = None,
+        empty: str | None = "",
+    ) -> None:
         self._root = _Node()
-        self.names: list[str] = []
-        """Names of the columns, as they are written."""
+        self._empty = empty
+        self.plain_names: list[str] = []
+        """Names of the columns."""
         taken = {*reserved, MORE}
         for index, path in enumerate(paths):
             name = ".".join(path) or "result"
             while name in taken:
                 name = _PREFIX + name
             taken.add(name)
-            self._root.descend(path).index = index
-            self.names.append(safe_text(name))
-        self.names.append(MORE)
+            node = self._root.descend(path)
+            node.index = index
+            if converts is not None:
+                node.convert = converts[index]
+            self.plain_names.append(name)
+        self.plain_names.append(MORE)
+        self.names = [safe_text(name) for name in self.plain_names]
+        """Names of the columns, as CSV has them."""
 
     def cells(self, value: Any) -> list[Any]:
         """Return the cells of a value that was read by `read_json`."""
-        cells: list[Any] = [""] * len(self.names)
+        cells: list[Any] = [self._empty] * len(self.names)
         rest = _place(value, self._root, cells)
         if rest is not _NOTHING:
             cells[-1] = write_json(rest).decode()
@@ -51,7 +69,17 @@ def paths_of_schema(schema: Mapping[str, Any]) -> list[Path]:
     """Return the paths to the fields that a JSON Schema names; none when it names no fields."""
     if _fields(schema, schema, ()) is None:
         return []
-    return list(islice(_schema_paths(schema, schema, (), ()), MAX_COLUMNS))
+    return [path for path, _ in fields_of_schema(schema)]
+
+
+def fields_of_schema(schema: Mapping[str, Any]) -> list[tuple[Path, str | None]]:
+    """Return the paths to the fields that a JSON Schema names, each with the one JSON type of its values beside null,
+    if it says so."""
+    if _fields(schema, schema, ()) is None:
+        return []
+    return [
+        (path, _type_of(part, schema, ())) for path, part in islice(_schema_paths(schema, schema, (), ()), MAX_COLUMNS)
+    ]
 
 
 def paths_of_values(values: Iterable[Any]) -> list[Path]:
@@ -88,10 +116,11 @@ def cell(value: Any) -> Any:
 class _Node:
     """A field: the index of its column, and the fields in it."""
 
-    __slots__ = ("fields", "index")
+    __slots__ = ("convert", "fields", "index")
 
     def __init__(self) -> None:
         self.index: int | None = None
+        self.convert: Convert = cell
         self.fields: dict[str, _Node] = {}
 
     def descend(self, path: Sequence[str]) -> "_Node":
@@ -113,14 +142,19 @@ def _place(value: Any, node: _Node, cells: list[Any]) -> Any:
         return rest or _NOTHING
     if node.index is None:
         return _NOTHING if value is None else value
-    cells[node.index] = cell(value)
+    fitting = node.convert(value)
+    if fitting is UNFIT:
+        return value
+    cells[node.index] = fitting
     return _NOTHING
 
 
-def _schema_paths(schema: Any, root: Mapping[str, Any], path: Path, references: tuple[str, ...]) -> Iterator[Path]:
+def _schema_paths(
+    schema: Any, root: Mapping[str, Any], path: Path, references: tuple[str, ...]
+) -> Iterator[tuple[Path, Any]]:
     found = _fields(schema, root, references) if len(path) < MAX_DEPTH else None
     if found is None:
-        yield path
+        yield path, schema
         return
     fields, references = found
     for name, part in fields.items():
@@ -145,6 +179,25 @@ def _fields(
         return _fields(choices[0], root, references) if len(choices) == 1 else None
     properties = schema.get("properties")
     return (properties, references) if isinstance(properties, dict) and properties else None
+
+
+def _type_of(schema: Any, root: Mapping[str, Any], references: tuple[str, ...]) -> str | None:
+    """Return the JSON type that a schema permits beside null, if it is one."""
+    if not isinstance(schema, dict):
+        return None
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        definitions = root.get("$defs")
+        if reference in references or not reference.startswith("#/$defs/") or not isinstance(definitions, dict):
+            return None
+        return _type_of(definitions.get(reference.removeprefix("#/$defs/")), root, (*references, reference))
+    choices = schema.get("anyOf")
+    if isinstance(choices, list):
+        types = {_type_of(choice, root, references) for choice in choices} - {"null"}
+        return types.pop() if len(types) == 1 else None
+    of_type = schema.get("type")
+    named = [one for one in of_type if one != "null"] if isinstance(of_type, list) else [of_type]
+    return named[0] if len(named) == 1 and isinstance(named[0], str) else None
 
 
 def _value_paths(value: Any, path: Path) -> Iterator[Path]:

@@ -25,12 +25,15 @@ STATUS_COLUMNS = (
 )
 
 
-async def csv_table(pages: AsyncIterator[ResultPage], result_schema: Mapping[str, Any]) -> AsyncIterator[bytes]:
+async def csv_table(
+    pages: AsyncIterator[ResultPage], result_schema: Mapping[str, Any], *, is_part: bool = False
+) -> AsyncIterator[bytes]:
     """Yield a header, and one row for each outcome.
 
-    The columns come from the result schema, or from the first page when the schema names no fields.
+    The columns come from the result schema. When it names no fields, they come from the first page; in a part of a
+    table, whose columns are those of the other parts, the result is one column of JSON.
     """
-    paths = paths_of_schema(result_schema)
+    paths = paths_of_schema(result_schema) or ([()] if is_part else [])
     columns = Columns(paths, STATUS_COLUMNS) if paths else None
     first = True
     async for page in pages:

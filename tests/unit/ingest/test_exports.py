@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from pydantic import ValidationError
 
 from batchyard_contracts.v1.manifest import TextExport
 from batchyard_contracts.v1.queries import ResultsReply
 from batchyard_contracts.v1.values import ItemError, ItemResult
+from services.ingest.exports import parquet as parquet_export
 from services.ingest.exports.columns import MAX_COLUMNS, MAX_DEPTH, paths_of_schema, safe_text
 from services.ingest.exports.csv import STATUS_COLUMNS, csv_table
 from services.ingest.exports.ndjson import json_array, ndjson_lines
+from services.ingest.exports.parquet import ParquetEncoder
 from services.ingest.exports.zip import safe_name, texts_zip
 from services.ingest.queries.result_page import ResultPage
 
@@ -357,3 +360,55 @@ async def test_other_requests_get_turns_while_a_page_is_encoded(
     await joined(encode(pages([item(n, {"texts": "x" * 20_000}) for n in range(200)])))
     task.cancel()
     assert turns > 1
+
+
+TYPED = {
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer"},
+        "x": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+        "s": {"type": ["string", "null"]},
+        "b": {"$ref": "#/$defs/Flag"},
+        "any": {},
+    },
+    "$defs": {"Flag": {"type": "boolean"}},
+}
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False), st.text()
+)
+
+
+def parquet_rows(schema: dict[str, Any], *parts: Sequence[ItemResult]) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a Parquet export, and the number of its row groups."""
+    encoder = ParquetEncoder(schema)
+    content = b"".join([*(encoder.add(page(part)) for part in parts), encoder.finish()])
+    file = parquet.ParquetFile(io.BytesIO(content))
+    return file.read().to_pylist(), file.num_row_groups
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("n", "x", "s", "b", "any", "z"), SCALARS)))
+def test_each_value_is_in_its_column_of_parquet_or_in_more(result: dict[str, Any]) -> None:
+    ((row,), _) = parquet_rows(TYPED, [item(0, result)])
+    more = json.loads(row["more"] or "{}")
+    for name, value in result.items():
+        if name in more:
+            assert more[name] == value
+            assert row.get(name) is None
+        elif name == "any":
+            assert value is None if row["any"] is None else json.loads(row["any"]) == value
+        else:
+            assert row.get(name) == value
+            assert value is None or isinstance(row[name], bool) == isinstance(value, bool)
+
+
+def test_row_groups_of_parquet_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_export, "MAX_GROUP_ROWS", 20)
+    parts = [[item(n, {"n": n}) for n in range(first, first + 10)] for first in range(0, 50, 10)]
+    rows, groups = parquet_rows(TYPED, *parts)
+    assert ([row["n"] for row in rows], groups) == (list(range(50)), 3)
+
+
+def test_parquet_without_fields_has_the_result_as_json() -> None:
+    rows, _ = parquet_rows({}, [item(0, {"a": 1}), item(1, None)])
+    assert [row["result"] for row in rows] == ['{"a":1}', None]
+    assert parquet_rows(TYPED) == ([], 0)
