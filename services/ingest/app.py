@@ -20,6 +20,7 @@ from services.ingest.control.finished_batches import FinishedBatches
 from services.ingest.control.remedies import BatchRemedies
 from services.ingest.control.result_acceptor import ResultAcceptor
 from services.ingest.control.retry_preview import RetryPreviewer
+from services.ingest.export_jobs.components import open_exports
 from services.ingest.http.api import build_app
 from services.ingest.http.identity import open_identity
 from services.ingest.http.server import HttpServer, ServerTls
@@ -157,6 +158,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             tolerates_outages=True,
         )
         await stack.enter_async_context(runtime.running(outbox_task))
+        exports = open_exports(pool, store, aggregator, registry, settings.exports_place, runtime.health, new_batch_id)
         housekeeping = Housekeeping(
             uploads,
             IdleBatchStopper(store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)),
@@ -167,9 +169,11 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             AuditLog(pool),
             scheduling.store,
             BulkStore(pool),
+            exports.runner,
             run_age=timedelta(days=settings.run_days),
             audit_age=timedelta(days=settings.audit_days),
             audit_entries=settings.audit_entries,
+            export_age=timedelta(days=settings.export_days),
         )
         event_subscriber = EventSubscriber(settings.amqp_url, progress_hub, backpressure, service.catch_up_all)
         background_tasks = (
@@ -187,6 +191,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 BulkRunner(BulkStore(pool), aggregator, control_handler).update,
                 interval_s=BulkRunner.INTERVAL_S,
             ),
+            exports.task,
             BackgroundTask(
                 pulse("event subscriber"),
                 event_subscriber.update,
@@ -249,6 +254,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 ),
                 BulkManager(BulkStore(pool), aggregator, new_batch_id, _now),
                 BatchChecker(registry, notifier, backpressure, identity.limits, _now),
+                exports.manager,
                 max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,
                 clock=_now,

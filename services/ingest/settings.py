@@ -1,5 +1,6 @@
 """The settings of ingest."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from batchyard_contracts.api_keys import is_api_key
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Owner
 from services.ingest.domain.owner_limits import DefaultLimits, OwnerLimits
 from services.ingest.domain.retention import Retention
+from shared.artefacts.store import StorePlace, check_place
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.settings import Settings, check_pair, encrypted_url
 
@@ -115,10 +117,38 @@ class IngestSettings(Settings):
         90, gt=0, le=36_500, description="days for which the deletion of a batch is remembered, with what was deleted"
     )
     run_days: int = Field(90, ge=1, le=36_500, description="days for which the runs of schedules are kept")
+    exports_store: Annotated[str, AfterValidator(check_place)] = Field(
+        default_factory=lambda: f"{os.environ.get('BATCHYARD_HOME') or '~/.batchyard'}/exports",
+        description="where exports are kept: a folder that all replicas of ingest share, or s3://bucket/prefix; "
+        "default: exports below BATCHYARD_HOME",
+        examples=["s3://exports/batchyard"],
+    )
+    exports_s3_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = Field(
+        "", description="S3-compatible service of exports; empty: AWS", examples=["https://minio:9000"]
+    )
+    exports_s3_key_id: str = Field(
+        "", description="its access key; empty: as the AWS tools find it", examples=["the-key-id-of-the-account"]
+    )
+    exports_s3_secret: SecretStr = Field(
+        SecretStr(""), description="its secret key", examples=["the-secret-key-of-the-service"]
+    )
+    exports_s3_region: str = Field("us-east-1", description="its region")
+    export_days: int = Field(7, ge=1, le=36_500, description="days for which exports are kept")
     audit_days: int = Field(400, ge=1, le=36_500, description="days for which entries of the audit are kept")
     audit_entries: int = Field(
         5_000_000, ge=1000, le=1_000_000_000, description="largest number of entries of the audit; the oldest ones go"
     )
+
+    @property
+    def exports_place(self) -> StorePlace:
+        """Place of exports."""
+        return StorePlace(
+            self.exports_store,
+            self.exports_s3_url,
+            self.exports_s3_key_id,
+            self.exports_s3_secret,
+            self.exports_s3_region,
+        )
 
     @property
     def default_limits(self) -> OwnerLimits:

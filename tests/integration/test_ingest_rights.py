@@ -39,6 +39,7 @@ OPERATOR_KEY = new_api_key("test")
 ABSENT = "019a2b3c-0000-7000-8000-000000000001"
 PLACES = {"batch_id": ABSENT, "name": "squares", "workload": "squares", "question": "absent", "key_id": "absent00"}
 PLACES |= {"template": "absent", "schedule": "absent"}
+PLACES |= {"export_id": ABSENT}
 PLACES |= {"ordinal": "0", "action_id": ABSENT, "queue": "absent.queue", "dead_letter_id": "absent"}
 NOTHING: set[Scope] = set()
 FILTERED = {"GET /keys", "GET /audit", "GET /overview", "GET /retention", "GET /series"}
@@ -78,6 +79,11 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches/{batch_id}/retry": ({"batches:write"}, {"operate"}),
     "POST /batches/{batch_id}/accept-results": ({"batches:write"}, {"operate"}),
     "GET /batches/{batch_id}/results": ({"results:read"}, {"operate", "payloads:read"}),
+    "POST /batches/{batch_id}/exports": ({"results:read"}, {"operate", "payloads:read"}),
+    "GET /batches/{batch_id}/exports": ({"results:read"}, {"operate", "payloads:read"}),
+    "GET /batches/{batch_id}/exports/{export_id}": ({"results:read"}, {"operate", "payloads:read"}),
+    "DELETE /batches/{batch_id}/exports/{export_id}": ({"results:read"}, {"operate", "payloads:read"}),
+    "GET /batches/{batch_id}/exports/{export_id}/files/{name}": ({"results:read"}, {"operate", "payloads:read"}),
     "GET /overview": ({"batches:read"}, None),
     "GET /series": ({"batches:read"}, None),
     "POST /batch-actions": ({"batches:write"}, None),
@@ -243,12 +249,14 @@ async def test_a_batch_of_another_owner_is_not_found(clean: Servers) -> None:
         status, accepted = await harness.post("/batches", json=body, headers=bob)
         assert status == 202
         bodies: dict[str, Any] = {"PATCH /batches/{batch_id}": {"priority": "low"}}
+        bodies["POST /batches/{batch_id}/exports"] = {"format": "csv"}
         bodies["POST /batches/{batch_id}/items"] = {"sequence": 0, "items": [{"payload": {"n": 1}}]}
         bodies["POST /batches/{batch_id}/accept-results"] = {"reason": "they are right"}
         operator = await key_of(harness, "operator", "batches:read", "operate")
         for name in [name for name, (scopes, _) in RIGHTS.items() if "{batch_id}" in name and "operate" not in scopes]:
             method, _, path = name.partition(" ")
             url = harness.url + path.replace("{batch_id}", accepted["batch_id"]).replace("{ordinal}", "0")
+            url = url.replace("{export_id}", ABSENT).replace("{name}", "manifest.json")
             async with harness.http.request(method, url, json=bodies.get(name), headers=ann) as response:
                 assert (response.status, (await response.json(content_type=None))["code"]) == (404, "batch_not_found")
         for headers, wanted in ((ann, 404), (operator, 404)):

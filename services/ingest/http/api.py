@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from services.ingest.api.service import IngestService
 from services.ingest.bulk.bulk_manager import BulkManager
 from services.ingest.control.remedies import BatchRemedies
+from services.ingest.export_jobs.export_manager import ExportManager
 from services.ingest.http import (
     accepted_results,
     audit,
@@ -22,6 +23,7 @@ from services.ingest.http import (
     docs,
     erasures,
     estimates,
+    exports,
     items,
     keys,
     limits,
@@ -76,6 +78,7 @@ _TAGS = [
     {"name": "batch-actions", "description": "One command for many batches."},
     {"name": "items", "description": "Items, also those that have not ended."},
     {"name": "results", "description": "Outcomes of items."},
+    {"name": "exports", "description": "Outcomes as files with a manifest."},
     {"name": "templates", "description": "Batches with places that parameters fill."},
     {"name": "schedules", "description": "Batches that start at recurring times."},
     {"name": "rates", "description": "Rates of destinations, and the reasons for them."},
@@ -106,6 +109,7 @@ def build_app(
     overviews: OverviewReader,
     bulk_manager: BulkManager,
     checker: BatchChecker,
+    export_manager: ExportManager,
     *,
     max_websockets: int,
     amqp_url: str,
@@ -134,17 +138,18 @@ def build_app(
         reasons,
         items,
         timeline,
-        results,
         workloads,
         questions,
         rates,
     ):
         app.include_router(module.routes(service, access), prefix=PREFIX)
+    app.include_router(results.routes(service, access, max_websockets), prefix=PREFIX)
     app.include_router(rates.changes(service, access), prefix=PREFIX)
     app.include_router(templates.routes(template_manager, access), prefix=PREFIX)
     app.include_router(schedules.routes(schedule_manager, access), prefix=PREFIX)
     app.include_router(schedule_runs.routes(schedule_manager, follow_ups, service, access), prefix=PREFIX)
     app.include_router(batch_actions.routes(bulk_manager, access), prefix=PREFIX)
+    app.include_router(exports.routes(service, export_manager, access), prefix=PREFIX)
     app.include_router(overview.routes(overviews, access), prefix=PREFIX)
     app.include_router(series.routes(service, access, clock), prefix=PREFIX)
     app.include_router(keys.routes(identity.keys, access), prefix=PREFIX)

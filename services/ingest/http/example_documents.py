@@ -134,6 +134,29 @@ BULK: dict[str, Any] = {
     "error": "batch_finished: The batch has finished: there is nothing to pause.",
     "created_at": TIME,
 }
+EXPORT: dict[str, Any] = {
+    "id": "01a22b09-e616-78d9-8ae2-bcd21479fff9",
+    "batch_id": BATCH_ID,
+    "state": "succeeded",
+    "format": "parquet",
+    "round": 1,
+    "complete": True,
+    "rows": 2,
+    "counts": {"succeeded": 1, "failed": 1},
+    "parts": [
+        {
+            "name": "part-00000.parquet",
+            "rows": 2,
+            "bytes": 4096,
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "first": 0,
+            "last": 1,
+        }
+    ],
+    "manifest_sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+    "created_at": TIME,
+    "ended_at": TIME,
+}
 ITEM: dict[str, Any] = {
     "ordinal": 2,
     "custom_id": "row-3",

@@ -12,6 +12,7 @@ from services.ingest.http.example_documents import (
     DELETION,
     DONE,
     ESTIMATE,
+    EXPORT,
     FAILURE,
     ITEM,
     KEY,
@@ -159,6 +160,11 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "results_results": {
         "200": [{"ordinal": 0, "custom_id": "row-1", "status": "succeeded", "round": 1, "attempts": 1, "result": {}}]
     },
+    "exports_begin": {"202": {**EXPORT, "state": "running", "rows": 0, "counts": {}, "parts": []}},
+    "exports_list_all": {"200": {"exports": [EXPORT]}},
+    "exports_show": {"200": EXPORT},
+    "exports_delete": {},
+    "exports_fetch": {},
     "workloads_list_all": {"200": {"workloads": [WORKLOAD]}},
     "workloads_show": {"200": WORKLOAD},
     "workloads_invalidate_cache": {"202": {"at": TIME}},

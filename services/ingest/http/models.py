@@ -37,6 +37,7 @@ from batchyard_contracts.v1.values import (
 from services.ingest.domain import owner_limits
 from services.ingest.domain.api_key import DEFAULT_GRACE_S, MAX_GRACE_S
 from services.ingest.domain.bulk_action import BulkForm
+from services.ingest.domain.export_job import ExportForm
 from services.ingest.domain.retention import Days, Retention
 from services.ingest.domain.scope import DEFAULT_SCOPES, Scopes
 from services.ingest.http.labels import NO_CONTROLS
@@ -231,6 +232,12 @@ class BatchActionRequest(BulkForm, Command):
 
     type: ClassVar[str] = "batch_actions.begin.v1"
     dry_run: Annotated[bool, Field(description="change nothing; reply with a preview")] = False
+
+
+class ExportRequest(ExportForm, Command):
+    """Export of the results of a batch as files."""
+
+    type: ClassVar[str] = "exports.begin.v1"
 
 
 class BatchList(BaseModel):

@@ -37,6 +37,7 @@ def described_app() -> Any:
         nothing,
         nothing,
         nothing,
+        nothing,
         max_websockets=1,
         amqp_url="",
         clock=nothing,

@@ -42,6 +42,7 @@ from batchyard_contracts.v1.queries import (
     SeriesReply,
     StatesQuery,
     StatesReply,
+    StreamQuery,
     WaitingQuery,
     WaitingReply,
     WorkersQuery,
@@ -51,7 +52,7 @@ from batchyard_contracts.v1.queries import (
 )
 from services.ingest.domain.ingest_error import IngestError, too_large
 from services.ingest.domain.rejection import Rejection
-from services.ingest.queries.result_page import ResultPage
+from services.ingest.queries.result_page import ResultPage, StreamedPage
 from shared.messaging.delivery import MessageDecoder
 from shared.runtime.errors import MessageRejected, PublishFailed, QueryRefused, QueryTimeout
 
@@ -102,6 +103,10 @@ class AggregatorClient:
     async def results(self, query: ResultsQuery) -> ResultPage:
         """Return a page of outcomes."""
         return await self._query(query, ResultPage, older_type=ResultsReply.type)
+
+    async def stream(self, query: StreamQuery) -> StreamedPage:
+        """Return the next outcomes of a batch; a page without cursor of a batch that is not recorded yet."""
+        return await self._query(query, StreamedPage)
 
     async def failures(self, query: FailuresQuery) -> FailuresReply:
         """Return the failures of a batch, grouped by cause."""

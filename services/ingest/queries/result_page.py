@@ -1,11 +1,12 @@
 """A page of outcomes: each stays the JSON in which it arrived, so that numbers keep all digits at any depth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import msgspec
 
-from batchyard_contracts.v1.queries import ResultsPage
+from batchyard_contracts.v1.queries import ResultsPage, StreamPage
+from batchyard_contracts.v1.values import ItemResult
 
 
 class JsonNumber:
@@ -62,17 +63,16 @@ class ResultPage(msgspec.Struct):
         """Decode a reply; raises `pydantic.ValidationError` when it is none."""
         try:
             page = _page.decode(body)
-        except (
-            msgspec.MsgspecError,
-            UnicodeDecodeError,
-            RecursionError,
-        ):  # the contract accepts more, or explains the error
+        except _UNREADABLE:  # the contract accepts more, or explains the error
             reply = ResultsPage.decode(body)
-            lines = [msgspec.Raw(item.model_dump_json(exclude_none=True).encode()) for item in reply.items]
-            return cls(lines, reply.next_after)
-        if b"\n" in body or b"\r" in body:  # between the tokens of a result: text has them as escapes
-            page.items = [msgspec.Raw(_one_line(item)) for item in page.items]
+            return cls(_lines(reply.items), reply.next_after)
+        page.keep_on_lines(body)
         return page
+
+    def keep_on_lines(self, body: bytes) -> None:
+        """Take the line ends out of the outcomes of a reply: between tokens, since texts have them as escapes."""
+        if b"\n" in body or b"\r" in body:
+            self.items = [msgspec.Raw(_one_line(item)) for item in self.items]
 
     def joined(self, separator: bytes) -> bytes:
         """Return the outcomes as JSON, each on one line, with a separator between them."""
@@ -85,6 +85,28 @@ class ResultPage(msgspec.Struct):
     def outcomes(self) -> Iterator[Outcome]:
         """Yield each outcome, with its result as JSON."""
         return map(_outcome.decode, self.items)
+
+
+class StreamedPage(ResultPage):
+    """A page of a stream, whose outcomes have cursors. `cursor` is that of the next page."""
+
+    type: ClassVar[str] = StreamPage.type
+    found: bool = True
+    cursor: str | None = None
+    has_more: bool = False
+    has_ended: bool = False
+
+    @classmethod
+    def decode(cls, body: bytes) -> "StreamedPage":
+        """Decode a reply; raises `pydantic.ValidationError` when it is none."""
+        try:
+            page = _streamed_page.decode(body)
+        except _UNREADABLE:
+            reply = StreamPage.decode(body)
+            ends = {"has_more": reply.has_more, "has_ended": reply.has_ended}
+            return cls(_lines(reply.items), found=reply.found, cursor=reply.cursor, **ends)
+        page.keep_on_lines(body)
+        return page
 
 
 def read_json(text: bytes | msgspec.Raw) -> Any:
@@ -102,6 +124,10 @@ def sorted_json(value: Any) -> bytes:
     return _sorted(value)
 
 
+def _lines(items: Iterable[ItemResult]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(item.model_dump_json(exclude_none=True).encode()) for item in items]
+
+
 def _one_line(text: msgspec.Raw) -> bytes:
     return bytes(text).replace(b"\n", b" ").replace(b"\r", b" ")
 
@@ -112,7 +138,9 @@ def _number(number: Any) -> msgspec.Raw:
     raise NotImplementedError
 
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _page = msgspec.json.Decoder(ResultPage)
+_streamed_page = msgspec.json.Decoder(StreamedPage)
 _outcome = msgspec.json.Decoder(Outcome)
 _exact = msgspec.json.Decoder(float_hook=JsonNumber)
 _encode = msgspec.json.Encoder(enc_hook=_number).encode

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from batchyard_contracts.v1.queries import MAX_PAGE, MAX_RESULTS, ResultsQuery
@@ -11,12 +12,12 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.queries.aggregator_client import AggregatorClient
 from services.ingest.queries.result_page import ResultPage
 
-_FIRST_PAGE = 1000
+FIRST_PAGE = 1000
 """Outcomes in the first page, whose size in bytes is not known before."""
 _PAGE_BYTES = 1024 * 1024
 """Size in bytes that further pages have about."""
 _MAX_ATTEMPTS = 3
-_TRANSIENT_STATUSES = {503, 504}
+TRANSIENT_STATUSES = {503, 504}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ async def read_results(aggregator: AggregatorClient, selection: ResultSelection)
     The next page is on its way while a page is consumed, so that two of them are in memory at most.
     """
     remaining = selection.limit
-    asked = asyncio.create_task(_query(aggregator, selection, selection.after, _limited(_FIRST_PAGE, remaining)))
+    asked = asyncio.create_task(_query(aggregator, selection, selection.after, limited(FIRST_PAGE, remaining)))
     try:
         while True:
             page = await asked
@@ -48,11 +49,11 @@ async def read_results(aggregator: AggregatorClient, selection: ResultSelection)
             if page.next_after is None or remaining == 0:
                 yield page
                 return
-            next_size = _limited(_size_of_next(page), remaining)
+            next_size = limited(size_of_next(page), remaining)
             asked = asyncio.create_task(_query(aggregator, selection, page.next_after, next_size))
             yield page
     finally:
-        await _abandon(asked)
+        await abandon(asked)
 
 
 async def next_after(aggregator: AggregatorClient, selection: ResultSelection, first: ResultPage) -> int | None:
@@ -64,11 +65,12 @@ async def next_after(aggregator: AggregatorClient, selection: ResultSelection, f
     return last.next_after
 
 
-def _limited(size: int, remaining: int | None) -> int:
+def limited(size: int, remaining: int | None) -> int:
+    """Return the size of a page of which only so many outcomes are wanted."""
     return size if remaining is None else min(size, remaining)
 
 
-def _size_of_next(page: ResultPage) -> int:
+def size_of_next(page: ResultPage) -> int:
     """Return the number of outcomes that have about `_PAGE_BYTES` if they are as large as those of this page."""
     return max(1, min(MAX_RESULTS, len(page.items) * _PAGE_BYTES // max(1, page.size())))
 
@@ -91,12 +93,12 @@ async def _query(
         try:
             return await aggregator.results(query)
         except IngestError as error:
-            if error.rejection.status not in _TRANSIENT_STATUSES:
+            if error.rejection.status not in TRANSIENT_STATUSES:
                 raise
     return await aggregator.results(query)
 
 
-async def _abandon(query: asyncio.Task[ResultPage]) -> None:
+async def abandon(query: "asyncio.Task[Any]") -> None:
     """End a query whose page nobody will read."""
     query.cancel()
     await asyncio.wait({query})
