@@ -89,6 +89,7 @@ CLIENT_METHODS = {
     "query",
     "results",
     "send",
+    "stream",
     "submit",
     "wait",
 }

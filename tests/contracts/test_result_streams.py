@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard_contracts.http import AsyncHttpClient, HttpClient, HttpProblem, NotReachable
+from batchyard_contracts.http import AsyncHttpClient, HttpClient, HttpProblem, NotReachable, result_stream
 from batchyard_contracts.http.result_stream import ResultStream
 from batchyard_contracts.v1.values import ItemResult
 from tests.support.raw_server import raw_server
@@ -69,6 +69,45 @@ async def test_an_answer_that_breaks_off_is_continued(read: Read) -> None:
     afters = [int(query["after"][0]) for query in server.asked]
     assert afters[0] == afters[3] == -1
     assert -1 < afters[1] < afters[2]
+
+
+async def test_a_stream_that_follows_is_continued_by_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_stream, "PAUSE_S", 0.0)
+    lines = [b'\n{"ordinal":%d,"status":"succeeded","cursor":"c%d.1"}\n' % (7 - n, n) for n in range(4)]
+    asked: list[dict[str, list[str]]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        target = (await reader.readline()).split()[1].decode()
+        while (await reader.readline()).strip():
+            pass
+        asked.append(query := parse_qs(urlsplit(target).query))
+        place = int(query["cursor"][0][1]) + 1 if "cursor" in query else 0
+        if len(asked) in {2, 3}:  # away, without a further result
+            body = b"" if len(asked) == 2 else b'{"status":503,"code":"service_timeout"}'
+            status = b"200 OK" if len(asked) == 2 else b"503 Service Unavailable"
+            writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 90\r\nConnection: close\r\n\r\n" + body)
+        else:
+            rest = b"".join(lines[place:])
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(rest))
+            writer.write(rest if len(asked) > 1 else lines[0] + lines[1][:9])
+        await writer.drain()
+
+    async with raw_server(serve) as port, AsyncHttpClient(f"http://127.0.0.1:{port}") as client:
+        found = [item.ordinal async for item in client.results(BATCH, follow=True)]
+    assert found == [7, 6, 5, 4]
+    assert [query.get("cursor") for query in asked] == [None, ["c0.1"], ["c0.1"], ["c0.1"]]
+    assert asked[0]["follow"] == ["true"]
+
+
+def test_a_stream_that_follows_is_given_up_in_the_end() -> None:
+    stream = ResultStream(BATCH, {"follow": True})
+    stream.operation()
+    assert stream.pause_s(100.0) == result_stream.PAUSE_S
+    assert stream.pause_s(100.0 + result_stream.PATIENCE_S) is None
+    assert stream.feed(LINES[0])
+    stream.operation()
+    assert stream.pause_s(300.0) == result_stream.PAUSE_S
+    assert ResultStream(BATCH, {}).pause_s(0.0) is None
 
 
 async def test_a_problem_is_raised(read: Read) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from uuid import UUID
 
 import pytest
 from pydantic import JsonValue
@@ -22,7 +24,7 @@ from batchyard_contracts.v1.events import BatchFinished, BatchProgressed, BatchS
 from batchyard_contracts.v1.values import Selection
 from devstack import free_ports
 from tests.support.cluster import Cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -209,3 +211,21 @@ async def test_refused_and_unreachable_brokers_raise_different_errors(cluster: C
     with pytest.raises(ValueError, match="pattern"):
         async with Client.connect(cluster.servers.amqp_url, owner="no.dots"):
             pass
+
+
+async def test_results_are_streamed_while_a_batch_runs(cluster: Cluster) -> None:
+    receipt = await cluster.client.submit("noop", [{"n": n, "sleep_s": 0.05} for n in range(200)])
+    await until(lambda: _is_recorded(cluster, receipt.batch_id))
+    first = [item async for item in cluster.client.stream(receipt.batch_id)]
+    assert sorted(item.ordinal for item in first) == list(range(200))
+    assert {item.result["n"] for item in first} == {n * n for n in range(200)}
+    rest = [item async for item in cluster.client.stream(receipt.batch_id, cursor=first[120].cursor, page=7)]
+    assert rest == first[121:]
+    few = [item.ordinal async for item in cluster.client.stream(receipt.batch_id, order="ordinal", status="failed")]
+    assert few == []
+
+
+async def _is_recorded(cluster: Cluster, batch_id: UUID) -> bool:
+    with suppress(UnknownBatch):
+        return bool(await cluster.client.batch(batch_id))
+    return False

@@ -162,3 +162,16 @@ async def test_a_server_that_is_not_there_is_said_so(unused_tcp_port: int) -> No
     async with AsyncHttpClient(url, token="t0ken") as client_:
         with pytest.raises(NotReachable):
             await client_.workers()
+
+
+@pytest.mark.parametrize("order", ["ordinal", "completion"])
+async def test_results_are_followed_until_the_end(call: Call, order: str) -> None:
+    items = [{"n": n, "sleep_s": 0.05} for n in range(300)]
+    receipt = await call("submit", "noop", [*items, {"n": 300, "fail": "no"}])
+    found: list[ItemResult] = await call("results", receipt.batch_id, follow=True, order=order)
+    assert sorted(item.ordinal for item in found) == list(range(301))
+    if order == "ordinal":
+        assert [item.ordinal for item in found] == list(range(301))
+    rest: list[ItemResult] = await call("results", receipt.batch_id, cursor=found[250].cursor)
+    assert rest == found[251:]
+    assert (await call("batch", receipt.batch_id)).status == "finished"

@@ -22,7 +22,7 @@ from batchyard_contracts.client.following import Events
 from batchyard_contracts.client.packing import Items, parts
 from batchyard_contracts.client.requesting import expect
 from batchyard_contracts.client.requests import APP_ID, DEFAULT_OWNER, RequestClient
-from batchyard_contracts.client.result_pages import read_pages
+from batchyard_contracts.client.result_pages import read_pages, read_stream
 from batchyard_contracts.client.schedules import ScheduleClient
 from batchyard_contracts.client.subscription import Subscription
 from batchyard_contracts.client.templates import TemplateClient
@@ -275,6 +275,35 @@ class Client:
             error_code=error_code,
         )
         async for item in read_pages(lambda each: self.query(each, queries.ResultsReply), query):
+            yield item
+
+    async def stream(
+        self,
+        batch_id: BatchId,
+        *,
+        order: queries.StreamOrder = "completion",
+        follow: bool = True,
+        cursor: str | None = None,
+        page: int = 1000,
+        **filters: Any,
+    ) -> AsyncIterator[ItemResult]:
+        """Yield the outcomes of a batch as they are recorded, each with its cursor, until the batch has ended; raises
+        `UnknownBatch`, also until the aggregator has recorded a new batch.
+
+        In the order of `completion`, or of the items: then each waits for those before it. Go on after a failure with
+        the `cursor` of the last one. `filters`: `status`, `error_code`, `cause`, `custom_id` and `round`. Without
+        `follow`, those recorded so far.
+        """
+        query = queries.StreamQuery(
+            owner=self._owner,
+            batch_id=batch_id,
+            order=order,
+            cursor=cursor,
+            without_gaps=follow,
+            max_items=page,
+            **filters,
+        )
+        async for item in read_stream(lambda each: self.query(each, queries.StreamPage), query, follow=follow):
             yield item
 
     async def failures(self, batch_id: BatchId) -> list[queries.FailureGroup]:

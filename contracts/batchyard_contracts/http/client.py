@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 
 from batchyard_contracts.http import operations
-from batchyard_contracts.http.errors import BatchUnfinished, NotReachable
+from batchyard_contracts.http.errors import BatchUnfinished, HttpProblem, NotReachable
 from batchyard_contracts.http.operations import Item, Operation, TaggedBatch
 from batchyard_contracts.http.result_stream import ResultStream
 from batchyard_contracts.v1.commands import CommandAccepted
@@ -22,6 +22,9 @@ API = "/api/v1"
 TIMEOUT_S = 60.0
 POLL_S = 0.5
 """Seconds between two looks at a batch that is waited for."""
+
+_TRANSIENT = {429, 502, 503, 504}
+"""Statuses of problems that may be gone in a moment."""
 
 
 class HttpClient:
@@ -72,22 +75,24 @@ class HttpClient:
         return state
 
     def results(self, batch_id: UUID, **query: Any) -> Iterator[ItemResult]:
-        """Read the results in the order of the items; `query` narrows them by `status`, `error_code`, `cause` or
-        `after`, an ordinal. An answer that breaks off is continued where it stopped."""
+        """Read the results. `query` narrows them by `status`, `error_code`, `cause`, `custom_id` or `round`, begins
+        them `after` an ordinal or the `cursor` of a result, and gives their `order`: `ordinal` or `completion`. With
+        `follow=True` they come as they are recorded, until the batch has ended. An answer that breaks off is continued
+        where it stopped."""
         stream = ResultStream(batch_id, query)
-        has_ended = False
-        while not has_ended:
-            is_continued = False
+        while True:
             try:
                 with self._open(stream.operation()) as response:
                     for piece in response.iter_bytes():
-                        found = stream.feed(piece)
-                        is_continued = is_continued or bool(found)
-                        yield from found
-                has_ended = True
+                        yield from stream.feed(piece)
+                return
             except httpx.TransportError as error:
-                if not is_continued:
+                if (pause_s := stream.pause_s(time.monotonic())) is None:
                     raise _not_reachable(error) from error
+            except HttpProblem as problem:
+                if problem.status not in _TRANSIENT or (pause_s := stream.pause_s(time.monotonic())) is None:
+                    raise
+            time.sleep(pause_s)
 
     def failures(self, batch_id: UUID) -> list[FailureGroup]:
         """Show the failures of a batch by cause, the most frequent first."""
@@ -222,23 +227,25 @@ class AsyncHttpClient:
         return state
 
     async def results(self, batch_id: UUID, **query: Any) -> AsyncIterator[ItemResult]:
-        """Read the results in the order of the items; `query` narrows them by `status`, `error_code`, `cause` or
-        `after`, an ordinal. An answer that breaks off is continued where it stopped."""
+        """Read the results. `query` narrows them by `status`, `error_code`, `cause`, `custom_id` or `round`, begins
+        them `after` an ordinal or the `cursor` of a result, and gives their `order`: `ordinal` or `completion`. With
+        `follow=True` they come as they are recorded, until the batch has ended. An answer that breaks off is continued
+        where it stopped."""
         stream = ResultStream(batch_id, query)
-        has_ended = False
-        while not has_ended:
-            is_continued = False
+        while True:
             try:
                 async with self._open(stream.operation()) as response:
                     async for piece in response.aiter_bytes():
-                        found = stream.feed(piece)
-                        is_continued = is_continued or bool(found)
-                        for item in found:
+                        for item in stream.feed(piece):
                             yield item
-                has_ended = True
+                return
             except httpx.TransportError as error:
-                if not is_continued:
+                if (pause_s := stream.pause_s(time.monotonic())) is None:
                     raise _not_reachable(error) from error
+            except HttpProblem as problem:
+                if problem.status not in _TRANSIENT or (pause_s := stream.pause_s(time.monotonic())) is None:
+                    raise
+            await asyncio.sleep(pause_s)
 
     async def failures(self, batch_id: UUID) -> list[FailureGroup]:
         """Show the failures of a batch by cause, the most frequent first."""
