@@ -12,6 +12,7 @@ from services.cli.commands import (
     bulk,
     control,
     dead_letters,
+    export,
     items,
     keys,
     limits,
@@ -87,6 +88,7 @@ _PANELS = {
         batches.watch,
         items.items,
         results.results,
+        export.export,
         batches.failures,
     ),
     "Control": (

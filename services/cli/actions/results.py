@@ -1,5 +1,6 @@
 """Action of `batchyard results`: streams results to standard output or a file, and unpacks exports into a folder."""
 
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from services.cli.errors import BadInput
 from services.cli.rendering.output import note, say, write_bytes
 
 _ZIP = "application/zip"
+PARQUET = "application/vnd.apache.parquet"
 _PIECE = 256 * 1024
 _IN_MEMORY = 16 * 1024 * 1024
 
@@ -28,22 +30,35 @@ class ResultSelection:
     cause: str | None
     after: int
     """Ordinal after which the results begin; -1: with the first one."""
+    custom_id: str | None = None
+    round: int | None = None
+    order: str | None = None
+    cursor: str | None = None
+
+    def query(self) -> dict[str, str | int | None]:
+        """Return the parameters of the request."""
+        return {
+            "format": self.format,
+            "status": self.status,
+            "error_code": self.code,
+            "cause": self.cause,
+            "after": self.after,
+            "custom_id": self.custom_id,
+            "round": self.round,
+            "order": self.order,
+            "cursor": self.cursor,
+        }
 
 
 def fetch(ctx: typer.Context, batch: str, selection: ResultSelection, output: Path | None) -> None:
     """Write the results to standard output, a file, or a folder. Of these only the path of a folder is printed."""
 
+    if selection.format == "parquet" and output is None and sys.stdout.isatty():
+        raise BadInput("Parquet is no text for a terminal.", "Name a file: --output results.parquet")
     batch_id = resolve(connect(ctx), batch)
-    query = {
-        "format": selection.format,
-        "status": selection.status,
-        "error_code": selection.code,
-        "cause": selection.cause,
-        "after": selection.after,
-    }
 
     async def use(client: HttpClient) -> None:
-        async with client.download(f"/batches/{batch_id}/results", query) as response:
+        async with client.download(f"/batches/{batch_id}/results", selection.query()) as response:
             if response.content_type == _ZIP:
                 await _to_folder(response, output or Path(f"batch-{batch_id}-{selection.format}"))
             elif output is None or str(output) == "-":
@@ -51,7 +66,7 @@ def fetch(ctx: typer.Context, batch: str, selection: ResultSelection, output: Pa
                 async for piece in response.content.iter_chunked(_PIECE):
                     write_bytes(piece)
                     last = piece
-                if last and not last.endswith(b"\n"):
+                if response.content_type != PARQUET and last and not last.endswith(b"\n"):
                     write_bytes(b"\n")
             else:
                 await _to_file(response, output)

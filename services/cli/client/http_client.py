@@ -39,9 +39,13 @@ class HttpClient:
         return await self._exchange("POST", path, body, headers, query, _UPLOAD)
 
     @asynccontextmanager
-    async def download(self, path: str, query: Query) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def download(
+        self, path: str, query: Query, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Open an answer that may be long; its body is read by the caller."""
-        request = self._session.get(self._at(path), params=_present(query), timeout=_DOWNLOAD, allow_redirects=False)
+        request = self._session.get(
+            self._at(path), params=_present(query), headers=headers, timeout=_DOWNLOAD, allow_redirects=False
+        )
         async with self._reached(), request as response:
             await self._refuse_problem(response)
             yield response

@@ -11,6 +11,7 @@ FORMATS = {
     "ndjson": "one JSON object a line",
     "json": "a JSON list",
     "csv": "a table",
+    "parquet": "a table with types, for a file",
     "records": "each record once, a JSON object a line",
     "records-csv": "each record once, as a table",
 }

@@ -43,6 +43,13 @@ class StatusName(StrEnum):
     DUPLICATE = "duplicate"
 
 
+class OrderName(StrEnum):
+    """Orders of results."""
+
+    ORDINAL = "ordinal"
+    COMPLETION = "completion"
+
+
 class RetryableStatus(StrEnum):
     """Terminal states that a retry may run again."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from services.cli.commands.completion import result_formats
-from services.cli.commands.options import BatchId, StatusName
+from services.cli.commands.options import BatchId, OrderName, StatusName
 
 
 def results(
@@ -16,7 +16,7 @@ def results(
         str | None,
         typer.Option(
             "--format",
-            metavar="ndjson|json|csv|cue|…",
+            metavar="ndjson|json|csv|parquet|cue|…",
             help="Format, or an export of the workload. Default: ndjson.",
             autocompletion=result_formats,
         ),
@@ -30,24 +30,62 @@ def results(
     after: Annotated[
         int, typer.Option(min=-1, help="Only items after this one, to continue: the ordinal of the last one you have.")
     ] = -1,
+    custom_id: Annotated[str | None, typer.Option("--custom-id", help="Only the items with this id of yours.")] = None,
+    of_round: Annotated[
+        int | None,
+        typer.Option("--round", min=1, help="Only results of this round, also those that a retry has replaced."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Write results as items end, until the batch has ended. NDJSON.")
+    ] = False,
+    order: Annotated[
+        OrderName | None,
+        typer.Option(help="The order of the items, or of their ends. Default: with --follow completion, else ordinal."),
+    ] = None,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Continue after the result that has this `cursor`.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Write the results of a batch, one for each item, in the order of the items.
 
     Exports such as cue have a file for each item: they are unpacked into the folder
     --output, by default one named after the batch. While the batch runs, these are
-    the items that have ended so far.
+    the items that have ended so far; with --follow the others come as they end.
+
+    Results that are read with --follow, --order, --cursor, --custom-id or --round
+    have a `cursor`. After an interruption --cursor continues after the last one.
 
     Examples
 
       batchyard results last --format csv --output results.csv
       batchyard results last --status failed | jq -r .error.code | sort | uniq -c
       batchyard results last --format cue --output sheets/
+      batchyard results last --follow | jq -c '[.ordinal, .status]'
     """
+    from services.cli.actions.follow_results import follow_results
     from services.cli.actions.results import ResultSelection, fetch
     from services.cli.errors import BadInput
 
     if json and format_ not in {None, "json"}:
         raise BadInput(f"--json and --format {format_} exclude each other.", "Give one of them.")
     chosen = "json" if json else format_ or "ndjson"
-    fetch(ctx, batch, ResultSelection(chosen, status.value if status else None, code, cause, after), output)
+    if follow and chosen != "ndjson":
+        raise BadInput(f"--follow writes NDJSON, not {chosen}.", "Leave out --format, or read the results at the end.")
+    if cursor is not None and after != -1:
+        raise BadInput("--cursor and --after exclude each other.", "Give one of them.")
+    selection = ResultSelection(
+        format=chosen,
+        status=status.value if status else None,
+        code=code,
+        cause=cause,
+        after=after,
+        custom_id=custom_id,
+        round=of_round,
+        order=order.value if order else None,
+        cursor=cursor,
+    )
+    if follow:
+        follow_results(ctx, batch, selection, output)
+    else:
+        fetch(ctx, batch, selection, output)

@@ -1,17 +1,20 @@
 """Each command against a cluster: what it asks, what it prints, with which exit code it ends."""
 
+import hashlib
 import io
 import json
 import zipfile
 from pathlib import Path
 from typing import Any, get_args
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from aiohttp import web
 
+from batchyard_contracts.v1.queries import StreamOrder
 from batchyard_contracts.v1.values import BatchStatus, Priority, Result, TerminalStatus
-from services.cli.commands.options import PriorityName, StateName, StatusName
+from services.cli.actions import export, follow_results
+from services.cli.commands.options import OrderName, PriorityName, StateName, StatusName
 from services.cli.exit_codes import Exit
 from tests.unit.cli.conftest import BATCH, FakeCluster, Run, state
 
@@ -38,6 +41,7 @@ FINISHED = {
 def test_names_on_the_command_line_are_those_of_the_contract() -> None:
     assert tuple(each.value for each in PriorityName) == get_args(Priority)
     assert tuple(each.value for each in StatusName) == get_args(TerminalStatus)
+    assert tuple(each.value for each in OrderName) == get_args(StreamOrder)
     assert tuple(each.value for each in StateName) == (*get_args(BatchStatus), *get_args(Result))
 
 
@@ -383,6 +387,130 @@ async def test_results_go_to_standard_output_or_a_file(run: Run, cluster: FakeCl
     ended = await run("results", BATCH, "-o", str(file))
     assert (ended.out, file.read_text()) == ("", '{"ordinal":0}\n')
     assert {path.name for path in tmp_path.iterdir()} == {"r.ndjson"}  # noqa: ASYNC240  # no temporary file
+
+
+async def test_results_are_followed_over_lost_connections(
+    run: Run, cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_results, "POLL_S", 0.0)
+
+    async def lines(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        begun = request.query.get("cursor")
+        if begun is None:
+            await response.write(b'{"ordinal":4,"cursor":"c1.1"}\n\n{"ordinal":')
+            assert request.transport is not None
+            request.transport.close()
+        else:
+            await response.write(b'\n{"ordinal":2,"cursor":"c1.2"}\n')
+            await response.write_eof()
+        return response
+
+    cluster.answer(f"GET /batches/{BATCH}/results", lines)
+    file = tmp_path / "r.ndjson"
+    for output in ([], ["-o", str(file)]):
+        cluster.queries.clear()
+        ended = await run(
+            "results", BATCH, "--follow", "--round", "2", "--custom-id", "a", "--order", "completion", *output
+        )
+        assert ended.code == 0, ended.err
+        written = file.read_text() if output else ended.out
+        assert written == '{"ordinal":4,"cursor":"c1.1"}\n{"ordinal":2,"cursor":"c1.2"}\n'
+    first, second = map(dict, cluster.queries)
+    assert first == {
+        "format": "ndjson",
+        "after": "-1",
+        "custom_id": "a",
+        "round": "2",
+        "order": "completion",
+        "follow": "true",
+    }
+    assert second == {name: value for name, value in first.items() if name != "after"} | {"cursor": "c1.1"}
+
+
+async def test_a_stream_that_breaks_off_says_how_to_continue(
+    run: Run, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_results, "POLL_S", 0.0)
+    monkeypatch.setattr(follow_results, "MAX_UNAVAILABLE_S", -1.0)
+
+    async def broken(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"ordinal":4,"cursor":"c1.1"}\n' if "cursor" not in request.query else b"")
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    cluster.answer(f"GET /batches/{BATCH}/results", broken)
+    ended = await run("results", BATCH, "--follow")
+    assert ended.code == Exit.UNREACHABLE
+    assert "--cursor c1.1" in ended.err
+
+
+@pytest.mark.parametrize(
+    "options", [("--follow", "--format", "csv"), ("--follow", "--json"), ("--cursor", "o1", "--after", "1")]
+)
+async def test_options_of_results_that_exclude_each_other(
+    options: tuple[str, ...], run: Run, cluster: FakeCluster
+) -> None:
+    ended = await run("results", BATCH, *options)
+    assert ended.code == Exit.USAGE
+    assert not cluster.requests
+
+
+async def test_an_export_is_waited_for_and_fetched_where_it_was_left(
+    run: Run, cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "POLL_S", 0.0)
+    content, asked = {"part-00000.csv": b"ordinal\n0\n", "manifest.json": b"{}"}, []
+
+    async def file(request: web.Request) -> web.Response:
+        name = request.path.rpartition("/")[2]
+        asked.append((name, request.headers.get("Range")))
+        start = request.http_range.start or 0
+        return web.Response(body=content[name][start:], status=206 if start else 200)
+
+    digest = {name: hashlib.sha256(body).hexdigest() for name, body in content.items()}
+    part = {"name": "part-00000.csv", "rows": 1, "bytes": 10, "sha256": digest["part-00000.csv"]}
+    begun = {"id": str(uuid4()), "state": "running", "format": "csv", "rows": 0, "parts": []}
+    done = {**begun, "state": "succeeded", "rows": 1, "parts": [part], "complete": True}
+    done["manifest_sha256"] = digest["manifest.json"]
+    cluster.answer(f"POST /batches/{BATCH}/exports", begun, status=202)
+    place = f"/batches/{BATCH}/exports/{begun['id']}"
+    cluster.answer(f"GET {place}", begun, done)
+    for name in content:
+        cluster.answer(f"GET {place}/files/{name}", file)
+    folder = tmp_path / "sets"
+    folder.mkdir()
+    (folder / ".part-00000.csv.part").write_bytes(b"ordi")
+    ended = await run("export", BATCH, "--format", "csv", "--status", "failed", "--output", str(folder))
+    assert (ended.code, ended.out) == (0, f"{folder}\n"), ended.err
+    assert f"--id {begun['id']}" in ended.err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
+    assert asked == [("part-00000.csv", "bytes=4-"), ("manifest.json", None)]
+    ended = await run("export", BATCH, "--id", begun["id"], "--output", str(folder))
+    assert (ended.code, len(asked)) == (0, 2), "what is there already is not fetched again"
+    content["part-00000.csv"] = b"another"
+    (folder / "part-00000.csv").unlink()
+    ended = await run("export", BATCH, "--id", begun["id"], "--output", str(folder))
+    assert ended.code == Exit.REFUSED
+    assert not (folder / "part-00000.csv").exists()
+
+
+async def test_an_export_that_failed_says_why(run: Run, cluster: FakeCluster) -> None:
+    failed = {"id": str(uuid4()), "state": "failed", "format": "csv", "rows": 0, "parts": [], "error": "no room"}
+    cluster.answer(f"GET /batches/{BATCH}/exports/{failed['id']}", failed)
+    ended = await run("export", BATCH, "--id", failed["id"])
+    assert (ended.code, "no room" in ended.err) == (Exit.REFUSED, True)
+    assert (await run("export", BATCH, "--id", "x")).code == Exit.USAGE
+
+
+async def test_an_export_is_begun_without_waiting(run: Run, cluster: FakeCluster) -> None:
+    begun = {"id": str(uuid4()), "state": "running", "format": "parquet", "rows": 0, "parts": []}
+    cluster.answer(f"POST /batches/{BATCH}/exports", begun, status=202)
+    assert (await run("export", BATCH, "--format", "parquet", "--no-wait")).out == f"{begun['id']}\n"
 
 
 async def test_an_export_is_unpacked(run: Run, cluster: FakeCluster, tmp_path: Path) -> None:
