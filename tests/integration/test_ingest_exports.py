@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -278,7 +279,7 @@ async def test_an_export_into_a_bucket(clean: Servers) -> None:
 async def test_a_bucket_that_refuses_fails_the_export(clean: Servers) -> None:
     async with s3_server() as s3:
         place = {"exports_store": f"s3://{BUCKET}", "exports_s3_url": s3.url, "exports_s3_key_id": "another"}
-        async with running_ingest(clean, **place, exports_s3_secret="wrong-secret") as harness:
+        async with running_ingest(clean, **place, exports_s3_secret=uuid.uuid4().hex) as harness:
             path = await batch(harness, FakeAggregator())
             export = await ended(harness, path)
             assert export["state"] == "failed"

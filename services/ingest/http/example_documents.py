@@ -148,12 +148,12 @@ EXPORT: dict[str, Any] = {
             "name": "part-00000.parquet",
             "rows": 2,
             "bytes": 4096,
-            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "sha256": "5e" * 32,
             "first": 0,
             "last": 1,
         }
     ],
-    "manifest_sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+    "manifest_sha256": "7a" * 32,
     "created_at": TIME,
     "ended_at": TIME,
 }
