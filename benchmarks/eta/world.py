@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.dispatcher.domain.forecasting.load import BatchLoad, LimitLoad, Stream, WorkloadLoad
+from services.dispatcher.domain.forecasting.load import BatchLoad, LimitLoad, Strand, WorkloadLoad
 from services.dispatcher.domain.forecasting.service_times import ServiceTimes
 from services.dispatcher.domain.forecasting.worker_pace import WorkerPace
 
@@ -109,21 +109,21 @@ class World:
             if one.rate is not None
         }
         places = {name: place for place, name in enumerate(limits)}
-        streams = []
+        strands = []
         for number, batch in enumerate(self.batches):
             for name in self.destinations:
                 shared = (places[name],) if name in places else ()
                 service, running = self.service_times.of(name), batch.running.get(name, 0)
                 if items := batch.waiting.get(name, 0) + running / 2:
-                    streams.append(Stream(number, items, service, shared, running))
+                    strands.append(Strand(number, items, service, shared, running))
                 if due := batch.later.get(name):
                     waits = [max(0.0, at - self.now) for at in due]
                     if len(waits) > 1:
                         mean_s = sum(waits) / len(waits)
-                        streams.append(Stream(number, len(waits) - 1, service, shared, 0.0, mean_s))
-                    streams.append(Stream(number, 1, service, shared, 0.0, max(waits)))
+                        strands.append(Strand(number, len(waits) - 1, service, shared, 0.0, mean_s))
+                    strands.append(Strand(number, 1, service, shared, 0.0, max(waits)))
         slots, spread = self.pace.slots(SLOTS)
-        return WorkloadLoad(slots, tuple(b.load for b in self.batches), tuple(streams), tuple(limits.values()), spread)
+        return WorkloadLoad(slots, tuple(b.load for b in self.batches), tuple(strands), tuple(limits.values()), spread)
 
     def _at(self, at: float, happen: Callable[[], None]) -> None:
         self._number += 1

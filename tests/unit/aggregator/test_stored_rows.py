@@ -29,6 +29,7 @@ _COLUMNS = (
     *("name", "traceparent", "summarize", "sourced", "unit", "total", "units_total", "paused", "result", "finished_at"),
     *("changed_at", "paused_or_resumed_at", "priority_changed_at", "cancel_asked_at", "retry_asked_at", "reopened_at"),
     *("stopped", "failed_before", "ended_before", "summary_due_at", "summary_asked", "stuck_version", "status"),
+    *("outcomes_deleted_at", "deleted_at"),
 )
 
 

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Generator
 
-from services.dispatcher.domain.forecasting.load import BatchLoad, Service, Stream, WorkloadLoad
-from services.dispatcher.domain.forecasting.load_builder import MAX_BATCHES, MAX_STREAMS
+from services.dispatcher.domain.forecasting.load import BatchLoad, Service, Strand, WorkloadLoad
+from services.dispatcher.domain.forecasting.load_builder import MAX_BATCHES, MAX_STRANDS
 from services.dispatcher.domain.forecasting.simulation import simulate
 from services.dispatcher.forecasts.slices import run_in_slices
 
@@ -26,7 +26,7 @@ async def test_the_value_and_its_cost_are_returned() -> None:
 async def test_others_run_during_the_largest_simulation() -> None:
     service = Service(1.0, 1.0, 50)
     batches = tuple(BatchLoad(f"o{number % 5}", number % 3, 1 + number) for number in range(MAX_BATCHES))
-    streams = tuple(Stream(number % MAX_BATCHES, 10 + number, service) for number in range(MAX_STREAMS))
+    strands = tuple(Strand(number % MAX_BATCHES, 10 + number, service) for number in range(MAX_STRANDS))
     turns = 0
 
     async def others() -> None:
@@ -36,7 +36,7 @@ async def test_others_run_during_the_largest_simulation() -> None:
             await asyncio.sleep(0)
 
     running = asyncio.create_task(others())
-    ends, cost_s = await run_in_slices(simulate(WorkloadLoad(100, batches, streams), 1))
+    ends, cost_s = await run_in_slices(simulate(WorkloadLoad(100, batches, strands), 1))
     running.cancel()
     assert len(ends) == MAX_BATCHES
     assert cost_s / turns < 0.002, "seconds of a slice, on average"

@@ -1,7 +1,7 @@
-"""Rates at which streams of items run side by side: weighted max-min fairness under limits, for many draws at once.
+"""Rates at which strands of items run side by side: weighted max-min fairness under limits, for many draws at once.
 
 Progressive filling (Bertsekas and Gallager, Data Networks, 6.5.2): all rates grow in proportion to their weights; a
-limit that is reached holds the streams that share it, and the others grow on.
+limit that is reached holds the strands that share it, and the others grow on.
 """
 
 from collections.abc import Generator
@@ -23,15 +23,15 @@ _TINY = 1e-9
 SLOTS = 0
 """Place of the workers' slots among the limits."""
 OWN = -1
-"""Stands for the limit of a stream that has no further items to run at once."""
+"""Stands for the limit of a strand that has no further items to run at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Weights of streams, and the limits that they share."""
+    """Weights of strands, and the limits that they share."""
 
     members: Floats
-    """By limit and stream: 1 if the stream shares the limit."""
+    """By limit and strand: 1 if the strand shares the limit."""
     is_concurrency: Flags
     """By limit: True if it counts items that run at once, not items a second."""
     batch_of: npt.NDArray[np.intp]
@@ -46,10 +46,10 @@ class Shares:
     @classmethod
     def of(cls, load: WorkloadLoad) -> "Shares":
         """Return the shares of a load."""
-        batches, streams = load.batches, load.streams
+        batches, strands = load.batches, load.strands
         groups = list(dict.fromkeys((batch.owner, batch.rank) for batch in batches))
-        rows, kinds, places = [np.ones(len(streams))], [True], []
-        shares = [(*stream.limits, *batches[stream.batch].limits) for stream in streams]
+        rows, kinds, places = [np.ones(len(strands))], [True], []
+        shares = [(*strand.limits, *batches[strand.batch].limits) for strand in strands]
         for place, limit in enumerate(load.limits):
             row = np.array([float(place in share) for share in shares])
             for value, is_concurrency in ((limit.per_second, False), (limit.concurrency, True)):
@@ -58,9 +58,9 @@ class Shares:
                     kinds.append(is_concurrency)
                     places.append(place)
         return cls(
-            members=np.array(rows).reshape(len(rows), len(streams)),
+            members=np.array(rows).reshape(len(rows), len(strands)),
             is_concurrency=np.array(kinds),
-            batch_of=np.array([stream.batch for stream in streams], dtype=np.intp),
+            batch_of=np.array([strand.batch for strand in strands], dtype=np.intp),
             owner_of=np.array([groups.index((batch.owner, batch.rank)) for batch in batches], dtype=np.intp),
             batch_weights=np.array([batch.weight for batch in batches]),
             owner_weights=np.array([batch.owner_weight for batch in batches]),
@@ -69,12 +69,12 @@ class Shares:
         )
 
     def weights(self, active: Flags) -> Floats:
-        """Return the weight of each active stream, 0 of the others, by draw."""
+        """Return the weight of each active strand, 0 of the others, by draw."""
         draws, batches = len(active), len(self.batch_weights)
-        streams_of = np.zeros((draws, batches))
-        for stream, batch in enumerate(self.batch_of):
-            streams_of[:, batch] += active[:, stream]
-        batch_weights = self.batch_weights * (streams_of > 0)
+        strands_of = np.zeros((draws, batches))
+        for strand, batch in enumerate(self.batch_of):
+            strands_of[:, batch] += active[:, strand]
+        batch_weights = self.batch_weights * (strands_of > 0)
         owner_sums = np.zeros((draws, int(self.owner_of.max()) + 1))
         for batch, owner in enumerate(self.owner_of):
             owner_sums[:, owner] += batch_weights[:, batch]
@@ -84,17 +84,17 @@ class Shares:
         low, others = found[:, is_low].sum(axis=1), found[:, ~is_low].sum(axis=1)
         factor = np.where((low > 0) & (others > 0), others * _LOW_SHARE / np.maximum(low, _TINY), 1.0)
         found[:, is_low] *= factor[:, None]
-        by_stream = found[:, self.batch_of] / np.maximum(streams_of[:, self.batch_of], 1.0)
-        return np.where(active, by_stream, 0.0)
+        by_strand = found[:, self.batch_of] / np.maximum(strands_of[:, self.batch_of], 1.0)
+        return np.where(active, by_strand, 0.0)
 
 
 def fair_rates(
     shares: Shares, active: Flags, seconds: Floats, capacities: Floats, own: Floats
 ) -> Generator[None, None, tuple[Floats, list[int | None]]]:
-    """Return the rates of the active streams, by draw and stream, and the limits that hold those of the first draw;
+    """Return the rates of the active strands, by draw and strand, and the limits that hold those of the first draw;
     yields between short steps.
 
-    `seconds`: duration of an item; `capacities`: by draw and limit; `own`: largest rate of a stream by itself.
+    `seconds`: duration of an item; `capacities`: by draw and limit; `own`: largest rate of a strand by itself.
     """
     weights = shares.weights(active)
     rates, slack, free = np.zeros_like(seconds), capacities.copy(), active & (own > 0)
@@ -120,6 +120,6 @@ def fair_rates(
 
 
 def _record_held(held: list[int | None], shares: Shares, full: Flags, at_limit: Flags, at_own: Flags) -> None:
-    for stream in np.flatnonzero(at_limit | at_own):
-        reached = np.flatnonzero(full & (shares.members[:, stream] > 0))
-        held[stream] = OWN if at_own[stream] or not len(reached) else int(reached[-1])
+    for strand in np.flatnonzero(at_limit | at_own):
+        reached = np.flatnonzero(full & (shares.members[:, strand] > 0))
+        held[strand] = OWN if at_own[strand] or not len(reached) else int(reached[-1])

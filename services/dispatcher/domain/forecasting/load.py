@@ -1,4 +1,4 @@
-"""The work that one workload has before it, as the simulation takes it: batches, their streams of items, and limits."""
+"""The work that one workload has before it, as the simulation takes it: batches, their strands of items, and limits."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class LimitLoad:
-    """A limit that streams share: of a destination, of the whole workload, or of a batch."""
+    """A limit that strands share: of a destination, of the whole workload, or of a batch."""
 
     code: str
     detail: str
@@ -47,7 +47,7 @@ class BatchLoad:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class Strand:
     """Items of one batch for one destination that have not ended."""
 
     batch: int
@@ -70,7 +70,7 @@ class WorkloadLoad:
     slots: float
     """Items that the workers run at once."""
     batches: tuple[BatchLoad, ...]
-    streams: tuple[Stream, ...]
+    strands: tuple[Strand, ...]
     limits: tuple[LimitLoad, ...] = ()
     slots_spread: float = 0.0
     """Standard deviation of the logarithm of `slots` over the time that is forecast."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from services.dispatcher.domain.forecasting.load import BatchLoad, LimitLoad, Service, Stream, WorkloadLoad
+from services.dispatcher.domain.forecasting.load import BatchLoad, LimitLoad, Service, Strand, WorkloadLoad
 from services.dispatcher.domain.forecasting.service_times import ServiceTimes
 from services.dispatcher.domain.rate_limiting.batch_limits import BatchLimits
 from services.dispatcher.domain.rate_limiting.dispatch_rate import paced_rate
@@ -13,8 +13,8 @@ from services.dispatcher.domain.rate_limiting.limiter import Limiter
 from services.dispatcher.domain.scheduling.in_flight_window import InFlightWindow
 from services.dispatcher.domain.waiting import Wait, wait_at_destination
 
-MAX_STREAMS = 80
-"""Streams of a workload that are simulated one by one; further destinations of a batch are taken together."""
+MAX_STRANDS = 80
+"""Strands of a workload that are simulated one by one; further destinations of a batch are taken together."""
 MAX_BATCHES = 40
 """Batches that are simulated one by one; the others, which come last, are taken together."""
 _LEAST_PER_BATCH = 2
@@ -80,7 +80,7 @@ class LoadBuilder:
     """Items that the workers run at once, and the deviation of its logarithm."""
     now: float
     _batches: list[BatchLoad] = field(default_factory=list)
-    _streams: list[Stream] = field(default_factory=list)
+    _strands: list[Strand] = field(default_factory=list)
     _limits: list[LimitLoad] = field(default_factory=list)
     _places: dict[str, int] = field(default_factory=dict)
     """Places of the limits that batches share, by key."""
@@ -94,7 +94,7 @@ class LoadBuilder:
             largest = heapq.nlargest(_MAX_COMPARED, largest, key=lambda one: one.waiting)
         first = heapq.nlargest(destinations, largest, key=self._time_of)
         for one in first:
-            self._add_streams(one, batch.starts_s, self.service_times.of(one.partition), self._shared(one.partition))
+            self._add_strands(one, batch.starts_s, self.service_times.of(one.partition), self._shared(one.partition))
         if len(first) < len(batch.destinations):
             names = {one.partition for one in first}
             self._add_rest([one for one in batch.destinations if one.partition not in names], batch.starts_s)
@@ -102,7 +102,7 @@ class LoadBuilder:
     def build(self) -> WorkloadLoad:
         """Return the load."""
         slots, spread = self.slots
-        return WorkloadLoad(slots, tuple(self._batches), tuple(self._streams), tuple(self._limits), spread)
+        return WorkloadLoad(slots, tuple(self._batches), tuple(self._strands), tuple(self._limits), spread)
 
     def find_blocked(self, destinations: Iterable[DestinationWork]) -> Blocked | None:
         """Return the first destination that takes no call for an unknown time."""
@@ -115,7 +115,7 @@ class LoadBuilder:
     def _time_of(self, one: DestinationWork) -> float:
         return one.left * self.service_times.of(one.partition).mean_s + 1e-9 * one.left
 
-    def _add_streams(self, one: DestinationWork, starts_s: float, service: Service, limits: tuple[int, ...]) -> None:
+    def _add_strands(self, one: DestinationWork, starts_s: float, service: Service, limits: tuple[int, ...]) -> None:
         batch = len(self._batches) - 1
         opens_s, held = starts_s, NOT_BEFORE if starts_s > 0 else None
         if wait := wait_at_destination(self.window.limits.limiters_of(one.partition), self.now):
@@ -123,15 +123,15 @@ class LoadBuilder:
             if until_s > opens_s:
                 opens_s, held = until_s, (wait.code, wait.detail)
         running = one.in_flight / 2 if self.window.is_supplied else one.in_flight
-        stream = Stream(batch, 0.0, service, limits, 0.0, opens_s, held)
+        strand = Strand(batch, 0.0, service, limits, 0.0, opens_s, held)
         if one.waiting + one.in_flight > 0:  # an item that runs has half of its time before it
             items = one.waiting + one.in_flight - running / 2
-            self._streams.append(replace(stream, items=items, running=running))
+            self._strands.append(replace(strand, items=items, running=running))
         if one.later > 0:
-            later = replace(stream, held=RETRY_LATER)
+            later = replace(strand, held=RETRY_LATER)
             if one.later > 1:
-                self._streams.append(replace(later, items=one.later - 1, ready_s=max(opens_s, one.later_s)))
-            self._streams.append(replace(later, items=1.0, ready_s=max(opens_s, one.last_s)))
+                self._strands.append(replace(later, items=one.later - 1, ready_s=max(opens_s, one.later_s)))
+            self._strands.append(replace(later, items=1.0, ready_s=max(opens_s, one.last_s)))
 
     def _add_rest(self, rest: Sequence[DestinationWork], starts_s: float) -> None:
         """Add destinations as one, which has the rates of all of them together."""
@@ -152,8 +152,8 @@ class LoadBuilder:
             detail = f"The rates of {len(rest)} destinations allow {per_second:g} items in a second together."
             self._limits.append(LimitLoad("rate_limit", detail, per_second, spread=_FIXED_SPREAD))
             places.add(len(self._limits) - 1)
-        streams = tuple(sorted(place for place in places if place is not None))
-        self._add_streams(together, starts_s, self.service_times.of(""), streams)
+        strands = tuple(sorted(place for place in places if place is not None))
+        self._add_strands(together, starts_s, self.service_times.of(""), strands)
 
     def _shared(self, partition: str) -> tuple[int, ...]:
         places = (self._place(limiter) for limiter in self.window.limits.limiters_of(partition))
@@ -191,4 +191,4 @@ class LoadBuilder:
 
 def destinations_for_each(batches: int) -> int:
     """Return how many destinations of each batch are simulated one by one."""
-    return max(_LEAST_PER_BATCH, MAX_STREAMS // max(1, batches))
+    return max(_LEAST_PER_BATCH, MAX_STRANDS // max(1, batches))

@@ -1,6 +1,6 @@
 """Simulates all batches of one workload together, in many draws, until the last one has ended.
 
-Items flow: a stream runs at the rate that fairness and limits give it, until its items have run, or another stream
+Items flow: a strand runs at the rate that fairness and limits give it, until its items have run, or another strand
 begins or ends. The draws differ in the durations of items, as far as these are known, in what the workers and the
 destinations manage, in the items that run again, and in those that run last. The first draw has the means alone, and
 gives the reasons.
@@ -20,7 +20,7 @@ _MAX_VARIATION = 3.0
 """Largest ratio of deviation and mean of a duration that is believed."""
 _MIN_SPREAD = 0.01
 _MAX_LAST = 16
-"""Items that run at the end of a stream of which the longest is looked for."""
+"""Items that run at the end of a strand of which the longest is looked for."""
 _MAX_RUNS_AGAIN = 4
 _MIN_ITEMS = 1e-6
 NEVER_S = 1e9
@@ -47,7 +47,7 @@ class BatchEnd:
 
 def simulate(load: WorkloadLoad, seed: int, draws: int = DRAWS) -> Generator[None, None, list[BatchEnd]]:
     """Return the end of each batch. Yields between its steps, each of which is short."""
-    if not load.streams:
+    if not load.strands:
         return [BatchEnd(np.zeros(1), None, RUNS_ITS_ITEMS) for _ in load.batches]
     run = _Run(load, np.random.default_rng(seed), draws)
     yield
@@ -60,23 +60,23 @@ class _Run:
     def __init__(self, load: WorkloadLoad, rng: np.random.Generator, draws: int) -> None:
         self._load, self._rng, self._draws = load, rng, draws
         self._shares = Shares.of(load)
-        streams, shape = load.streams, (draws, len(load.streams))
-        spreads = np.array([_spread(stream.service, stream.items) for stream in streams])
-        self._seconds = np.array([max(stream.service.mean_s, _MIN_ITEMS) for stream in streams]) * self._factors(
+        strands, shape = load.strands, (draws, len(load.strands))
+        spreads = np.array([_spread(strand.service, strand.items) for strand in strands])
+        self._seconds = np.array([max(strand.service.mean_s, _MIN_ITEMS) for strand in strands]) * self._factors(
             spreads, shape
         )
-        runs = np.array([stream.items / (1 - min(stream.service.again, 0.9)) for stream in streams])
+        runs = np.array([strand.items / (1 - min(strand.service.again, 0.9)) for strand in strands])
         self._left = np.tile(runs, (draws, 1))
-        self._own = np.maximum([max(stream.items, 1.0) for stream in streams], 1.0) / self._seconds
-        self._ready = np.array([stream.ready_s for stream in streams])
+        self._own = np.maximum([max(strand.items, 1.0) for strand in strands], 1.0) / self._seconds
+        self._ready = np.array([strand.ready_s for strand in strands])
         self._capacities = self._limits()
         self._clock = np.zeros(draws)
         self._ended = np.where(self._left > _MIN_ITEMS, np.inf, 0.0)
         self._rates = np.zeros(shape)
-        """Rate of each stream in the step in which it ended."""
-        self._held: list[defaultdict[int, float]] = [defaultdict(float) for _ in streams]
-        """Seconds for which limits held each stream in the first draw."""
-        self._steps = 2 * len(streams) + 8
+        """Rate of each strand in the step in which it ended."""
+        self._held: list[defaultdict[int, float]] = [defaultdict(float) for _ in strands]
+        """Seconds for which limits held each strand in the first draw."""
+        self._steps = 2 * len(strands) + 8
 
     def _factors(self, spreads: Floats, shape: tuple[int, int]) -> Floats:
         factors = np.exp(self._rng.standard_normal(shape) * spreads)
@@ -93,7 +93,7 @@ class _Run:
         return np.array(values) * self._factors(np.array(spreads), (self._draws, len(values)))
 
     def step(self) -> Generator[None, None, bool]:
-        """Go on to the next moment at which a stream begins or ends, in each draw; False when there is none."""
+        """Go on to the next moment at which a strand begins or ends, in each draw; False when there is none."""
         waiting = self._left > _MIN_ITEMS
         if self._steps <= 0 or not waiting.any():
             return False
@@ -119,12 +119,12 @@ class _Run:
         return True
 
     def _record_held(self, held: list[int | None], active: Flags, seconds: float) -> None:
-        for stream, limit in enumerate(held):
-            if active[stream] and limit is not None:
-                self._held[stream][limit] += seconds
+        for strand, limit in enumerate(held):
+            if active[strand] and limit is not None:
+                self._held[strand][limit] += seconds
 
     def ends(self) -> list[BatchEnd]:
-        """Return the end of each batch: of its stream that ends last."""
+        """Return the end of each batch: of its strand that ends last."""
         found = []
         for number in range(len(self._load.batches)):
             own = np.flatnonzero(self._shares.batch_of == number)
@@ -134,30 +134,30 @@ class _Run:
             last = int(own[np.argmax(self._ended[0, own])])
             late = own[self._ended[0, own] >= self._ended[0, last] / 2]
             ends = self._ended[:, own].max(axis=1)
-            for stream in late[:8]:
-                ends = np.maximum(ends, self._ended[:, stream] + self._last_items(int(stream)))
+            for strand in late[:8]:
+                ends = np.maximum(ends, self._ended[:, strand] + self._last_items(int(strand)))
             ends = np.where(ends < NEVER_S, ends, np.inf)
             found.append(BatchEnd(np.sort(ends), *self._reason(last), float(self._ready[own].max())))
         return found
 
     def _last_items(self, number: int) -> Floats:
-        """Return the seconds by which the last items of a stream end later than the flow: those that run longest, and
+        """Return the seconds by which the last items of a strand end later than the flow: those that run longest, and
         those that run again."""
-        stream, seconds = self._load.streams[number], self._seconds[:, number]
-        service, rates = stream.service, self._rates[:, number]
+        strand, seconds = self._load.strands[number], self._seconds[:, number]
+        service, rates = strand.service, self._rates[:, number]
         at_once = float(np.median(rates * seconds))
-        count = int(np.clip(round(at_once), 1, min(_MAX_LAST, max(1, round(stream.items)))))
+        count = int(np.clip(round(at_once), 1, min(_MAX_LAST, max(1, round(strand.items)))))
         deviation = _log_deviation(service)
         rests = self._rng.random((self._draws, count)) * np.exp(
             deviation * (self._rng.standard_normal((self._draws, count)) + deviation) - deviation**2 / 2
         )
         later = seconds * (rests.max(axis=1) - rests.mean(axis=1))
-        if stream.running < 1 and at_once < 0.9 * stream.items:  # the first item ends only after its whole duration
+        if strand.running < 1 and at_once < 0.9 * strand.items:  # the first item ends only after its whole duration
             later = later + (0.0 if self._longest(number)[0] == SLOTS else seconds)
-        return np.asarray(later + self._runs_again(service, rates, stream.items))
+        return np.asarray(later + self._runs_again(service, rates, strand.items))
 
     def _runs_again(self, service: Service, rates: Floats, items: float) -> Floats:
-        """Return the seconds that items wait which fail near the end of their stream and run again."""
+        """Return the seconds that items wait which fail near the end of their strand and run again."""
         later = np.zeros(self._draws)
         if service.again <= 0 or service.again_s <= 0:
             return later
@@ -170,14 +170,14 @@ class _Run:
         return later
 
     def _longest(self, number: int) -> tuple[int, float]:
-        """Return what held a stream longest in the first draw, and the seconds."""
+        """Return what held a strand longest in the first draw, and the seconds."""
         return max(self._held[number].items(), key=lambda one: one[1], default=(OWN, 0.0))
 
     def _reason(self, number: int) -> tuple[int | None, tuple[str, str]]:
-        stream = self._load.streams[number]
+        strand = self._load.strands[number]
         limit, seconds = self._longest(number)
-        if stream.held and stream.ready_s > seconds:
-            return None, stream.held
+        if strand.held and strand.ready_s > seconds:
+            return None, strand.held
         if limit == OWN:
             return None, RUNS_ITS_ITEMS
         if limit == SLOTS:
