@@ -57,7 +57,8 @@ def export(
         write_json(api.get(place))
         return
     files = f"{len(found.parts):,} {'file' if len(found.parts) == 1 else 'files'}"
-    note(f"{found.rows:,} results in {files} and {_MANIFEST} in")
+    results = "result" if found.rows == 1 else "results"
+    note(f"{found.rows:,} {results} in {files} and {_MANIFEST} in")
     say(str(folder))
 
 

@@ -12,7 +12,8 @@ _RANGES = 8
 def wrong_rows_text(rows: Sequence[WrongRow], count: int, noun: str) -> str:
     """Return the text about several wrong rows, of which `count` there are in all; `noun` is `line` or `item`."""
     known = len(rows)
-    head = f"{count:,} {noun}s are wrong:" if all(row.number is not None for row in rows) else f"{count:,} errors:"
+    wrong = f"{noun} is wrong" if count == 1 else f"{noun}s are wrong"
+    head = f"{count:,} {wrong}:" if all(row.number is not None for row in rows) else f"{count:,} errors:"
     lines = [f"  {_place(numbers, noun)}{detail}" for detail, numbers in _by_detail(rows).items()]
     more = [f"  … and {count - known:,} more"] if count > known else []
     return "\n".join([head, *lines, *more])
