@@ -176,3 +176,9 @@ def test_batches_of_one_kind_teach_each_other_and_no_others() -> None:
         record.end(number, 300.0)
     assert record.tell("next", "late", SIMULATED, 10, 0.0).p50 == pytest.approx(300, rel=0.1)
     assert record.tell("other", "w", SIMULATED, 10, 0.0).p50 == pytest.approx(100, rel=0.1)
+
+
+def test_a_batch_that_grows_a_little_is_forecast_as_at_its_start() -> None:
+    record, simulated = TrackRecord(), Interval(1.0, 2.0, 3.0)
+    at_first = record.tell("batch", "kind", simulated, 100.0, 0.0)
+    assert record.tell("batch", "kind", simulated, 101.0, 1.0) == at_first

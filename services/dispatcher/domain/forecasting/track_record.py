@@ -52,7 +52,7 @@ class TrackRecord:
         batch = self._batches.get(key)
         if batch is None or left > batch.items * _GROWTH:
             batch = self._batches[key] = _Batch(kind, now, left)
-        done = 1 - left / batch.items if batch.items else 1.0
+        done = max(0.0, 1 - left / batch.items) if batch.items else 1.0  # below 0 when it has grown a little
         stage = next(name for name, share in STAGES if done >= share)
         told = self._calibration(kind, stage).apply(simulated)
         if stage not in batch.told and simulated.is_known:
