@@ -1,5 +1,7 @@
 """Rates in words."""
 
+from services.cli.rendering.number_text import number_text
+
 
 def rate_text(per_second: float | None) -> str:
     """Return a rate as text, by the second, the minute or the hour."""
@@ -7,5 +9,5 @@ def rate_text(per_second: float | None) -> str:
         return "no limit"
     for each, unit in ((1, "s"), (60, "min")):
         if per_second * each >= 1:
-            return f"{per_second * each:.3g}/{unit}"
-    return f"{per_second * 3600:.3g}/h"
+            return f"{number_text(per_second * each)}/{unit}"
+    return f"{number_text(per_second * 3600)}/h"

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.client.series_documents import Series, SeriesPoint
+from services.cli.rendering.number_text import number_text
 from services.cli.rendering.rate_text import rate_text
 
 _WIDTH = 24
@@ -51,9 +52,9 @@ def duration_text(milliseconds: float | None) -> str:
     if milliseconds is None:
         return "-"
     if milliseconds < 1000:
-        return f"{milliseconds:.3g} ms"
+        return f"{number_text(milliseconds)} ms"
     seconds = milliseconds / 1000
-    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds / 60:.3g} min"
+    return f"{number_text(seconds)} s" if seconds < 100 else f"{number_text(seconds / 60)} min"
 
 
 def _all(point: SeriesPoint) -> float:
