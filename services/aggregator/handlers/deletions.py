@@ -5,13 +5,13 @@ from datetime import datetime
 
 import structlog
 
-from batchyard_contracts import topology
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.flow import DeletionCompleted, DeletionRequested
+from batchyard_contracts.v1.flow import DeletionRequested
 from services.aggregator.persistence.deletion_store import PLANS
 from services.aggregator.persistence.store import LedgerStore
-from shared.messaging.publisher import Publisher, outgoing
-from shared.postgres.deletions import Deletion, Deletions
+from shared.messaging.deletion_report import report_of_batches
+from shared.messaging.publisher import Publisher
+from shared.postgres.deletions import Deletions
 from shared.postgres.pool import Pool
 
 log = structlog.get_logger()
@@ -21,8 +21,8 @@ class DeletionHandler:
     """Message handler. The batch is marked in the transaction that requests the deletion of its rows."""
 
     def __init__(self, store: LedgerStore, pool: Pool, publisher: Publisher, clock: Callable[[], datetime]) -> None:
-        self._store, self._publisher, self._clock = store, publisher, clock
-        self.deletions = Deletions(pool, PLANS, self._report)
+        self._store, self._clock = store, clock
+        self.deletions = Deletions(pool, PLANS, report_of_batches(publisher, "aggregator"))
 
     async def on_deletion_requested(self, message: DeletionRequested, _: Envelope) -> None:
         """Delete the outcomes of a batch, or all of it, by and by. Outcomes are kept if another round has begun."""
@@ -37,14 +37,3 @@ class DeletionHandler:
             await transaction.mark_deleted(batch, self._clock(), is_whole=is_whole)
             await self.deletions.request([message.batch_id], message.kind, transaction.connection)
         self.deletions.wake.set()  # once more: the request is committed now
-
-    async def _report(self, deletion: Deletion) -> None:
-        if deletion.plan == "batch":
-            message = DeletionCompleted(
-                batch_id=deletion.key,
-                kind="batch",
-                service="aggregator",
-                deleted=dict(deletion.deleted),
-                at=self._clock(),
-            )
-            await self._publisher.publish([outgoing(topology.FLOW, message)])

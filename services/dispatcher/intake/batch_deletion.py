@@ -1,18 +1,17 @@
 """Deletes what the dispatcher stores of batches that have ended, and of batches whose header never came."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 
-from batchyard_contracts import topology
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.flow import DeletionCompleted, DeletionRequested
+from batchyard_contracts.v1.flow import DeletionRequested
 from services.dispatcher.persistence.deletion_store import PLANS, DeletionStore
 from services.dispatcher.state.state import DispatcherState
-from shared.messaging.publisher import Publisher, outgoing
-from shared.postgres.deletions import Deletion, Deletions, LotSize
+from shared.messaging.deletion_report import report_of_batches
+from shared.messaging.publisher import Publisher
+from shared.postgres.deletions import Deletions, LotSize
 from shared.postgres.pool import Pool
 
 log = structlog.get_logger()
@@ -34,9 +33,9 @@ class BatchDeletion:
         forget: Callable[[UUID], None],
         orphan_days: float,
     ) -> None:
-        self._state, self._store, self._publisher = state, DeletionStore(pool), publisher
+        self._state, self._store = state, DeletionStore(pool)
         self._forget, self._orphan_days = forget, orphan_days
-        self.deletions = Deletions(pool, PLANS, self._report)
+        self.deletions = Deletions(pool, PLANS, report_of_batches(publisher, "dispatcher"))
         self._after = _FIRST
         self._leftovers = LotSize(_MOST_LEFTOVERS)
 
@@ -68,14 +67,3 @@ class BatchDeletion:
             self._leftovers.shrink()
             raise
         return CLEANUP_PAUSE_S if has_more or deleted else None
-
-    async def _report(self, deletion: Deletion) -> None:
-        if deletion.plan == "batch":
-            message = DeletionCompleted(
-                batch_id=deletion.key,
-                kind="batch",
-                service="dispatcher",
-                deleted=dict(deletion.deleted),
-                at=datetime.now(UTC),
-            )
-            await self._publisher.publish([outgoing(topology.FLOW, message)])

@@ -1,12 +1,10 @@
 """Deletes the deliveries of batches that have ended."""
 
-from datetime import UTC, datetime
-
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.topology import FLOW
-from batchyard_contracts.v1.flow import DeletionCompleted, DeletionRequested
-from shared.messaging.publisher import Publisher, outgoing
-from shared.postgres.deletions import Deletion, Deletions, Plans
+from batchyard_contracts.v1.flow import DeletionRequested
+from shared.messaging.deletion_report import report_of_batches
+from shared.messaging.publisher import Publisher
+from shared.postgres.deletions import Deletions, Plans
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
@@ -21,22 +19,11 @@ class DeletionHandler:
     """Message handler. A delivery that is attempted yet is deleted with its batch only."""
 
     def __init__(self, pool: Pool, publisher: Publisher) -> None:
-        self._pool, self._publisher = pool, publisher
-        self.deletions = Deletions(pool, _PLANS, self._report)
+        self._pool = pool
+        self.deletions = Deletions(pool, _PLANS, report_of_batches(publisher, "notifier"))
 
     async def on_deletion_requested(self, message: DeletionRequested, _: Envelope) -> None:
         """Delete the deliveries of a batch by and by."""
         if message.kind in _PLANS:
             await self._pool.execute(_SQL["begin_deletion"], message.batch_id, message.kind)
             self.deletions.wake.set()
-
-    async def _report(self, deletion: Deletion) -> None:
-        if deletion.plan == "batch":
-            message = DeletionCompleted(
-                batch_id=deletion.key,
-                kind="batch",
-                service="notifier",
-                deleted=dict(deletion.deleted),
-                at=datetime.now(UTC),
-            )
-            await self._publisher.publish([outgoing(FLOW, message)])
