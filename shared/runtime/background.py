@@ -33,7 +33,7 @@ class BackgroundTask:
     `wake`: an event that ends the pause. `delay_s`: pause before the first step. `on_stop` runs once, after the last
     step. `ends_on_error`: `run` raises an error of the step, for a step that may leave the memory inconsistent, so that
     its owner starts over. `tolerates_outages`: transient errors do not make the service unready, for a step without
-    which it serves requests all the same.
+    which it serves requests all the same. `is_optional`: no error does, for a step that nothing else needs.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class BackgroundTask:
         on_stop: Callable[[], Awaitable[None]] | None = None,
         ends_on_error: bool = False,
         tolerates_outages: bool = False,
+        is_optional: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = pulse.name
@@ -58,6 +59,7 @@ class BackgroundTask:
         self._on_stop = on_stop
         self._ends_on_error = ends_on_error
         self._tolerates_outages = tolerates_outages
+        self._is_optional = is_optional
         self._clock = clock
         self._stopping = asyncio.Event()
         self._failures = 0
@@ -101,7 +103,7 @@ class BackgroundTask:
     def _record_failure(self, error: Exception) -> float:
         """Count and log a failure; return the pause until the next step in seconds."""
         self._failures += 1
-        if self._tolerates_outages and is_transient(error):
+        if self._is_optional or (self._tolerates_outages and is_transient(error)):
             self._failing_since = None
         elif self._failing_since is None:
             self._failing_since = self._clock()

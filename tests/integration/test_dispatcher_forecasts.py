@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from batchyard_contracts.v1.events import BatchForecast
-from batchyard_contracts.v1.values import Forecast, Rate, Terms
+from batchyard_contracts.v1.values import Forecast, Rate, Terms, WaitReason
 from devstack import Servers
+from services.dispatcher.domain.forecasting.track_record import TrackRecord
+from services.dispatcher.domain.forecasting.worker_pace import WorkerPace
 from services.dispatcher.forecasts import forecaster as forecasts
 from services.dispatcher.forecasts import work_reader
 from services.dispatcher.forecasts.work_reader import WorkReader
-from tests.support.dispatcher_parts import Parts, dispatcher_parts
+from services.dispatcher.state.state import WorkloadQueue
+from tests.support.dispatcher_parts import Parts, again, dispatcher_parts
 
 HOSTS = {"pointer": "/url", "by": "host"}
 
@@ -175,6 +179,62 @@ async def test_an_end_is_scored_once_and_a_cancelled_batch_never(parts: Parts, m
     cancelled = parts.finished(other, 1).model_copy(update={"result": "cancelled"})
     parts.components.forecaster.record_end(cancelled)
     assert counted == ["start"]
+
+
+async def test_a_late_end_of_an_earlier_round_says_nothing_of_the_present_one(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(forecasts, "count_scored", lambda workload, scored: counted.append(scored.stage))
+    learn(parts)
+    batch = await parts.add_batch({"a.example": 10})
+    await parts.finish(batch, 1)
+    await parts.reopen(batch, 2, range(5))
+    assert (await told(parts))[batch].round == 2
+    await parts.finish(batch, 1)
+    assert counted == []
+    await parts.finish(batch, 2)
+    assert counted == ["start"]
+
+
+async def test_an_error_for_one_workload_leaves_the_others_their_forecasts(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts.add_workload("v", partition=HOSTS)
+    await parts.add_batch({"a.example": 100}, workload="v")
+    batch = await parts.add_batch({"a.example": 100})
+    learn(parts)
+    unknown_reason = forecasts.unknown_reason
+
+    def broken(queue: WorkloadQueue, now: float, at: datetime) -> WaitReason | None:
+        if queue.window.manifest.name == "v":
+            raise ZeroDivisionError
+        return unknown_reason(queue, now, at)
+
+    monkeypatch.setattr(forecasts, "unknown_reason", broken)
+    with pytest.raises(ExceptionGroup, match="ends not forecast"):
+        await told(parts)
+    assert [BatchForecast.decode(m.body).batch_id for m in parts.outbox.sent if m.type == BatchForecast.type] == [batch]
+
+
+async def test_an_error_in_what_forecasts_learn_harms_no_batch(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(WorkerPace, "record", broken)
+    monkeypatch.setattr(TrackRecord, "end", broken)
+    batch = await parts.add_batch({"a.example": 1})
+    async with parts.dispatching():
+        await parts.until(lambda: bool(parts.outbox.chunks))
+    with capture_logs() as lines:
+        await parts.report(parts.outbox.chunks[0], [again(0)])
+        assert not parts.state.leases
+        await parts.finish(batch, 1)
+    assert batch not in parts.state.batches
+    assert [x["event"] for x in lines if "exc_info" in x] == [
+        "forecasts learned nothing from a report",
+        "forecasts not scored",
+    ]
 
 
 async def test_batches_beyond_those_that_are_simulated_one_by_one_are_told_so(

@@ -80,17 +80,27 @@ class Forecaster:
         self._seed = 0
 
     async def update(self) -> float:
-        """Forecast the ends, and publish those that have changed; return the pause until the next round in seconds."""
+        """Forecast the ends, and publish those that have changed; return the pause until the next round in seconds.
+
+        Raises the errors of workloads that cannot be forecast, after the others.
+        """
         now, at = self._clock(), datetime.now(UTC)
         for queue in self._state.workload_queues.values():
             queue.pace.look(now, queue.slots, queue.service_times.mean_s, is_busy=queue.window.is_supplied)
         left, cost_s = await self._reader.read(at)
         found: dict[UUID, Forecast] = {}
+        errors: list[Exception] = []
         for workload in dict.fromkeys(batch.workload for batch, _ in left.batches.values()):
-            forecasts, took_s = await self._forecast(workload, left, now, at)
-            found |= forecasts
-            cost_s += took_s
+            try:
+                forecasts, took_s = await self._forecast(workload, left, now, at)
+            except Exception as error:  # noqa: BLE001  whatever fails for one workload, the others go on
+                errors.append(error)
+            else:
+                found |= forecasts
+                cost_s += took_s
         await self._publish(found, now)
+        if errors:
+            raise ExceptionGroup("ends not forecast", errors)
         return max(INTERVAL_S, cost_s / _MAX_SHARE)
 
     def calibrated(self, workload: str, priority: Priority, simulated: Interval) -> Interval:
@@ -98,7 +108,16 @@ class Forecaster:
         return self._record.at_start((workload, priority), simulated)
 
     def record_end(self, finished: BatchFinished) -> None:
-        """Score the forecasts of a batch that has ended by itself."""
+        """Score the forecasts of a round that has ended by itself. An error is only logged, since it ends anyway."""
+        try:
+            self._record_end(finished)
+        except Exception:
+            log.exception("forecasts not scored", batch_id=str(finished.batch_id))
+
+    def _record_end(self, finished: BatchFinished) -> None:
+        batch = self._state.batches.get(finished.batch_id)
+        if batch is not None and batch.round > finished.round:  # told again, and a later round has begun
+            return
         self._published.pop(finished.batch_id, None)
         if finished.stop_reason or finished.result == "cancelled":
             self._record.forget(finished.batch_id)
@@ -118,7 +137,7 @@ class Forecaster:
         (_, ends), took_s = await run_in_slices(simulation_of(builder, works, self._seed))
         found = {}
         for batch_id, end in zip(islice(works, MAX_BATCHES), ends, strict=False):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # messages are handled between two batches
             work = works[batch_id]
             blocked = builder.find_blocked(islice(work.destinations, 50))
             if batch_id in left.incomplete:

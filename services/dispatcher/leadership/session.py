@@ -142,7 +142,9 @@ class Session:
                 interval_s=_SWEEP_INTERVAL_S,
                 delay_s=_ORPHAN_SWEEP_INTERVAL_S,
             ),
-            BackgroundTask(health.pulse("forecaster"), self._components.forecaster.update, interval_s=INTERVAL_S),
+            BackgroundTask(
+                health.pulse("forecaster"), self._components.forecaster.update, interval_s=INTERVAL_S, is_optional=True
+            ),
             BackgroundTask(
                 health.pulse("cleanup"),
                 self._components.batch_deletion.clean_up,

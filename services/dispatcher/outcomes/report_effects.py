@@ -3,6 +3,8 @@
 import time
 from uuid import UUID
 
+import structlog
+
 from batchyard_contracts.v1.flow import SettledItem
 from services.dispatcher.domain.lease import Lease
 from services.dispatcher.domain.report import Report
@@ -13,6 +15,7 @@ from services.dispatcher.rate_limits.rate_events import RateEvents
 from services.dispatcher.settlement.settler import ItemSettler, SettledStatus
 from services.dispatcher.state.state import DispatcherState, WorkloadQueue
 
+log = structlog.get_logger()
 _NOTHING = frozenset[int]()
 _Round = tuple[UUID, int]
 """Batch and round."""
@@ -102,8 +105,11 @@ class ReportEffects:
 
 
 def _learn(queue: WorkloadQueue, partition: str, report: Report, decision: ReportDecision) -> None:
-    """Learn the durations of items for the forecasts."""
+    """Learn the durations of items for the forecasts. An error is only logged, since the report is saved."""
     again = len(decision.retries)
     again_s = sum(retry.delay_s for retry in decision.retries) / again if again else 0.0
-    queue.service_times.record(partition, report.count, report.busy_s, again, again_s)
-    queue.pace.record(report.count, report.busy_s)
+    try:
+        queue.service_times.record(partition, report.count, report.busy_s, again, again_s)
+        queue.pace.record(report.count, report.busy_s)
+    except Exception:
+        log.exception("forecasts learned nothing from a report", partition=partition)

@@ -102,6 +102,15 @@ async def test_a_step_that_fails_for_long_is_not_working_until_it_succeeds() -> 
     assert task.is_working
 
 
+async def test_an_optional_step_makes_no_service_unready_whatever_it_raises() -> None:
+    now = 0.0
+    task = BackgroundTask(Pulse("tidying", 60), Counted().step, interval_s=1, is_optional=True, clock=lambda: now)
+    task._record_failure(KeyError("defect"))
+    now = UNREADY_AFTER_S
+    assert task._record_failure(KeyError("defect")) > 0
+    assert task.is_working
+
+
 async def test_a_step_decides_on_its_pause_and_an_event_ends_it() -> None:
     at_once, waiting, wake = Counted(pause_s=0.0), Counted(), asyncio.Event()
     async with running(task_of(at_once.step, interval_s=60)):
