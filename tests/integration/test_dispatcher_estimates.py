@@ -125,6 +125,15 @@ async def test_an_end_that_cannot_be_known_has_a_reason(parts: Parts, workload: 
     assert "unknown" not in parts.state.workload_queues, "a question makes no queue"
 
 
+async def test_a_question_that_names_a_destination_often_counts_all_its_items(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.dispatcher.forecasts.forecaster.destinations_for_each", lambda _: 2)
+    twice = [PartitionItems(partition="a.example", items=500) for _ in range(4)]
+    reply = await estimate(parts, query(1, partitions=twice))
+    assert seconds(reply) == pytest.approx(200, rel=0.2)
+
+
 async def test_a_later_start_counts(parts: Parts) -> None:
     terms = Terms(not_before=datetime.now(UTC) + timedelta(hours=1))
     assert seconds(await estimate(parts, query(10, terms=terms))) > 3500

@@ -9,6 +9,7 @@ from batchyard_contracts.message import Command, Message, Value
 from batchyard_contracts.v1.manifest import FIRST_LIMIT, Adaptive
 from batchyard_contracts.v1.templates import FollowUp
 from batchyard_contracts.v1.values import (
+    MAX_CONCURRENCY,
     MAX_ITEMS_PER_COMMAND,
     MAX_SELECTED,
     BatchId,
@@ -152,7 +153,7 @@ class RatesControl(Command):
     """Partition of this limit, such as a host or an account; None: all partitions without an override of their own."""
     rate: Rate | None = None
     adaptive: Adaptive | None = None
-    concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "RatesControl":

@@ -6,6 +6,7 @@ from pydantic import Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Value
 from batchyard_contracts.v1.values import (
+    MAX_CONCURRENCY,
     MAX_ITEMS_PER_BATCH,
     MAX_SECONDS,
     Networks,
@@ -63,7 +64,7 @@ class Limit(Value):
     partition: Partition | None = None
     rate: Rate | None = None
     rates: RatesByPartition = {}
-    concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = None
     adaptive: Adaptive | None = None
 
     def rate_of(self, value: str) -> Rate | None:
@@ -178,7 +179,7 @@ class Manifest(Value):
     """Rate of each partition."""
     rates: RatesByPartition = {}
     """Rates of the partitions named here, in place of `rate`."""
-    partition_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    partition_concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = None
     """Number of items of one partition that run at once, over all workers."""
     adaptive: Adaptive | None = None
     """Bounds within which the rate of each partition adapts, in place of `rate`; `rates` remain fixed."""

@@ -30,6 +30,8 @@ MAX_MILLISECONDS = 1e12
 MIN_PER_SECOND, MAX_PER_SECOND = 0.000_001, 1_000_000
 """Lowest and highest rate in items a second; the lowest is one item in eleven days."""
 MAX_BURST = 1_000_000
+MAX_CONCURRENCY = 100_000
+"""Largest number of items at once that a limit allows."""
 
 
 def _shorten(text: object) -> object:
@@ -284,7 +286,7 @@ class Terms(Value):
     """Share of the batch among the batches of its owner; None: 1."""
     rate: Rate | None = None
     """Rate of the batch, in addition to the rates of its partitions; None: unlimited."""
-    concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)] | None = None
     """Largest number of its items that workers hold at once; None: unlimited."""
     not_before: Time | None = None
     """Time before which no item is dispatched; None, or a time that has passed: at once."""

@@ -133,6 +133,8 @@ def together(works: Sequence[BatchWork]) -> Generator[None, None, BatchWork]:
         for one in work.destinations:
             to = _of(found, one.partition)
             to.waiting, to.in_flight = to.waiting + one.waiting, to.in_flight + one.in_flight
-            to.later, to.later_s, to.last_s = to.later + one.later, one.later_s, max(to.last_s, one.last_s)
+            if one.later:
+                to.later_s = (to.later * to.later_s + one.later * one.later_s) / (to.later + one.later)
+                to.later, to.last_s = to.later + one.later, max(to.last_s, one.last_s)
     weight = float(len(works))
     return BatchWork(BatchLoad("", min(work.load.rank for work in works), weight, weight), list(found.values()))

@@ -5,9 +5,10 @@ import time
 from collections.abc import Generator
 
 from services.dispatcher.domain.forecasting.load import BatchLoad, Service, Strand, WorkloadLoad
-from services.dispatcher.domain.forecasting.load_builder import MAX_BATCHES, MAX_STRANDS
+from services.dispatcher.domain.forecasting.load_builder import MAX_BATCHES, MAX_STRANDS, BatchWork, DestinationWork
 from services.dispatcher.domain.forecasting.simulation import simulate
 from services.dispatcher.forecasts.slices import run_in_slices
+from services.dispatcher.forecasts.work_reader import together
 
 
 def counted(steps: int) -> Generator[None, None, str]:
@@ -40,3 +41,12 @@ async def test_others_run_during_the_largest_simulation() -> None:
     running.cancel()
     assert len(ends) == MAX_BATCHES
     assert cost_s / turns < 0.002, "seconds of a slice, on average"
+
+
+async def test_batches_that_are_taken_together_wait_for_their_retries_as_long_as_on_average() -> None:
+    first = DestinationWork("a", waiting=1, later=3, later_s=100.0, last_s=200.0)
+    second = DestinationWork("a", later=1, later_s=20.0, last_s=20.0)
+    without = DestinationWork("a", waiting=5)
+    works = [BatchWork(BatchLoad("o"), [one]) for one in (first, second, without)]
+    work, _ = await run_in_slices(together(works))
+    assert work.destinations == [DestinationWork("a", waiting=6, later=4, later_s=80.0, last_s=200.0)]

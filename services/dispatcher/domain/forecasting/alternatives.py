@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from batchyard_contracts.v1.queries import Alternative
+from batchyard_contracts.v1.values import MAX_CONCURRENCY, MAX_PER_SECOND
 from services.dispatcher.domain.forecasting.load import WAITS_FOR_WORKERS, LimitLoad, WorkloadLoad
 from services.dispatcher.domain.forecasting.simulation import BatchEnd
 
@@ -47,12 +48,16 @@ def _wider_limits(load: WorkloadLoad, place: int, lacking: float) -> Iterator[Va
     for margin in _MARGINS:
         factor = min(_MAX_FACTOR, max(1.0, lacking) * margin)
         if limit.code == "rate_limit" and limit.per_second:
-            value = _rounded_up(limit.per_second * factor)
+            value = min(MAX_PER_SECOND, _rounded_up(limit.per_second * factor))
+            if value <= limit.per_second:
+                return
             changed = replace(limit, per_second=value)
             kind: Kind = "destination_rate" if limit.key else "rate"
             what = f"a rate of {value:g}/s"
         elif limit.concurrency:
-            value = float(round(limit.concurrency * factor + 0.5))
+            value = float(min(MAX_CONCURRENCY, round(limit.concurrency * factor + 0.5)))
+            if value <= limit.concurrency:
+                return
             changed = replace(limit, concurrency=value)
             kind = "destination_concurrency" if limit.key else "concurrency"
             what = f"a concurrency of {value:g}"

@@ -96,8 +96,8 @@ class LoadBuilder:
         for one in first:
             self._add_strands(one, batch.starts_s, self.service_times.of(one.partition), self._shared(one.partition))
         if len(first) < len(batch.destinations):
-            names = {one.partition for one in first}
-            self._add_rest([one for one in batch.destinations if one.partition not in names], batch.starts_s)
+            added = set(map(id, first))  # a question may name a partition twice
+            self._add_rest([one for one in batch.destinations if id(one) not in added], batch.starts_s)
 
     def build(self) -> WorkloadLoad:
         """Return the load."""
