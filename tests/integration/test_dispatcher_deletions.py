@@ -141,6 +141,19 @@ async def test_pages_whose_batch_never_came_are_kept_as_long_as_dead_letters(par
         await parts.until(lambda: any(chunk.batch_id == young for chunk in parts.outbox.chunks))
 
 
+async def test_pages_whose_batch_comes_at_the_last_moment_are_kept(parts: Parts) -> None:
+    batch_id = uuid.uuid4()
+    await parts.pages(batch_id, {"": 2})
+    await parts.pool.execute("UPDATE pages SET stored_at = now() - interval '31 days'")
+    await parts.components.batch_deletion.clean_up()
+    assert await parts.count("deletions") == 1
+    await parts.accept(batch_id)
+    await carry_out(parts)
+    assert (await rows(parts, batch_id))["pages"] == 1
+    async with parts.dispatching():
+        await parts.until(lambda: any(chunk.batch_id == batch_id for chunk in parts.outbox.chunks))
+
+
 async def test_many_orphans_and_leftovers_are_found_lot_by_lot(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.dispatcher.intake.batch_deletion._BATCHES_AT_A_TIME", 7)
     await parts.add_batch({"": 2})

@@ -58,7 +58,7 @@ class BatchDeletion:
         stored = await self._store.stored_batches(self._after, _BATCHES_AT_A_TIME, self._orphan_days)
         if orphans := [batch_id for batch_id, is_orphaned in stored if is_orphaned]:
             log.warning("pages without a batch are deleted", batches=len(orphans), days=self._orphan_days)
-            await self.deletions.request(orphans, "payloads")
+            await self.deletions.request(orphans, "orphan")
         has_more = len(stored) == _BATCHES_AT_A_TIME
         self._after = stored[-1][0] if has_more else _FIRST
         try:
@@ -66,4 +66,5 @@ class BatchDeletion:
         except TimeoutError:
             self._leftovers.shrink()
             raise
+        self._leftovers.grow()
         return CLEANUP_PAUSE_S if has_more or deleted else None

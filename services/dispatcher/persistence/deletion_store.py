@@ -12,8 +12,8 @@ _TABLES = [
     (table, _SQL[f"delete_{table}"])
     for table in ("pages", "retries", "patched", "leases", "dropped", "steering", "terms")
 ]
-PLANS: Plans = {"payloads": _TABLES, "batch": _TABLES}
-"""Tables of the dispatcher with rows of a batch: all of them serve to run its items."""
+PLANS: Plans = {"payloads": _TABLES, "batch": _TABLES, "orphan": [("pages", _SQL["delete_orphaned_pages"])]}
+"""Tables of the dispatcher with rows of a batch: all serve to run its items. `orphan`: its header never came."""
 
 
 class DeletionStore:

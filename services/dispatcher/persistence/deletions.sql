@@ -17,6 +17,11 @@ SELECT NOT EXISTS (SELECT 1 FROM later)
 -- name: delete_pages
 DELETE FROM pages WHERE ctid = ANY (ARRAY(SELECT ctid FROM pages WHERE batch_id = $1 ORDER BY page, segment LIMIT $2))
 
+-- name: delete_orphaned_pages
+-- Nothing if the header of the batch has come after all.
+DELETE FROM pages WHERE NOT EXISTS (SELECT 1 FROM batches WHERE batch_id = $1)
+    AND ctid = ANY (ARRAY(SELECT ctid FROM pages WHERE batch_id = $1 ORDER BY page, segment LIMIT $2))
+
 -- name: delete_retries
 DELETE FROM retries WHERE ctid = ANY (ARRAY(SELECT ctid FROM retries WHERE batch_id = $1 ORDER BY ordinal LIMIT $2))
 
