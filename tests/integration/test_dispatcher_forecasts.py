@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,8 +16,10 @@ from services.dispatcher.domain.forecasting.track_record import TrackRecord
 from services.dispatcher.domain.forecasting.worker_pace import WorkerPace
 from services.dispatcher.forecasts import forecaster as forecasts
 from services.dispatcher.forecasts import work_reader
+from services.dispatcher.forecasts.forecaster import Forecaster
 from services.dispatcher.forecasts.work_reader import WorkReader
 from services.dispatcher.state.state import WorkloadQueue
+from shared.messaging.publisher import Publisher
 from tests.support.dispatcher_parts import Parts, again, dispatcher_parts
 
 HOSTS = {"pointer": "/url", "by": "host"}
@@ -165,6 +168,18 @@ async def test_the_pause_between_two_rounds_keeps_the_cost_at_two_percent(parts:
     began = time.thread_time()
     pause_s = await parts.components.forecaster.update()
     assert pause_s >= (time.thread_time() - began) / 0.02 / 3, "reading what is left costs less than twice as much"
+
+
+@pytest.mark.parametrize(("answer_s", "pause_s"), [(0.5, 5.0), (60.0, 30.0)])
+async def test_a_database_that_answers_slowly_is_asked_less_often(
+    parts: Parts, answer_s: float, pause_s: float
+) -> None:
+    learn(parts)
+    await parts.add_batch({"a.example": 10})
+    times = iter((0.0, answer_s))
+    reader = WorkReader(parts.state, parts.stores, lambda: next(times))
+    forecaster = Forecaster(parts.state, reader, cast("Publisher", parts.outbox))
+    assert await forecaster.update() == pytest.approx(pause_s)
 
 
 async def test_an_end_is_scored_once_and_a_cancelled_batch_never(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

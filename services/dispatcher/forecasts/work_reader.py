@@ -1,8 +1,9 @@
 """Reads the work that is left, from memory, and from the tables what does not fit into it; in steps, so that messages
 are handled meanwhile."""
 
+import time
 from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -35,6 +36,8 @@ class WorkLeft:
     batches: dict[UUID, tuple[Batch, BatchWork]] = field(default_factory=dict)
     incomplete: set[UUID] = field(default_factory=set)
     """Batches of which not everything was read."""
+    asked_s: float = 0.0
+    """Seconds for which the database was asked."""
 
     def of_workload(self, workload: str) -> dict[UUID, BatchWork]:
         """Return the batches of a workload, the highest priority first."""
@@ -45,13 +48,14 @@ class WorkLeft:
 class WorkReader:
     """Reader of the work that is left."""
 
-    def __init__(self, state: DispatcherState, stores: Stores) -> None:
-        self._state, self._stores = state, stores
+    def __init__(self, state: DispatcherState, stores: Stores, clock: Callable[[], float] = time.monotonic) -> None:
+        self._state, self._stores, self._clock = state, stores, clock
 
     async def read(self, at: datetime) -> tuple[WorkLeft, float]:
         """Return the work that is left at the time `at`, and the seconds of processor time that it took to read it."""
         if not self._state.batches:
             return WorkLeft(), 0.0
+        began = self._clock()
         retries = await self._stores.retries.retries_ahead(list(self._state.batches), _MAX_RETRIES)
         in_table: dict[UUID, _InTable] = {}
         for queue in list(self._state.workload_queues.values()):
@@ -60,7 +64,10 @@ class WorkReader:
                 if len(in_table) < _MAX_READ:
                     rows = await self._stores.pages.waiting_by_partition(batch_queue.batch_id, _MAX_SEGMENTS)
                 in_table[batch_queue.batch_id] = rows
-        return await run_in_slices(self._collect(retries, in_table, at))
+        asked_s = self._clock() - began
+        left, cost_s = await run_in_slices(self._collect(retries, in_table, at))
+        left.asked_s = asked_s
+        return left, cost_s
 
     def _collect(
         self, retries: Sequence[RetriesAhead], in_table: Mapping[UUID, _InTable], at: datetime
