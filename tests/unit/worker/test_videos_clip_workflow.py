@@ -21,12 +21,13 @@ from batchyard_contracts.workload import (
     Transient,
     WorkloadError,
 )
-from services.worker.workloads.videos.artefacts.folder import Folder
+from services.worker.workloads.videos.artefacts.store import ClipStore
 from services.worker.workloads.videos.clip_workflow import READY_S, ClipWorkflow
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.opening import provider_of
 from services.worker.workloads.videos.providers.client import open_client
 from services.worker.workloads.videos.settings import VideosSettings
+from shared.artefacts.folder import FolderStore
 from tests.support import video_dialect, video_replicate
 from tests.support.spending_limit import SpendingLimit
 from tests.support.video_jobs import FILE, VideoJobs
@@ -135,7 +136,7 @@ async def rig_of(name: str, folder: Path, jobs: VideoJobs | None = None, **more:
         async with open_client(settings) as client:
             slots, now = _Slots(), [time.time()]
             provider = provider_of(settings, client)
-            workflow = ClipWorkflow(provider, settings, Folder(folder), slots, lambda: now[0])  # type: ignore[arg-type]
+            workflow = ClipWorkflow(provider, settings, ClipStore(FolderStore(folder)), slots, lambda: now[0])  # type: ignore[arg-type]
             yield Rig(server.jobs, workflow, slots, folder, now)
 
 

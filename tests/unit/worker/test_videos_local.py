@@ -9,8 +9,8 @@ import pytest
 
 from batchyard_contracts.workload import Context
 from services.worker.workloads.videos import local
-from services.worker.workloads.videos.artefacts.folder import Folder
 from services.worker.workloads.videos.artefacts.kinds import kind_of
+from services.worker.workloads.videos.artefacts.store import fault_of, open_store
 from services.worker.workloads.videos.handler import workload
 from services.worker.workloads.videos.model import Clip, Video
 from services.worker.workloads.videos.opening import VideoResources
@@ -94,7 +94,7 @@ def test_the_kind_of_a_file_is_told_by_its_first_bytes(start: bytes, what: str |
 
 async def test_the_workload_draws_a_picture_without_a_provider(tmp_path: Path) -> None:
     settings = VideosSettings.model_validate({"store": str(tmp_path)})
-    context = Context(UUID(int=1), 3, 2, 1, "", resources=VideoResources(settings, Folder(tmp_path)))
+    context = Context(UUID(int=1), 3, 2, 1, "", resources=VideoResources(settings, open_store(settings)))
     clip = await workload.run(Video(prompt="a crane", seconds=1, size="32x18"), context)
     assert isinstance(clip, Clip)
     assert clip.uri == (tmp_path / str(UUID(int=1)) / f"3-2{Path(clip.uri).suffix}").as_uri()
@@ -121,7 +121,9 @@ def test_a_missing_setting_is_named(given: dict[str, str], lacks: str | None) ->
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "BATCHYARD_VIDEOS_STORE" in (Folder(tmp_path / "file" / "videos").fault() or "")
+    fault = fault_of(VideosSettings.model_validate({"store": str(tmp_path / "file" / "videos")}))
+    assert fault is not None
+    assert "BATCHYARD_VIDEOS_STORE of the workers, cannot be written to" in fault
 
 
 @pytest.mark.parametrize("store", ["s3://", "https://bucket", "gs://bucket"])

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from batchyard_contracts.workload import Permanent, Transient
-from services.worker.workloads.videos.artefacts.folder import Folder
-from services.worker.workloads.videos.artefacts.s3 import Bucket
-from services.worker.workloads.videos.artefacts.store import Measured
+from services.worker.workloads.videos.artefacts.store import ClipStore, Measured, open_store
 from services.worker.workloads.videos.download import keep
 from services.worker.workloads.videos.settings import VideosSettings
 from tests.support.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
@@ -37,9 +35,9 @@ async def s3() -> AsyncIterator[S3Server]:
         yield server
 
 
-def bucket(server: S3Server, **more: Any) -> Bucket:
+def bucket(server: S3Server, **more: Any) -> ClipStore:
     given = {"store": f"s3://{BUCKET}/a/b", "s3_url": server.url, "s3_key_id": KEY_ID, "s3_secret": SECRET}
-    return Bucket(VideosSettings.model_validate({**given, **more}))
+    return open_store(VideosSettings.model_validate({**given, **more}))
 
 
 @pytest.mark.parametrize("file", [HEAD, LARGE], ids=["one put", "in parts"])
@@ -74,7 +72,7 @@ async def test_a_store_that_is_away() -> None:
 
 
 async def test_a_folder_keeps_the_last_whole_file(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "videos")
+    folder = open_store(VideosSettings.model_validate({"store": str(tmp_path / "videos")}))
     first = await keep(parts(LARGE), folder, "batch/0-1", 2**30)
     with pytest.raises(Transient):
         await keep(breaking(LARGE), folder, "batch/0-1", 2**30)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from batchyard_contracts.workload import Ambiguous, Context, Continuation, Permanent, Transient, WorkloadError
-from services.worker.workloads.videos.artefacts.store import Store
+from services.worker.workloads.videos.artefacts.store import ClipStore
 from services.worker.workloads.videos.download import NotReady, download
 from services.worker.workloads.videos.job_slots import JobSlots
 from services.worker.workloads.videos.model import Clip, Video
@@ -50,7 +50,7 @@ class ClipWorkflow:
 
     provider: VideoProvider
     settings: VideosSettings
-    store: Store
+    store: ClipStore
     slots: JobSlots
     clock: Callable[[], float]
     spending: SpendingLimit | None = None

@@ -10,7 +10,7 @@ from aiohttp import ClientError, ClientResponse
 
 from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.artefacts.kinds import NEEDED, kind_of
-from services.worker.workloads.videos.artefacts.store import Measured, Store
+from services.worker.workloads.videos.artefacts.store import ClipStore, Measured
 from services.worker.workloads.videos.providers.provider import ProviderJob, VideoProvider
 from services.worker.workloads.videos.providers.verdict import of_call
 from shared.http.failure_words import failure_words
@@ -38,7 +38,7 @@ class StoredFile:
     content_type: str
 
 
-async def download(provider: VideoProvider, job: ProviderJob, store: Store, name: str, most: int) -> StoredFile:
+async def download(provider: VideoProvider, job: ProviderJob, store: ClipStore, name: str, most: int) -> StoredFile:
     """Download a clip. Raises `Transient` when it breaks off, `NotReady` when another answer comes in its place, and
     `Permanent` when it is gone or too large."""
     if job.address and job.address.startswith("data:"):
@@ -58,7 +58,7 @@ async def download(provider: VideoProvider, job: ProviderJob, store: Store, name
         return await keep(_parts(response), store, name, most)
 
 
-async def keep(parts: AsyncIterator[bytes], store: Store, name: str, most: int) -> StoredFile:
+async def keep(parts: AsyncIterator[bytes], store: ClipStore, name: str, most: int) -> StoredFile:
     """Store a file if it is a clip."""
     start = b""
     async for part in parts:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from services.worker.workloads.videos.artefacts.store import Store, fault_of, open_store
+from services.worker.workloads.videos.artefacts.store import ClipStore, fault_of, open_store
 from services.worker.workloads.videos.clip_workflow import ClipWorkflow
 from services.worker.workloads.videos.job_slots import JobSlots
 from services.worker.workloads.videos.providers.client import ProviderClient, open_client
@@ -26,7 +26,7 @@ class VideoResources:
     """Resources that all items share: the store, and the workflow of a provider unless clips are drawn here."""
 
     settings: VideosSettings
-    store: Store
+    store: ClipStore
     workflow: ClipWorkflow | None = None
 
 
@@ -41,7 +41,7 @@ async def open_resources() -> AsyncIterator[VideoResources]:
     """Open the store and the provider; both close with the worker."""
     settings = VideosSettings()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings))
+        store = open_store(settings)
         if settings.provider == "local":
             yield VideoResources(settings, store)
             return

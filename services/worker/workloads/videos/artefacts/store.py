@@ -1,20 +1,26 @@
-"""Stores a file completely or not at all, under a name that all runs of an item share."""
+"""Stores clips completely or not at all, under a name that all runs of an item share."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Protocol
 
-from batchyard_contracts.workload import Permanent
-from services.worker.workloads.videos.artefacts.folder import Folder
+from batchyard_contracts.workload import Permanent, Transient
 from services.worker.workloads.videos.settings import PREFIX, VideosSettings
 from shared.artefacts import store as artefacts
 
 
-class Store(Protocol):
-    """Store of files: a folder or a bucket."""
+class ClipStore:
+    """Store of clips, whose errors are those of their items."""
+
+    def __init__(self, store: artefacts.ArtefactStore) -> None:
+        self._store = store
 
     async def keep(self, name: str, parts: AsyncIterator[bytes], content_type: str) -> str:
-        """Store a file and return its URI; an interruption leaves nothing under the name. Raises `Transient`."""
+        """Store a clip and return its URI; an interruption leaves nothing under the name. `name` may have folders."""
+        try:
+            return await self._store.keep(name, parts, content_type)
+        except artefacts.StoreRefused as error:
+            raise Permanent("store_refused", str(error), scope="provider") from error
+        except artefacts.StoreFailed as error:
+            raise Transient("store_failed", str(error)) from error
 
 
 class Measured(artefacts.Measured):
@@ -34,19 +40,10 @@ class Measured(artefacts.Measured):
 
 def fault_of(settings: VideosSettings) -> str | None:
     """Return the reason why the store of the settings cannot be used; None if it can."""
-    if settings.place.bucket is None:
-        return Folder(settings.place.folder).fault()
-    try:
-        import obstore  # noqa: F401, PLC0415  an extra, which few need
-    except ImportError:
-        return f"{PREFIX}STORE names a bucket: install batchyard[s3] where the workers run."
-    return None
+    fault = artefacts.fault_of(settings.place)
+    return fault and f"The store of clips, {PREFIX}STORE of the workers, {fault}. Mend it, and restart the workers."
 
 
-def open_store(settings: VideosSettings) -> AbstractAsyncContextManager[Store]:
+def open_store(settings: VideosSettings) -> ClipStore:
     """Open the store that the settings describe."""
-    if settings.place.bucket is None:
-        return nullcontext(Folder(settings.place.folder))
-    from services.worker.workloads.videos.artefacts.s3 import Bucket  # noqa: PLC0415  needs an extra
-
-    return nullcontext(Bucket(settings))
+    return ClipStore(artefacts.open_store(settings.place))
