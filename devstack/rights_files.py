@@ -21,6 +21,7 @@ DEFINITIONS, ROLES, USERS_OF_REDIS = "definitions.json", "roles.sql", "users.acl
 _FOLDER = PROJECT / "deploy" / "rights"
 _PUBLIC = "batchyard"
 """Password of all users in the files for development."""
+_HEADER = "-- Written by `batchyard rights`; for development, by `python -m devstack.rights_files`: change it there.\n"
 OWNER = "default"
 _IN_COMPOSE = ("ingest", "dispatcher", "worker", "aggregator", "notifier", "topology")
 _SUPERUSER = "batchyard"
@@ -53,7 +54,7 @@ def rights_files(
     roles = role_statements({name: passwords[name] for name in SERVICES}, lambda role: random(role, 16))
     return {
         DEFINITIONS: json.dumps(of_rabbitmq, indent=1) + "\n",
-        ROLES: "".join(f"{statement};\n" for statement in (*roles, schema_statement())),
+        ROLES: _HEADER + "".join(f"{statement};\n" for statement in (*roles, schema_statement())),
         USERS_OF_REDIS: acl_file(passwords, passwords[ADMINISTRATOR]),
     }
 

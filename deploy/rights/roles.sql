@@ -1,3 +1,4 @@
+-- Written by `batchyard rights`; for development, by `python -m devstack.rights_files`: change it there.
 DO $$
 DECLARE role name;
 BEGIN
