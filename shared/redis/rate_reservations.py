@@ -1,7 +1,8 @@
 """Reserves start times under rates that many processes share, in Redis, by the generic cell rate algorithm (GCRA).
 
 Each rate is one hash: `t`, the time at which its bucket is full; `i` and `b`, interval (s) and burst in force; `v`,
-their version; `p`, the end of a backoff. Losing the data resets the rates.
+their version; `p`, the end of a backoff; `q`, the time at which the bucket of prefetched starts is full. Losing the
+data resets the rates.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -15,22 +16,21 @@ RESERVE_AHEAD_S = 0.1
 MAX_WAIT_S = 5.0
 """A start time further away than this many seconds is not reserved: the caller should ask again later."""
 LATENESS_S, PREFETCH_LATENESS_S = 0.02, 0.1
-"""Latest start after the reserved time, in seconds. A prefetched start may be later and costs `_PREFETCH_COST` starts
-of the rate, so that unused
-ones add next to nothing to any second and only a rate far above its use can be prefetched."""
+"""Latest start after the reserved time, in seconds. A prefetched start may be later."""
 RESOLUTION_S = 0.001
 """Start times closer than this many seconds are returned as one, at the time of the last."""
 _TTL_S = 3600
-_PREFETCH_COST = 20
+_PREFETCH_SHARE = 1 / 40
+"""Part of a rate that may be prefetched, in a bucket of its own: late starts add next to nothing to any second."""
 _RESERVE = """
 local now = redis.call('TIME')
 now = tonumber(now[1]) + tonumber(now[2]) / 1e6
 local wanted, ahead, patience, kept = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local grain, dear = tonumber(ARGV[5]), tonumber(ARGV[6])
+local grain, share = tonumber(ARGV[5]), tonumber(ARGV[6])
 local rates, first = {}, now
 for n, key in ipairs(KEYS) do
   local i, b, v = tonumber(ARGV[3 * n + 4]), tonumber(ARGV[3 * n + 5]), tonumber(ARGV[3 * n + 6])
-  local known = redis.call('HMGET', key, 't', 'i', 'b', 'v', 'p')
+  local known = redis.call('HMGET', key, 't', 'i', 'b', 'v', 'p', 'q')
   local full_at = math.max(tonumber(known[1] or now), now)
   if known[4] and tonumber(known[4]) > v then
     i, b = tonumber(known[2]), tonumber(known[3])
@@ -38,13 +38,14 @@ for n, key in ipairs(KEYS) do
     if known[2] and i < tonumber(known[2]) then full_at = math.min(full_at, now + b * i) end
     redis.call('HSET', key, 'i', ARGV[3 * n + 4], 'b', b, 'v', ARGV[3 * n + 6])
   end
-  rates[n] = {key, i, b, full_at}
+  rates[n] = {key, i, b, full_at, math.max(tonumber(known[6] or now), now)}
   first = math.max(first, tonumber(known[5] or 0))
 end
-local stock = dear > 1 and first <= now and wanted or 0
-for _, rate in ipairs(rates) do stock = math.min(stock, math.floor((now + ahead - rate[4]) / rate[2] / dear)) end
-local cost = 1
-if stock > 0 and 2 * stock >= wanted then wanted, cost = stock, dear else stock = 0 end
+local stock = share > 0 and first <= now and wanted or 0
+for _, rate in ipairs(rates) do
+  stock = math.min(stock, math.floor((now + ahead - math.max(rate[4], rate[5])) / rate[2] * share))
+end
+if stock > 0 and 2 * stock >= wanted then wanted = stock else stock = 0 end
 local starts, began = {stock}, nil
 for n = 1, wanted do
   local start = first
@@ -60,8 +61,8 @@ for n = 1, wanted do
   end
 end
 for _, rate in ipairs(rates) do
-  rate[4] = rate[4] + stock * (cost - 1) * rate[2]
   redis.call('HSET', rate[1], 't', string.format('%.6f', rate[4]))
+  if stock > 0 then redis.call('HSET', rate[1], 'q', string.format('%.6f', rate[5] + stock * rate[2] / share)) end
   redis.call('EXPIRE', rate[1], kept + math.ceil(math.max(0, rate[4] - now)))
 end
 return starts
@@ -117,7 +118,7 @@ class RateReservations:
             MAX_WAIT_S,
             _TTL_S,
             round(RESOLUTION_S * 1e6),
-            _PREFETCH_COST if prefetch else 1,
+            _PREFETCH_SHARE if prefetch else 0,
         ]
         for rate in rates:
             args += (rate.interval_s, rate.burst, rate.version)

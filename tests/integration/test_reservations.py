@@ -51,14 +51,25 @@ async def test_a_stock_is_had_only_where_the_rate_is_far_above_what_is_used(rese
     assert {s.late_s for s in starts} == {LATENESS_S}
 
 
-async def test_stocks_take_the_room_of_many_more_calls(reservations: RateReservations) -> None:
+async def test_stocks_are_a_small_part_of_a_rate(reservations: RateReservations) -> None:
     limit, stocked = rate(10_000), 0
     for _ in range(100):
         starts = await reservations.reserve([limit], 20, prefetch=True)
         assert starts is not None
         stocked += sum(s.calls for s in starts if s.late_s == PREFETCH_LATENESS_S)
-    assert stocked <= 10_000 * (RESERVE_AHEAD_S + 5) / 20, "within five seconds at most"
+    assert stocked <= 10_000 * (RESERVE_AHEAD_S + 5) / 40, "within five seconds at most"
     assert stocked < 100 * 20
+
+
+async def test_a_stock_takes_no_more_of_the_rate_than_its_calls(reservations: RateReservations) -> None:
+    limit = rate(100_000)
+    starts = await reservations.reserve([limit], 250, prefetch=True)
+    assert starts is not None
+    assert {s.late_s for s in starts} == {PREFETCH_LATENESS_S}
+    more = await reservations.reserve([limit], 100, prefetch=True)
+    assert more is not None
+    assert {s.late_s for s in more} == {LATENESS_S}, "the stock is used up"
+    assert more[0].in_s <= 350 / 100_000
 
 
 async def test_every_rate_of_several_is_kept(reservations: RateReservations) -> None:
