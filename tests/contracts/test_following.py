@@ -1,14 +1,16 @@
 """The end of a batch as its state tells it, also by a service of an older version."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from batchyard_contracts.client.following import end_of
+import pytest
+
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.values import Counts
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = AT + timedelta(minutes=1)
 STATE: dict[str, Any] = {
     "batch_id": uuid.UUID(int=1),
     "workload": "w",
@@ -20,12 +22,14 @@ STATE: dict[str, Any] = {
 }
 
 
-def test_a_state_without_newer_fields_tells_the_end() -> None:
-    state = BatchState(**STATE, status="finished", result="completed", finished_at=AT, percent=None)
-    end = end_of(state)
+@pytest.mark.parametrize("finished_at", [AT, None])
+def test_a_state_without_newer_fields_tells_the_end(finished_at: datetime | None) -> None:
+    state = BatchState(**STATE, status="finished", result="completed", finished_at=finished_at, percent=None)
+    end = state.end(LATER)
     assert end is not None
     assert (end.result, end.round, end.percent) == ("completed", 1, 100.0)
+    assert end.finished_at == (finished_at or LATER)
 
 
 def test_a_running_batch_has_no_end() -> None:
-    assert end_of(BatchState(**STATE, status="running", percent=40.0)) is None
+    assert BatchState(**STATE, status="running", percent=40.0).end(LATER) is None

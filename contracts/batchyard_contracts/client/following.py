@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -78,7 +79,7 @@ class Events:
             log.debug("batch %s: its state is queried again later: %s", self._batch_id, error)
 
             return None
-        return end_of(state) if state.round >= self._since_round else None
+        return state.end(datetime.now(UTC)) if state.round >= self._since_round else None
 
     async def _subscribe(self) -> Inbox:
         if self._inbox is None:
@@ -90,12 +91,3 @@ class Events:
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
             await self._subscription.remove(inbox)
-
-
-def end_of(state: BatchState) -> BatchFinished | None:
-    """Return the event of the end of a batch, as its state tells it; None while it runs."""
-    if state.status != "finished" or state.result is None or state.finished_at is None:
-        return None
-    # fields that an older service left out keep their defaults
-    shared = state.model_dump(include=set(BatchFinished.model_fields), exclude_none=True)
-    return BatchFinished.model_validate(shared)

@@ -72,22 +72,17 @@ class ProgressSnapshot:
     @classmethod
     def from_state(cls, state: BatchState) -> "ProgressSnapshot":
         """Return the snapshot of a state that the aggregator replied with."""
-        message: BatchFinished | BatchProgressed
-        if state.status == "finished" and state.result is not None:
-            shared = state.model_dump(include=set(BatchFinished.model_fields) - {"percent"})
-            shared["finished_at"] = state.finished_at or datetime.now(UTC)
-            message = BatchFinished.model_validate(shared)
-        else:
-            message = BatchProgressed(
-                workload=state.workload,
-                owner=state.owner,
-                batch_id=state.batch_id,
-                round=state.round,
-                status=state.status,
-                counts=state.counts,
-                items_per_s=state.items_per_s,
-                eta_s=state.eta_s,
-                percent=state.percent,
-                at=datetime.now(UTC),
-            )
+        now = datetime.now(UTC)
+        message = state.end(now) or BatchProgressed(
+            workload=state.workload,
+            owner=state.owner,
+            batch_id=state.batch_id,
+            round=state.round,
+            status=state.status,
+            counts=state.counts,
+            items_per_s=state.items_per_s,
+            eta_s=state.eta_s,
+            percent=state.percent,
+            at=now,
+        )
         return cls.from_fields({"type": message.type, **message.model_dump(mode="json", exclude_none=True)})

@@ -1,10 +1,12 @@
 """Queries for the state of batches, and for the reasons why they wait."""
 
+from datetime import datetime
 from typing import Annotated, ClassVar
 
 from pydantic import Field, JsonValue, StringConstraints
 
 from batchyard_contracts.message import Message, Value
+from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.queries.paging import MAX_PAGE
 from batchyard_contracts.v1.values import (
     BatchId,
@@ -69,6 +71,16 @@ class BatchState(Value):
     """Time of the newest outcome that was recorded, or of another change; None: an older aggregator replied."""
     outcomes_deleted_at: Time | None = None
     """Time at which its outcomes and results were deleted, as the retention says; None: they are kept."""
+
+    def end(self, now: datetime) -> BatchFinished | None:
+        """Return the event of the end of the round; None while it runs.
+
+        What an older service left out has its default, and the time of the end is `now`.
+        """
+        if self.status != "finished" or self.result is None:
+            return None
+        told = self.model_dump(include=set(BatchFinished.model_fields), exclude_none=True)
+        return BatchFinished.model_validate({"finished_at": now} | told)
 
 
 class BatchesQuery(Message):
