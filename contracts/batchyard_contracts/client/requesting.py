@@ -1,6 +1,6 @@
 """Functions by which parts of the client send queries and commands, and check their replies."""
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Protocol, TypeVar
 
 from batchyard_contracts.client.errors import QueryRefused
@@ -19,6 +19,17 @@ class SendCommand(Protocol):
     """Sends a command, and returns its reply; raises the errors of `Client.send`."""
 
     def __call__(self, command: Command, /) -> Awaitable[Message]: ...
+
+
+async def pages(send: SendQuery, query: Message, reply_type: type[ReplyT], cursor: str) -> AsyncIterator[ReplyT]:
+    """Yield the replies to a query until one has no `next_<cursor>`, which the next query has as its `cursor`."""
+    while True:
+        reply = await send(query, reply_type)
+        yield reply
+        following = getattr(reply, f"next_{cursor}")
+        if following is None:
+            return
+        query = query.model_copy(update={cursor: following})
 
 
 def expect(reply: Message, kind: type[ReplyT]) -> ReplyT:

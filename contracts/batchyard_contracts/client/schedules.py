@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Literal
 
-from batchyard_contracts.client.requesting import SendCommand, SendQuery, expect
+from batchyard_contracts.client.requesting import SendCommand, SendQuery, expect, pages
 from batchyard_contracts.v1.queries import (
     MAX_SCHEDULES,
     ScheduleRun,
@@ -25,13 +25,9 @@ class ScheduleClient:
     async def list(self, prefix: str = "") -> AsyncIterator[ScheduleState]:
         """Yield the schedules by name; only names that begin with `prefix`."""
         query = SchedulesQuery(owner=self._owner, prefix=prefix, limit=MAX_SCHEDULES)
-        while True:
-            reply = await self._query(query, SchedulesReply)
+        async for reply in pages(self._query, query, SchedulesReply, "after"):
             for schedule in reply.schedules:
                 yield schedule
-            if reply.next_after is None:
-                return
-            query = query.model_copy(update={"after": reply.next_after})
 
     async def get(self, name: ScheduleName) -> ScheduleState | None:
         """A schedule; None if there is none."""
@@ -41,13 +37,9 @@ class ScheduleClient:
     async def runs(self, name: ScheduleName) -> AsyncIterator[ScheduleRun]:
         """Yield the runs of a schedule, the latest first; none if there is no such schedule."""
         query = ScheduleRunsQuery(owner=self._owner, name=name, limit=MAX_SCHEDULES)
-        while True:
-            reply = await self._query(query, ScheduleRunsReply)
+        async for reply in pages(self._query, query, ScheduleRunsReply, "before"):
             for run in reply.runs:
                 yield run
-            if reply.next_before is None:
-                return
-            query = query.model_copy(update={"before": reply.next_before})
 
     async def save(self, command: ScheduleSave) -> ScheduleAccepted:
         """Create a schedule, or replace it."""

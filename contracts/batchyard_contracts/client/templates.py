@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from batchyard_contracts.client.requesting import SendCommand, SendQuery, expect
+from batchyard_contracts.client.requesting import SendCommand, SendQuery, expect, pages
 from batchyard_contracts.v1.commands import CommandAccepted, ControlAccepted
 from batchyard_contracts.v1.queries import (
     MAX_TEMPLATES,
@@ -31,24 +31,16 @@ class TemplateClient:
     async def list(self, prefix: str = "") -> AsyncIterator[TemplateState]:
         """Yield the latest versions, by name; only names that begin with `prefix`."""
         query = TemplatesQuery(owner=self._owner, prefix=prefix, limit=MAX_TEMPLATES)
-        while True:
-            reply = await self._query(query, TemplatesReply)
+        async for reply in pages(self._query, query, TemplatesReply, "after"):
             for template in reply.templates:
                 yield template
-            if reply.next_after is None:
-                return
-            query = query.model_copy(update={"after": reply.next_after})
 
     async def versions(self, name: TemplateName) -> AsyncIterator[TemplateState]:
         """Yield the versions of a template, the latest first; none if there is no such template."""
         query = TemplatesQuery(owner=self._owner, name=name, limit=MAX_TEMPLATES)
-        while True:
-            reply = await self._query(query, TemplatesReply)
+        async for reply in pages(self._query, query, TemplatesReply, "below"):
             for template in reply.templates:
                 yield template
-            if reply.next_below is None:
-                return
-            query = query.model_copy(update={"below": reply.next_below})
 
     async def get(
         self,
