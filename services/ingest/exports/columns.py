@@ -165,14 +165,10 @@ def _fields(
     schema: Any, root: Mapping[str, Any], references: tuple[str, ...]
 ) -> tuple[Mapping[str, Any], tuple[str, ...]] | None:
     """Return the fields of a schema that takes an object of named fields or null, and the references that led there."""
-    if not isinstance(schema, dict):
+    resolved = _resolve(schema, root, references)
+    if resolved is None:
         return None
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        definitions = root.get("$defs")
-        if reference in references or not reference.startswith("#/$defs/") or not isinstance(definitions, dict):
-            return None
-        return _fields(definitions.get(reference.removeprefix("#/$defs/")), root, (*references, reference))
+    schema, references = resolved
     choices = schema.get("anyOf")
     if isinstance(choices, list):
         choices = [choice for choice in choices if choice != {"type": "null"}]
@@ -183,14 +179,10 @@ def _fields(
 
 def _type_of(schema: Any, root: Mapping[str, Any], references: tuple[str, ...]) -> str | None:
     """Return the JSON type that a schema permits beside null, if it is one."""
-    if not isinstance(schema, dict):
+    resolved = _resolve(schema, root, references)
+    if resolved is None:
         return None
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        definitions = root.get("$defs")
-        if reference in references or not reference.startswith("#/$defs/") or not isinstance(definitions, dict):
-            return None
-        return _type_of(definitions.get(reference.removeprefix("#/$defs/")), root, (*references, reference))
+    schema, references = resolved
     choices = schema.get("anyOf")
     if isinstance(choices, list):
         types = {_type_of(choice, root, references) for choice in choices} - {"null"}
@@ -198,6 +190,18 @@ def _type_of(schema: Any, root: Mapping[str, Any], references: tuple[str, ...]) 
     of_type = schema.get("type")
     named = [one for one in of_type if one != "null"] if isinstance(of_type, list) else [of_type]
     return named[0] if len(named) == 1 and isinstance(named[0], str) else None
+
+
+def _resolve(
+    schema: Any, root: Mapping[str, Any], references: tuple[str, ...]
+) -> tuple[Mapping[str, Any], tuple[str, ...]] | None:
+    """Return the schema that a schema refers to, or is, and the references that led there; None: it leads nowhere."""
+    while isinstance(schema, dict) and isinstance(reference := schema.get("$ref"), str):
+        definitions = root.get("$defs")
+        if reference in references or not reference.startswith("#/$defs/") or not isinstance(definitions, dict):
+            return None
+        schema, references = definitions.get(reference.removeprefix("#/$defs/")), (*references, reference)
+    return (schema, references) if isinstance(schema, dict) else None
 
 
 def _value_paths(value: Any, path: Path) -> Iterator[Path]:

@@ -7,22 +7,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from services.ingest.exports.columns import Columns, paths_of_schema, paths_of_values, safe_text
+from services.ingest.exports.status_columns import STATUS_COLUMNS, status_cells
 from services.ingest.queries.result_page import Outcome, ResultPage, read_json
-
-STATUS_COLUMNS = (
-    "ordinal",
-    "custom_id",
-    "status",
-    "attempts",
-    "round",
-    "error_code",
-    "error_message",
-    "error_scope",
-    "duplicate_of",
-    "duplicate_of_batch",
-    "elapsed_ms",
-    "cached",
-)
 
 
 async def csv_table(
@@ -60,18 +46,5 @@ def _encode(page: ResultPage, columns: Columns | None, first: bool) -> tuple[Col
 def _status_cells(outcome: Outcome) -> tuple[Any, ...]:
     """Return the cells of the status columns. Ids are written as they were submitted, so that they can be joined to the
     input."""
-    error = outcome.error
-    return (
-        outcome.ordinal,
-        outcome.custom_id,
-        outcome.status,
-        outcome.attempts,
-        outcome.round,
-        error.code if error else None,
-        safe_text(error.message) if error else None,
-        error.scope if error else None,
-        outcome.duplicate_of,
-        outcome.duplicate_of_batch,
-        outcome.elapsed_ms,
-        "true" if outcome.cached else "false",
-    )
+    message = safe_text(outcome.error.message) if outcome.error else None
+    return status_cells(outcome, message, "true" if outcome.cached else "false")

@@ -13,7 +13,7 @@ from typing import Any
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.exports.columns import UNFIT, Columns, Convert, fields_of_schema
-from services.ingest.exports.csv import STATUS_COLUMNS
+from services.ingest.exports.status_columns import STATUS_COLUMNS, status_cells
 from services.ingest.queries.result_page import JsonNumber, Outcome, ResultPage, read_json, write_json
 
 MAX_GROUP_ROWS = 65_536
@@ -127,21 +127,7 @@ def _status_type(pa: Any, name: str) -> Any:
 
 
 def _status_cells(outcome: Outcome) -> tuple[Any, ...]:
-    error = outcome.error
-    return (
-        outcome.ordinal,
-        outcome.custom_id,
-        outcome.status,
-        outcome.attempts,
-        outcome.round,
-        error.code if error else None,
-        error.message if error else None,
-        error.scope if error else None,
-        outcome.duplicate_of,
-        outcome.duplicate_of_batch,
-        outcome.elapsed_ms,
-        outcome.cached,
-    )
+    return status_cells(outcome, outcome.error.message if outcome.error else None, outcome.cached)
 
 
 def _integer(value: Any) -> Any:

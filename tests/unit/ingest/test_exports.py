@@ -22,9 +22,10 @@ from batchyard_contracts.v1.queries import ResultsReply
 from batchyard_contracts.v1.values import ItemError, ItemResult
 from services.ingest.exports import parquet as parquet_export
 from services.ingest.exports.columns import MAX_COLUMNS, MAX_DEPTH, paths_of_schema, safe_text
-from services.ingest.exports.csv import STATUS_COLUMNS, csv_table
+from services.ingest.exports.csv import csv_table
 from services.ingest.exports.ndjson import json_array, ndjson_lines
 from services.ingest.exports.parquet import ParquetEncoder
+from services.ingest.exports.status_columns import STATUS_COLUMNS
 from services.ingest.exports.zip import safe_name, texts_zip
 from services.ingest.queries.result_page import ResultPage
 
