@@ -1,7 +1,5 @@
 """Answers to queries for templates and schedules that arrive over AMQP, each only about what the owner sees."""
 
-from datetime import UTC, datetime
-
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.pointer import MISSING
 from batchyard_contracts.v1.queries import (
@@ -18,6 +16,7 @@ from batchyard_contracts.v1.queries import (
     TemplatesReply,
     TemplateState,
 )
+from services.ingest.domain.ever import EVER
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.json_difference import Difference
 from services.ingest.domain.schedule import Schedule
@@ -30,7 +29,6 @@ from shared.messaging.message_router import Route
 MAX_REPLY_BYTES = 1_500_000
 """Size at which a page of schedules ends, whose batches may be large."""
 MAX_POINTER = 10_000
-_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class QueryHandlers:
@@ -93,7 +91,7 @@ class QueryHandlers:
     async def on_runs_query(self, query: ScheduleRunsQuery, _: Envelope) -> ScheduleRunsReply:
         """Return runs of a schedule."""
         try:
-            found = await self._schedules.runs(query.owner, query.name, query.before or _LATEST, query.limit)
+            found = await self._schedules.runs(query.owner, query.name, query.before or EVER, query.limit)
         except IngestError:
             return ScheduleRunsReply(found=False)
         next_before = found[-1].nominal_at if len(found) >= query.limit else None

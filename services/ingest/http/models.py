@@ -43,6 +43,9 @@ from services.ingest.domain.scope import DEFAULT_SCOPES, Scopes
 from services.ingest.http.labels import NO_CONTROLS
 from shared.messaging.dead_queue import MAX_LISTED
 
+_Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=NO_CONTROLS)]
+"""Reason that an operator gives."""
+
 
 class AppendRequest(Command):
     """Items for an open batch. `sequence` counts 0, 1, 2 …: a repeated number is the same append."""
@@ -149,22 +152,14 @@ class FinishRequest(Command):
     """Reason why an operator ends a batch."""
 
     type: ClassVar[str] = "batch.finish.v1"
-    reason: Annotated[
-        str,
-        StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=NO_CONTROLS),
-        Field(description="for the audit, where the owner of the batch reads it"),
-    ]
+    reason: Annotated[_Reason, Field(description="for the audit, where the owner of the batch reads it")]
 
 
 class ErasureRequest(Command):
     """Reason why an owner is erased."""
 
     type: ClassVar[str] = "owner.erase.v1"
-    reason: Annotated[
-        str,
-        StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=NO_CONTROLS),
-        Field(description="for the audit; it should not name the owner"),
-    ]
+    reason: Annotated[_Reason, Field(description="for the audit; it should not name the owner")]
 
 
 class RemedyRequest(Command):
@@ -172,11 +167,7 @@ class RemedyRequest(Command):
 
     type: ClassVar[str] = "batch.remedy.v1"
     remedy: Remedy
-    reason: Annotated[
-        str,
-        StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=NO_CONTROLS),
-        Field(description="for the audit, where the owner of the batch reads it"),
-    ]
+    reason: Annotated[_Reason, Field(description="for the audit, where the owner of the batch reads it")]
 
 
 class RetentionRequest(Command):

@@ -1,6 +1,6 @@
 """Routes of the runs of schedules: what became of each time, and runs that a client asks for."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, cast
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from batchyard_contracts.v1.schedules import ScheduleName
 from batchyard_contracts.v1.values import Time
 from services.ingest.api.service import IngestService
+from services.ingest.domain.ever import EVER
 from services.ingest.domain.overlap import Origin
 from services.ingest.http import body
 from services.ingest.http.access import Access
@@ -22,7 +23,6 @@ from services.ingest.persistence.schedule_store import RunRecord
 from services.ingest.schedules.schedule_manager import ScheduleManager
 
 MAX_PAGE = 200
-_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class RunView(BaseModel):
@@ -101,7 +101,7 @@ def routes(manager: ScheduleManager, follow_ups: FollowUpStore, service: IngestS
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     ) -> Response:
         """Runs, the latest first, each with its state and the batch that it started."""
-        found = await manager.runs(owner, schedule, before or _LATEST, limit)
+        found = await manager.runs(owner, schedule, before or EVER, limit)
         next_before = found[-1].nominal_at if len(found) >= limit else None
         return json_response(RunList(runs=[_run(one) for one in found], next_before=next_before))
 

@@ -118,8 +118,8 @@ class ProgressHub:
         return found
 
     def publish(self, batch_id: UUID, snapshot: ProgressSnapshot) -> None:
-        """Offer a snapshot to all watchers of a batch, with the forecast of its end, and keep it for
-        `save_snapshots`."""
+        """Give a snapshot of a batch to all who watch the batch or its owner, with the forecast of its end, and keep
+        that snapshot until `save_snapshots` writes it to Redis."""
         if snapshot.final:
             self.forecasts.drop(batch_id)
         snapshot = self.with_forecast(batch_id, snapshot)
