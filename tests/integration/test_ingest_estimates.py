@@ -1,5 +1,6 @@
 """Ingest counts the items of a batch by destination and asks the dispatcher when it would end; nothing is stored."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from batchyard_contracts.v1.queries import EstimateQuery, EstimateReply
 from batchyard_contracts.v1.values import Forecast
 from devstack import Servers
+from services.ingest.domain import item_validator
 from services.ingest.queries import estimate_service as module
 from tests.support.running_ingest import IngestHarness, running_ingest
 
@@ -76,6 +78,25 @@ async def test_a_file_that_could_not_be_submitted_is_refused(
         status, problem = await post(harness, data, "application/x-ndjson", **params)
         assert 400 <= status < 500
         assert problem["code"] == code
+        assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("application/json", json.dumps(BODY)),
+        ("application/x-ndjson", '{"n": 1}\n{"n": 2}\n'),
+        ("text/csv", "n\n1\n2\n"),
+    ],
+)
+async def test_more_items_than_a_batch_may_have_are_refused(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch, kind: str, data: str
+) -> None:
+    monkeypatch.setattr(item_validator, "MAX_ITEMS_PER_BATCH", 1)
+    async with running_ingest(clean) as harness:
+        asked = answering(harness)
+        status, problem = await post(harness, data, kind, workload="squares")
+        assert (status, problem["code"]) == (422, "too_many_items")
         assert asked == []
 
 

@@ -1,20 +1,17 @@
 """POST /batch-check: tells what a submission would meet, and stores nothing."""
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from batchyard_contracts.v1.commands import MAX_INPUT_ERRORS, BatchSubmit, InputError
-from batchyard_contracts.v1.values import Priority, WorkloadName
 from services.ingest.domain.check_result import CheckResult
-from services.ingest.domain.ingest_error import IngestError
-from services.ingest.http import body
 from services.ingest.http.access import Access
 from services.ingest.http.json_response import json_response
-from services.ingest.http.openapi import file_body, json_body, problem_responses
-from services.ingest.http.submit import NO_WORKLOAD, Text, command_from_query, reader_of
+from services.ingest.http.openapi import problem_responses
+from services.ingest.http.submission_body import UploadQuery, read_submission, submission_body
 from services.ingest.submission.batch_checker import BatchChecker
 
 _MAX_SHOWN = 20
@@ -56,49 +53,19 @@ def routes(checker: BatchChecker, access: Access) -> APIRouter:
         summary="Check a batch before it is submitted",
         response_model=BatchCheck,
         responses=problem_responses(400, 401, 408, 413, 415, 422, 429, 503),
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {
-                    body.JSON: json_body("BatchSubmit", _EXAMPLE),
-                    body.NDJSON: file_body("One payload, or one `{payload, custom_id}`, per line.", '{"url": "…"}\n'),
-                    body.CSV: file_body("A header with the fields of the payload, then one item per row.", "url\n…\n"),
-                },
-            }
-        },
+        openapi_extra=submission_body(_EXAMPLE),
     )
     async def check(
-        request: Request,
-        owner: Annotated[str, Depends(owner_of)],
-        workload: Annotated[WorkloadName | None, Query(description="for an upload")] = None,
-        priority: Annotated[Priority, Query(description="for an upload")] = "normal",
-        name: Annotated[
-            str | None, Query(description="for an upload", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
-        ] = None,
-        label: Annotated[tuple[Text, ...], Query(description="for an upload: `key=value`")] = (),
-        notify_webhook: Annotated[tuple[Text, ...], Query(description="for an upload: a URL")] = (),
-        notify_email: Annotated[tuple[Text, ...], Query(description="for an upload: an address")] = (),
-        options: Annotated[
-            str | None, Query(description="for an upload: as at `POST /batches`", max_length=20_000)
-        ] = None,
+        request: Request, owner: Annotated[str, Depends(owner_of)], query: Annotated[UploadQuery, Depends()]
     ) -> Response:
         """Take the body and the parameters of a submission, and tell what it would meet: invalid items, duplicates,
         limits, and fields that the workload does not know. Nothing is stored, and nothing runs. A file is read for at
         most a minute."""
-        kind = body.media_type(request, body.JSON, body.NDJSON, body.CSV)
-        if kind == body.JSON:
-            command = cast("BatchSubmit", body.decode(await body.read_bytes(request), BatchSubmit))
-            return json_response(_view(await checker.check(owner, command)))
-        if workload is None:
-            raise IngestError(NO_WORKLOAD)
-        fields = {
-            "workload": workload,
-            "priority": priority,
-            "name": name,
-            "notify": {"webhooks": notify_webhook, "emails": notify_email},
-        }
-        command = command_from_query(fields, label, options)
-        found = await checker.check_upload(owner, command, reader_of(kind), body.chunks(request))
+        submitted = await read_submission(request, query)
+        if isinstance(submitted, BatchSubmit):
+            found = await checker.check(owner, submitted)
+        else:
+            found = await checker.check_upload(owner, submitted)
         return json_response(_view(found))
 
     return router

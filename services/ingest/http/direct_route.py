@@ -9,18 +9,19 @@ from fastapi.routing import APIRoute
 
 class DirectRoute(APIRoute):
     """Route whose function returns a response, and whose parameters are the client's owner and optional ones of the
-    query."""
+    query, singly or in classes."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the function that serves a request."""
         general, function = super().get_route_handler(), self.endpoint
-        (owner,) = self.dependant.dependencies
+        owner, *queries = self.dependant.dependencies
         name, find_owner = cast("str", owner.name), cast("Callable[[Request], Awaitable[str]]", owner.call)
 
         async def serve(request: Request) -> Response:
             if request.scope["query_string"]:
                 return await general(request)
-            response: Response = await function(request, **{name: await find_owner(request)})
+            defaults = {cast("str", query.name): cast("type", query.call)() for query in queries}
+            response: Response = await function(request, **{name: await find_owner(request)}, **defaults)
             return response
 
         return serve

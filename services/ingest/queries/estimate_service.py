@@ -3,7 +3,7 @@ stored."""
 
 import heapq
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime
 
 from batchyard_contracts.v1.commands import BatchSubmit
@@ -12,12 +12,11 @@ from batchyard_contracts.v1.values import Terms
 from services.ingest.domain.command_validation import validate_terms
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import validate_item, validate_items
-from services.ingest.domain.readers.rows import Reader
 from services.ingest.domain.rejection import Rejection
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.queries.aggregator_client import AggregatorClient
+from services.ingest.submission.item_file import ItemFile
 from services.ingest.submission.submit import NO_ITEMS
-from services.ingest.submission.upload_service import read_rows
 
 _MAX_PARTITIONS = 10_000
 """Destinations that are counted one by one; items of further ones are counted together."""
@@ -42,18 +41,12 @@ class EstimateService:
             raise IngestError(items)
         return await self._ask(owner, command, Counter(item.partition for item in items))
 
-    async def estimate_upload(
-        self,
-        owner: str,
-        command: BatchSubmit,
-        reader_for: Callable[[RegisteredWorkload], Reader],
-        chunks: AsyncIterator[bytes],
-    ) -> EstimateReply:
-        """Return the estimate of a file of items, of any length; raises `IngestError` for the first invalid one."""
-        workload = await self._workload(command)
+    async def estimate_upload(self, owner: str, file: ItemFile) -> EstimateReply:
+        """Return the estimate of a file of items; raises `IngestError` for the first invalid one, or for too many."""
+        workload = await self._workload(file.command)
         counts: Counter[str] = Counter()
         number = 0
-        async for rows in read_rows(reader_for(workload), chunks):
+        async for rows in file.rows(workload):
             for row in rows:
                 if isinstance(row, Rejection):
                     raise IngestError(row)
@@ -63,7 +56,9 @@ class EstimateService:
                 number += 1
                 known = item.partition in counts or len(counts) < _MAX_PARTITIONS
                 counts[item.partition if known else ""] += 1
-        return await self._ask(owner, command, counts)
+            if rejection := workload.validator.check_count(number):
+                raise IngestError(rejection)
+        return await self._ask(owner, file.command, counts)
 
     async def _workload(self, command: BatchSubmit) -> RegisteredWorkload:
         if command.source is not None:

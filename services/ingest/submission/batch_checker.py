@@ -1,7 +1,7 @@
 """Checks a submission by the rules for batches, and stores nothing."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +10,13 @@ from services.ingest.domain.check_result import CheckResult, known_properties
 from services.ingest.domain.command_validation import terms_of, validate_batch_id, validate_terms
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import validate_item, validate_item_of_command, validate_source
-from services.ingest.domain.readers.rows import Reader
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.volume import Volume
 from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.notifier_registry import NotifierRegistry
 from services.ingest.persistence.workload_registry import RegisteredWorkload, WorkloadRegistry, check_ready
 from services.ingest.submission.backpressure import Backpressure
+from services.ingest.submission.item_file import ItemFile
 from services.ingest.submission.submit import NO_ITEMS, check_dedup, no_source
 
 _CHECKING_S = 60.0
@@ -53,21 +53,15 @@ class BatchChecker:
         self._check_batch(result, owner, command, workload)
         return result
 
-    async def check_upload(
-        self,
-        owner: str,
-        command: BatchSubmit,
-        reader_for: Callable[[RegisteredWorkload], Reader],
-        chunks: AsyncIterator[bytes],
-    ) -> CheckResult:
-        """Check the items of a body, as far as they can be read within a minute; raises `IngestError`."""
-        workload = await self._registry.get(command.workload)
+    async def check_upload(self, owner: str, file: ItemFile) -> CheckResult:
+        """Check the items of a file, as far as they can be read within a minute; raises `IngestError`."""
+        workload = await self._registry.get(file.command.workload)
         result = _begin(workload)
         with self._limits.upload(owner):
-            await _read(result, workload, reader_for(workload), chunks)
+            await _read(result, workload, file)
         if not result.items and not result.rejections.count:
             result.problems.append(NO_ITEMS)
-        self._check_batch(result, owner, command, workload)
+        self._check_batch(result, owner, file.command, workload)
         return result
 
     def _check_batch(self, result: CheckResult, owner: str, command: BatchSubmit, workload: RegisteredWorkload) -> None:
@@ -103,11 +97,9 @@ def _check_source(result: CheckResult, workload: RegisteredWorkload, source: Any
         result.rejections.add(found.below("/source"))
 
 
-async def _read(
-    result: CheckResult, workload: RegisteredWorkload, reader: Reader, chunks: AsyncIterator[bytes]
-) -> None:
+async def _read(result: CheckResult, workload: RegisteredWorkload, file: ItemFile) -> None:
     stop_at = time.monotonic() + _CHECKING_S
-    async for rows in _rows(reader, chunks):
+    async for rows in file.rows(workload):
         for row in rows:
             if isinstance(row, Rejection):
                 result.add(row, None)
@@ -122,9 +114,3 @@ async def _read(
         if time.monotonic() > stop_at or workload.validator.check_count(result.items):
             result.rejections.is_cut = True
             return
-
-
-async def _rows(reader: Reader, chunks: AsyncIterator[bytes]) -> AsyncIterator[Iterator[Any]]:
-    async for chunk in chunks:
-        yield reader.feed(chunk)
-    yield reader.finish()

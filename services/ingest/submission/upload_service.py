@@ -6,7 +6,7 @@ are recognised, skipped, and not run twice.
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -19,7 +19,6 @@ from services.ingest.domain.command_validation import validate_batch_id, validat
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import ValidatedItem
 from services.ingest.domain.pager import Pager
-from services.ingest.domain.readers.rows import Reader, Row
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.upload_digest import extend_digest, initial_digest
 from services.ingest.domain.volume import Volume
@@ -31,6 +30,7 @@ from services.ingest.persistence.workload_registry import RegisteredWorkload, Wo
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
 from services.ingest.submission.group_commit import GroupCommit
+from services.ingest.submission.item_file import ItemFile, Rows
 from services.ingest.submission.submit import (
     BACKLOG_FULL,
     SUBMISSION_IN_PROGRESS,
@@ -77,31 +77,17 @@ class UploadService:
         self._clock = clock
         self._active: set[UUID] = set()
 
-    async def receive(
-        self,
-        owner: str,
-        media_type: str,
-        command: BatchSubmit,
-        reader_for: Callable[[RegisteredWorkload], Reader],
-        chunks: AsyncIterator[bytes],
-    ) -> CommandAccepted:
-        """Accept a batch, or the rest of one, from the `chunks` of a body in the given media type; raises
-        `IngestError`.
+    async def receive(self, owner: str, file: ItemFile) -> CommandAccepted:
+        """Accept a batch, or the rest of one, from a file; raises `IngestError`.
 
         A short upload that fails leaves nothing. A longer one leaves an open batch with all of its full pages, which
         the rejection names.
         """
         with self._limits.upload(owner):
-            return await self._receive(owner, media_type, command, reader_for, chunks)
+            return await self._receive(owner, file)
 
-    async def _receive(
-        self,
-        owner: str,
-        media_type: str,
-        command: BatchSubmit,
-        reader_for: Callable[[RegisteredWorkload], Reader],
-        chunks: AsyncIterator[bytes],
-    ) -> CommandAccepted:
+    async def _receive(self, owner: str, file: ItemFile) -> CommandAccepted:
+        command = file.command
         if self._outbox.is_full:
             raise IngestError(BACKLOG_FULL)
         workload = await self._registry.get(command.workload)
@@ -115,11 +101,11 @@ class UploadService:
             traceparent(),
             current_actor(),
         )
-        seed, receiver = _seed(media_type, command), self._new_id()
+        seed, receiver = _seed(file.media_type, command), self._new_id()
         if command.idempotency_key is not None:
             same = await self._store.find_by_identity(owner, key=command.idempotency_key)
             if same and same[0].confirmed is None:
-                digest = await _digest(seed, reader_for(workload), chunks)
+                digest = await _digest(seed, file.rows(workload))
                 return replay(replace(header, digest=digest), same)
             if same:
                 resumed = await self._store.resume_upload(same[0].batch_id, receiver)
@@ -142,7 +128,7 @@ class UploadService:
         )
         self._active.add(receiver)
         try:
-            return await self._receive_rows(upload, reader_for(workload), chunks)
+            return await self._receive_rows(upload, file.rows(workload))
         except BaseException as error:
             if not upload.is_open:
                 raise
@@ -169,9 +155,9 @@ class UploadService:
         if self._active:
             await self._store.renew_leases(list(self._active))
 
-    async def _receive_rows(self, upload: Upload, reader: Reader, chunks: AsyncIterator[bytes]) -> CommandAccepted:
+    async def _receive_rows(self, upload: Upload, chunks_of_rows: Rows) -> CommandAccepted:
         stop_at = math.inf
-        async for rows in read_rows(reader, chunks):
+        async for rows in chunks_of_rows:
             try:
                 upload.add_rows(rows)
             finally:
@@ -204,10 +190,10 @@ def _seed(media_type: str, command: BatchSubmit) -> bytes:
     return initial_digest(media_type + command.model_dump_json(exclude=excluded))
 
 
-async def _digest(seed: bytes, reader: Reader, chunks: AsyncIterator[bytes]) -> bytes:
-    """Read a body only to compare it; raises `IngestError` when it cannot be read."""
+async def _digest(seed: bytes, chunks_of_rows: Rows) -> bytes:
+    """Read a file only to compare it; raises `IngestError` when it cannot be read."""
     pager, digest = Pager(), seed
-    async for rows in read_rows(reader, chunks):
+    async for rows in chunks_of_rows:
         for row in rows:
             if isinstance(row, Rejection):
                 raise IngestError(row)
@@ -215,13 +201,6 @@ async def _digest(seed: bytes, reader: Reader, chunks: AsyncIterator[bytes]) -> 
                 digest = extend_digest(digest, page)
     rest = pager.drain()
     return extend_digest(digest, rest) if rest else digest
-
-
-async def read_rows(reader: Reader, chunks: AsyncIterator[bytes]) -> AsyncIterator[Iterator[Row | Rejection]]:
-    """Yield the rows of each chunk of a body."""
-    async for chunk in chunks:
-        yield reader.feed(chunk)
-    yield reader.finish()
 
 
 def _rejection_of(error: BaseException) -> Rejection | None:
