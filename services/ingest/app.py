@@ -158,7 +158,16 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             tolerates_outages=True,
         )
         await stack.enter_async_context(runtime.running(outbox_task))
-        exports = open_exports(pool, store, aggregator, registry, settings.exports_place, runtime.health, new_batch_id)
+        exports = open_exports(
+            pool,
+            store,
+            aggregator,
+            registry,
+            settings.exports_place,
+            timedelta(days=settings.export_days),
+            runtime.health,
+            new_batch_id,
+        )
         housekeeping = Housekeeping(
             uploads,
             IdleBatchStopper(store, outbox, dedup_index, _now, timedelta(seconds=settings.unsealed_idle_s)),
@@ -169,11 +178,9 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             AuditLog(pool),
             scheduling.store,
             BulkStore(pool),
-            exports.runner,
             run_age=timedelta(days=settings.run_days),
             audit_age=timedelta(days=settings.audit_days),
             audit_entries=settings.audit_entries,
-            export_age=timedelta(days=settings.export_days),
         )
         event_subscriber = EventSubscriber(settings.amqp_url, progress_hub, backpressure, service.catch_up_all)
         background_tasks = (
@@ -191,7 +198,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 BulkRunner(BulkStore(pool), aggregator, control_handler).update,
                 interval_s=BulkRunner.INTERVAL_S,
             ),
-            exports.task,
+            *exports.tasks,
             BackgroundTask(
                 pulse("event subscriber"),
                 event_subscriber.update,

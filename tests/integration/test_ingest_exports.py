@@ -19,7 +19,8 @@ from batchyard_contracts.message import Message
 from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, BatchState, StreamPage, StreamQuery
 from batchyard_contracts.v1.values import Counts, ItemError, ItemResult
 from devstack import Servers
-from services.ingest.export_jobs import export_manager, export_runner
+from services.ingest.export_jobs import export_cleaner, export_manager, export_runner
+from services.ingest.export_jobs.export_cleaner import ExportCleaner
 from services.ingest.export_jobs.export_runner import ExportRunner
 from services.ingest.persistence.export_store import ExportStore
 from services.ingest.persistence.store import SESSION, BatchStore
@@ -216,6 +217,37 @@ async def test_exports_are_limited_repeated_and_deleted(
             status, problem = await harness.get(f"{path}/{one['id']}")
             assert (status, problem["code"]) == (404, "export_not_found")
         assert [file for file in tmp_path.rglob("*") if file.is_file()] == []  # noqa: ASYNC240
+
+
+async def test_exports_that_begin_at_once_keep_to_the_limit(
+    clean: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_manager, "MAX_RUNNING", 2)
+    monkeypatch.setattr(ExportRunner, "INTERVAL_S", 3600.0)
+    async with running_ingest(clean, exports_store=str(tmp_path)) as harness:
+        path = await batch(harness, FakeAggregator())
+        answers = await asyncio.gather(*(harness.post(path, json={}) for _ in range(20)))
+        assert sorted(status for status, _ in answers) == [202] * 2 + [429] * 18
+
+
+@pytest.mark.parametrize(
+    "reason", ["UPDATE exports SET ended_at = now() - interval '8 days'", "UPDATE batches SET state = 'deleted'"]
+)
+async def test_old_exports_and_those_of_deleted_batches_go_with_their_files(
+    clean: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    monkeypatch.setattr(export_cleaner, "_MOST_AT_A_TIME", 1)
+    monkeypatch.setattr(ExportCleaner, "INTERVAL_S", 0.1)
+    async with running_ingest(clean, exports_store=str(tmp_path)) as harness:
+        ledger = FakeAggregator()
+        path, other = await batch(harness, ledger), await batch(harness, ledger)
+        await ended(harness, path)
+        await ended(harness, path, format="csv")
+        kept = await ended(harness, other)
+        assert len({place.parent for place in tmp_path.rglob("part-*")}) == 3  # noqa: ASYNC240
+        await harness.rows(f"{reason} WHERE batch_id = $1", uuid.UUID(path.split("/")[2]))
+        await until(lambda: harness.rows("SELECT export_id FROM exports"), lambda rows: len(rows) == 1)
+        assert {place.parent.name for place in tmp_path.rglob("*") if place.is_file()} == {kept["id"]}  # noqa: ASYNC240
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,8 @@ class ExportJob:
     ended_at: datetime | None
     progress: ExportProgress
     error: str | None
+    version: int
+    """Number of claims so far: a process whose claim is not the newest saves nothing."""
 
     @property
     def state(self) -> Literal["running", "succeeded", "failed"]:

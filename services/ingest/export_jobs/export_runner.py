@@ -70,40 +70,29 @@ class ExportRunner:
 
     async def update(self) -> float | None:
         """Write one part of an export; return 0 if there may be more."""
-        claimed = await self._store.claim()
-        if claimed is None:
+        job = await self._store.claim()
+        if job is None:
             return None
-        job, version = claimed
         progress = job.progress
         try:
-            progress, has_more = await self._write_part(job, version)
+            progress, has_more = await self._write_part(job)
             if not has_more:
                 progress = await self._write_manifest(job, progress)
-            if not await self._store.save(job, version, progress, has_ended=not has_more):
+            if not await self._store.save(job, progress, has_ended=not has_more):
                 raise ClaimLost
         except ClaimLost:
             await self._leave(replace(job, progress=progress))
         except StoreRefused as error:
-            await self._store.save(job, version, progress, error=str(error), has_ended=True)
+            await self._store.save(job, progress, error=str(error), has_ended=True)
         except (StoreFailed, IngestError) as error:
-            await self._postpone(job, version, error)
+            await self._postpone(job, error)
         except Exception as error:
             if is_transient(error):
                 raise
             log.exception("an export met a defect", export_id=str(job.export_id))
             reason = f"A defect: {type(error).__name__}. The log has the details."
-            await self._store.save(job, version, job.progress, error=reason, has_ended=True)
+            await self._store.save(job, job.progress, error=reason, has_ended=True)
         return 0.0
-
-    async def delete_old(self, age: timedelta) -> None:
-        """Delete exports that ended longer ago, with their files."""
-        for job in await self._store.old(age, 100):
-            try:
-                await self._files.delete(job.file_names)
-            except (StoreFailed, StoreRefused) as error:
-                log.warning("files of an old export are not deleted", export_id=str(job.export_id), error=str(error))
-                return
-            await self._store.delete(job)
 
     async def _leave(self, job: ExportJob) -> None:
         """Leave an export to the process that has it by now; of one that was deleted, delete the files, too."""
@@ -114,7 +103,7 @@ class ExportRunner:
             except (StoreFailed, StoreRefused) as error:
                 log.warning("files of a deleted export stay", export_id=str(job.export_id), error=str(error))
 
-    async def _postpone(self, job: ExportJob, version: int, error: StoreFailed | IngestError) -> None:
+    async def _postpone(self, job: ExportJob, error: StoreFailed | IngestError) -> None:
         """Let a part be tried again after a pause while something is away; let the export fail otherwise, or in the
         end."""
         is_away = isinstance(error, StoreFailed) or error.rejection.status in _AWAY
@@ -122,11 +111,11 @@ class ExportRunner:
         if is_away and attempts < _MAX_ATTEMPTS:
             log.warning("an export waits", export_id=str(job.export_id), error=str(error))
             later = job.progress.model_copy(update={"attempts": attempts})
-            await self._store.save(job, version, later, pause=_PAUSE)
+            await self._store.save(job, later, pause=_PAUSE)
         else:
-            await self._store.save(job, version, job.progress, error=str(error), has_ended=True)
+            await self._store.save(job, job.progress, error=str(error), has_ended=True)
 
-    async def _write_part(self, job: ExportJob, version: int) -> tuple[ExportProgress, bool]:
+    async def _write_part(self, job: ExportJob) -> tuple[ExportProgress, bool]:
         """Write the next part; return the progress after it, and whether outcomes are left."""
         progress = job.progress if job.progress.parts else await self._begun(job)
         form = job.form
@@ -144,7 +133,7 @@ class ExportRunner:
 
         async def pages() -> AsyncIterator[ResultPage]:
             async for page in part.pages():
-                if not await self._store.renew(job, version):
+                if not await self._store.renew(job):
                     raise ClaimLost
                 yield page
 

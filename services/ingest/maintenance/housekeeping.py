@@ -1,10 +1,9 @@
 """Does periodic maintenance: renews leases of uploads, stops idle batches, reloads the registries, deletes old
-commands, message ids, keys, runs of schedules, actions on many batches, exports and entries of the audit."""
+commands, message ids, keys, runs of schedules, actions on many batches and entries of the audit."""
 
 from datetime import timedelta
 from typing import ClassVar
 
-from services.ingest.export_jobs.export_runner import ExportRunner
 from services.ingest.identity.key_manager import KeyManager
 from services.ingest.maintenance.idle_batches import IdleBatchStopper
 from services.ingest.persistence.audit_log import AuditLog
@@ -35,12 +34,10 @@ class Housekeeping:
         audit: AuditLog,
         schedules: ScheduleStore,
         bulk: BulkStore,
-        exports: ExportRunner,
         *,
         run_age: timedelta,
         audit_age: timedelta,
         audit_entries: int,
-        export_age: timedelta,
     ) -> None:
         self._uploads = uploads
         self._idle_batch_stopper = idle_batch_stopper
@@ -50,7 +47,6 @@ class Housekeeping:
         self._keys = keys
         self._audit, self._audit_age, self._audit_entries = audit, audit_age, audit_entries
         self._schedules, self._run_age, self._bulk = schedules, run_age, bulk
-        self._exports, self._export_age = exports, export_age
         self._rounds = 0
 
     async def tidy(self) -> None:
@@ -67,5 +63,4 @@ class Housekeeping:
             await self._store.forget_message_ids()
             await self._keys.delete_ended()
             await self._bulk.delete_old()
-            await self._exports.delete_old(self._export_age)
         self._rounds += 1

@@ -1,6 +1,10 @@
 -- fragment: export_columns
 export_id, owner, batch_id, form, progress, created_at, ended_at, error, version
 
+-- name: lock_exports
+-- Nobody else begins an export of this owner until the transaction ends, so that none is overlooked in counting.
+SELECT pg_advisory_xact_lock(hashtextextended('exports ' || $1::text, 0))
+
 -- name: insert_export
 INSERT INTO exports (export_id, owner, batch_id, idempotency_key, form)
 SELECT $1, $2, $3, $4, $5::json
