@@ -1,5 +1,7 @@
 """An owner is erased with everything that is kept of it in all services, and nothing of others is touched."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +11,10 @@ from batchyard_contracts.api_keys import new_api_key
 from batchyard_contracts.topology import FLOW
 from batchyard_contracts.v1.flow import DeletionCompleted, DeletionRequested
 from devstack import Servers
+from services.ingest.export_jobs.export_cleaner import ExportCleaner
 from services.ingest.retention.owner_eraser import OwnerEraser
+from shared.artefacts.folder import FolderStore
+from shared.artefacts.store import StoreFailed
 from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, running_ingest
 
@@ -19,7 +24,7 @@ REASON = {"reason": "contract ended"}
 BODY: dict[str, Any] = {"workload": "squares", "items": [{"payload": {"n": 1}}], "name": "secret"}
 TABLES = (
     "batches", "follow_ups", "schedules", "templates", "batch_actions", "api_keys", "owner_limits", "retention_rules",
-    "audit", "deletions", "erasures",
+    "audit", "deletions", "erasures", "exports",
 )  # fmt: skip
 
 
@@ -110,12 +115,60 @@ async def test_everything_of_an_owner_goes_and_nothing_of_another(clean: Servers
         assert (await harness.post("/owners/ann/erase", json=REASON, headers=OPERATOR))[0] == 202, "it may be repeated"
 
 
+async def test_an_erasure_waits_until_the_exports_of_the_owner_are_deleted(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_away = True
+
+    async def delete(_: FolderStore, names: Sequence[str]) -> None:
+        if is_away:
+            raise StoreFailed("the store is away")
+
+    monkeypatch.setattr(FolderStore, "delete", delete)
+    monkeypatch.setattr(ExportCleaner, "INTERVAL_S", 0.1)
+    async with running_ingest(clean, operator_key=OPERATOR_KEY, announced=False) as harness:
+        await harness.rows(
+            "INSERT INTO exports (export_id, owner, batch_id, form, ended_at) "
+            "VALUES (gen_random_uuid(), 'ann', gen_random_uuid(), '{}', now())"
+        )
+        await harness.rows(
+            "INSERT INTO templates (owner, name, version, workload, form, created_by) "
+            "VALUES ('ann', 'mine', 1, 'squares', '{}', 'ann'), ('bob', 'mine', 1, 'squares', '{}', 'bob')"
+        )
+        for owner in ("ann", "bob"):
+            assert (await harness.post(f"/owners/{owner}/erase", json=REASON, headers=OPERATOR))[0] == 202
+        await until(lambda: erasure(harness, "bob"), lambda one: "completed_at" in one)
+        assert "completed_at" not in await erasure(harness), "files of its exports are left"
+        is_away = False
+        await until(lambda: erasure(harness), lambda one: "completed_at" in one)
+        assert await harness.rows("SELECT FROM exports") == []
+
+
 async def rows_of(harness: IngestHarness, owner: str) -> dict[str, int]:
     return {
         table: (await harness.rows(f"SELECT count(*) AS n FROM {table} WHERE owner = $1", owner))[0]["n"]
         for table in TABLES
         if table not in {"audit", "erasures"}
     }
+
+
+async def test_an_owner_with_the_name_erased_sees_no_erased_batch_and_is_erased_itself(clean: Servers) -> None:
+    async with running_ingest(clean, operator_key=OPERATOR_KEY, announced=False) as harness:
+        await harness.announce(headers=OPERATOR)
+        batches = []
+        for owner in ("ann", "erased"):
+            headers = await key_of(harness, owner)
+            _, accepted = await harness.post("/batches", json=BODY, headers=headers)
+            batches.append(accepted["batch_id"])
+        await harness.rows("UPDATE batches SET done = true")
+        for number, owner in enumerate(("ann", "erased"), 1):
+            status, found = await harness.get(f"/batches/{batches[0]}/deletion", headers=headers)
+            assert (status, found["code"]) == (404, "batch_not_found")
+            assert (await harness.post(f"/owners/{owner}/erase", json=REASON, headers=OPERATOR))[0] == 202
+            await harness.wait_for(DeletionRequested, number)
+            await answer_deletions(harness)
+            found = await until(partial(erasure, harness, owner), lambda one: "completed_at" in one)
+            assert found["deleted"]["dispatcher"] == {"pages": 1}
 
 
 async def test_an_owner_with_batches_that_run_is_not_erased(clean: Servers) -> None:

@@ -28,8 +28,10 @@ SELECT id, owner, deleted FROM erasures WHERE completed_at IS NULL ORDER BY requ
 SELECT batch_id FROM batches WHERE owner = $1 AND done AND state = 'sealed' LIMIT $2
 
 -- name: has_batches
+-- Batches of the owner, parts of deleted ones that some service has not deleted yet, or exports, which have files.
 SELECT EXISTS (SELECT 1 FROM batches WHERE owner = $1 AND state IN ('open', 'sealed'))
     OR EXISTS (SELECT 1 FROM deletions WHERE owner = $1 AND completed_at IS NULL)
+    OR EXISTS (SELECT 1 FROM exports WHERE owner = $1)
 
 -- name: sum_deletions
 -- Adds the numbers of the next $2 deletions of batches of the owner to those of the erasure, and forgets their owner.

@@ -32,8 +32,8 @@ _TABLES = (
     "retention_rules",
     "audit",
 )
-_ERASED = "erased"
-"""Name in place of that of an owner, in rows that outlive it."""
+_ERASED = "*erased*"
+"""Name in place of that of an owner, in rows that outlive it. No owner can have it."""
 _MOST_BATCHES, _MOST_ROWS, _MOST_AT_A_TIME = 200, 2000, 20
 _PAUSE_S = 0.1
 _UNFINISHED = Rejection(
@@ -99,7 +99,8 @@ class OwnerEraser:
         return await delete_batches(connection, [row["batch_id"] for row in rows], "erasure") if rows else []
 
     async def _erase(self, connection: PooledConnection, id_: uuid.UUID, owner: str, deleted: Deleted) -> bool:
-        """Erase a lot of what is left of an owner; False if the deletion of its batches is to be waited for."""
+        """Erase a lot of what is left of an owner; False if the deletion of its batches or exports is to be waited
+        for."""
         if await connection.fetchval(_SQL["has_batches"], owner):
             return False
         if sums := await connection.fetch(_SQL["sum_deletions"], owner, _MOST_BATCHES, _ERASED):
