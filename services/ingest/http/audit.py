@@ -26,7 +26,7 @@ class AuditEntry(BaseModel):
 
     id: int
     at: datetime
-    owner: str = Field(description="owner of what was changed or read")
+    owner: str = Field(description="owner of what was changed or read; `*`: it concerns all owners")
     actor: str = Field(description="owner of the client")
     key_id: str | None = Field(None, description="API key of the client")
     door: Literal["http", "amqp", "service"]
@@ -60,7 +60,10 @@ def routes(audit: AuditLog, access: Access) -> APIRouter:
     )
     async def show_audit(
         caller: Annotated[Caller, Depends(access.caller("keys:write"))],
-        owner: Annotated[Owner | None, Query(description="for operators: one owner; absent: all")] = None,
+        owner: Annotated[
+            Owner | Literal["*"] | None,
+            Query(description="for operators: one owner, or `*`: what concerns all; absent: every entry"),
+        ] = None,
         actor: Annotated[Owner | None, Query(description="owner of the client")] = None,
         key_id: _Word = None,
         action: _Word = None,

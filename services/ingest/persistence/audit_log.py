@@ -19,8 +19,8 @@ from shared.postgres.queries import load_queries
 _SQL = load_queries("services.ingest.persistence", "audit.sql")
 MAX_VALUE_BYTES = 4096
 """Largest JSON of the state before or after a change; a larger one is left out, and the entry says so."""
-ALL_OWNERS = "all"
-"""Owner of an entry on what concerns all owners, such as a rate."""
+ALL_OWNERS = "*"
+"""Owner of an entry on what concerns all owners, such as a rate. No owner can have that name."""
 NEWEST = 2**63 - 1
 _DELETED_AT_ONCE = 5000
 _actor: ContextVar[Actor] = ContextVar("actor", default=INGEST)

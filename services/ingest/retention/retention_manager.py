@@ -7,7 +7,7 @@ import structlog
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
 from services.ingest.domain.retention import EVERY, Retention, RetentionRules
-from services.ingest.persistence.audit_log import ALL_OWNERS, record_in
+from services.ingest.persistence.audit_log import record_in
 from services.ingest.persistence.deletion_store import DeletionStore
 
 log = structlog.get_logger()
@@ -35,14 +35,7 @@ class RetentionManager:
             if after and not before and await rule.count() >= MAX_RULES:
                 raise IngestError(_TOO_MANY)
             await rule.set(after)
-            whose = ALL_OWNERS if owner == EVERY else owner
-            await record_in(
-                rule.connection,
-                "retention.set",
-                whose,
-                workload if workload != EVERY else whose,
-                before=before,
-                after=after,
-            )
+            object_ = owner if workload == EVERY else workload
+            await record_in(rule.connection, "retention.set", owner, object_, before=before, after=after)
         log.info("retention changed", owner=owner, workload=workload, days=after)
         return await self.rules()
