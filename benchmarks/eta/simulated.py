@@ -1,17 +1,14 @@
 """Scores forecasts over many batches on a simulated clock, the seed of which makes them repeatable."""
 
-from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
 
 from benchmarks.eta.world import SimulatedBatch, World
-from services.dispatcher.domain.forecasting.calibration import HIGH, LOW, MIDDLE, Interval
 from services.dispatcher.domain.forecasting.reasons import MIN_OUTCOMES
 from services.dispatcher.domain.forecasting.score import Score
 from services.dispatcher.domain.forecasting.simulation import simulate
-from services.dispatcher.domain.forecasting.track_record import STAGES, TrackRecord
+from services.dispatcher.domain.forecasting.track_record import STAGES, TrackRecord, stage_of
+from tests.support.steps import value_of
 
-T = TypeVar("T")
 WARM_UP = 40
 """Batches that come before those that are scored."""
 
@@ -48,10 +45,9 @@ class _Scorer:
         if not due or world.service_times.outcomes < MIN_OUTCOMES:
             return
         self._told |= due
-        ends = _value_of(simulate(world.load(), seed=round(world.now)))
+        ends = value_of(simulate(world.load(), seed=round(world.now)))
         for batch, end in zip(world.batches, ends, strict=True):
-            simulated = Interval(end.quantile(LOW), end.quantile(MIDDLE), end.quantile(HIGH), end.earliest_s)
-            self._record.tell(batch.number, batch.load.rank, simulated, batch.left, world.now)
+            self._record.tell(batch.number, batch.load.rank, end.interval, batch.left, world.now)
 
     def on_end(self, world: World, batch: SimulatedBatch) -> None:
         scored = self._record.end(batch.number, world.now)
@@ -66,14 +62,5 @@ class _Scorer:
                 self.found.compared.add(told, one.actual_s, linear_s, one.whole_s)
 
 
-def _value_of(steps: Generator[None, None, T]) -> T:
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        return cast("T", end.value)
-
-
 def _stage(batch: SimulatedBatch) -> str:
-    done = batch.ended / batch.items
-    return next(name for name, share in STAGES if done >= share)
+    return stage_of(batch.ended / batch.items)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.queries import MAX_DELAYED, Alternative, DelayedBatch, EstimateQuery, EstimateReply
-from batchyard_contracts.v1.values import PRIORITIES, Forecast, WaitReason
+from batchyard_contracts.v1.values import Forecast, WaitReason
 from services.dispatcher.domain.forecasting.alternatives import variants_of
 from services.dispatcher.domain.forecasting.calibration import HIGH, Interval
-from services.dispatcher.domain.forecasting.load import BatchLoad, WorkloadLoad
+from services.dispatcher.domain.forecasting.load import WorkloadLoad
 from services.dispatcher.domain.forecasting.load_builder import MAX_BATCHES, BatchWork, DestinationWork
 from services.dispatcher.domain.forecasting.reasons import NO_END
 from services.dispatcher.domain.forecasting.simulation import BatchEnd, simulate
@@ -21,7 +21,6 @@ from services.dispatcher.forecasts.forecaster import (
     Forecaster,
     builder_of,
     forecast_of,
-    interval_of,
     simulation_of,
     unknown_reason,
 )
@@ -72,7 +71,7 @@ class Estimator:
         if blocked := with_new.find_blocked(new.destinations):
             return _unknown(query, reason_of(blocked.wait, now, at), at)
         (load, ends), _ = await run_in_slices(simulation_of(with_new, {_NEW: new, **others}, _SEED))
-        end, simulated = ends[0], interval_of(ends[0])
+        end, simulated = ends[0], ends[0].interval
         if not simulated.is_known:
             return _unknown(query, NO_END, at)
         told = self._forecaster.calibrated(query.workload, query.priority, simulated)
@@ -99,12 +98,7 @@ class Estimator:
         if query.other_items:
             destinations.append(DestinationWork("", waiting=query.other_items))
         return BatchWork(
-            BatchLoad(
-                query.owner,
-                PRIORITIES.index(query.priority),
-                terms.weight or 1,
-                self._state.owner_weights.weight(query.owner),
-            ),
+            self._reader.load_of(query.owner, query.priority, terms),
             destinations,
             BatchLimits.of(terms, now, None, has_started=False),
             max(0.0, starts_s),
@@ -120,7 +114,7 @@ class Estimator:
         for variant in variants_of(load, end, told.p90 / within_s):
             if variant.alternative.kind not in found:
                 ends, _ = await run_in_slices(simulate(variant.load, _SEED))
-                interval = self._forecaster.calibrated(query.workload, query.priority, interval_of(ends[0]))
+                interval = self._forecaster.calibrated(query.workload, query.priority, ends[0].interval)
                 if interval.p90 <= within_s:
                     found[variant.alternative.kind] = variant.alternative
         return list(found.values())
@@ -134,7 +128,7 @@ def _delays(others: list[UUID], before: list[BatchEnd], after: list[BatchEnd]) -
     """Yield the batches that end later with the new one, the longest delay first."""
     found = []
     for batch_id, one, other in zip(others, before, after, strict=False):
-        was_s, is_s = interval_of(one).p50, interval_of(other).p50
+        was_s, is_s = one.interval.p50, other.interval.p50
         if is_s - was_s > max(_MIN_DELAY_S, _MIN_DELAY * was_s) and is_s < 1e9:
             found.append(DelayedBatch(batch_id=batch_id, by_s=round(is_s - was_s, 1)))
     yield from sorted(found, key=lambda one: -one.by_s)

@@ -18,7 +18,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished, BatchForecast
 from batchyard_contracts.v1.values import MAX_SECONDS, Forecast, Priority, WaitReason
 from services.dispatcher.domain.batch import Batch
-from services.dispatcher.domain.forecasting.calibration import HIGH, LOW, MIDDLE, Interval
+from services.dispatcher.domain.forecasting.calibration import Interval
 from services.dispatcher.domain.forecasting.load import WorkloadLoad
 from services.dispatcher.domain.forecasting.load_builder import (
     MAX_BATCHES,
@@ -152,7 +152,7 @@ class Forecaster:
         return found, took_s
 
     def _told(self, batch: Batch, work: BatchWork, end: BatchEnd, now: float, at: datetime) -> Forecast:
-        simulated = interval_of(end)
+        simulated = end.interval
         if not simulated.is_known:
             return Forecast(reason=NO_END, at=at)
         published = self._published.get(batch.batch_id)
@@ -199,11 +199,6 @@ def simulation_of(
         builder.add((yield from together(others)), most)
     load = builder.build()
     return load, (yield from simulate(load, seed))
-
-
-def interval_of(end: BatchEnd) -> Interval:
-    """Return the interval that simulated ends make."""
-    return Interval(end.quantile(LOW), end.quantile(MIDDLE), end.quantile(HIGH), end.earliest_s)
 
 
 def forecast_of(told: Interval, end: BatchEnd, at: datetime) -> Forecast:

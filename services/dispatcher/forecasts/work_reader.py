@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from batchyard_contracts.v1.values import PRIORITIES
+from batchyard_contracts.v1.values import PRIORITIES, Priority, Terms
 from services.dispatcher.domain.batch import Batch
 from services.dispatcher.domain.forecasting.load import BatchLoad
 from services.dispatcher.domain.forecasting.load_builder import BatchWork, DestinationWork
@@ -69,6 +69,11 @@ class WorkReader:
         left.asked_s = asked_s
         return left, cost_s
 
+    def load_of(self, owner: str, priority: Priority, terms: Terms) -> BatchLoad:
+        """Return a batch as it shares the workers with others."""
+        weight = self._state.owner_weights.weight(owner)
+        return BatchLoad(owner, PRIORITIES.index(priority), terms.weight or 1, weight)
+
     def _collect(
         self, retries: Sequence[RetriesAhead], in_table: Mapping[UUID, _InTable], at: datetime
     ) -> Generator[None, None, WorkLeft]:
@@ -99,12 +104,7 @@ class WorkReader:
     def _batch_work(self, batch: Batch, destinations: Sequence[DestinationWork], at: datetime) -> BatchWork:
         starts_at = batch.starts_after(at)
         return BatchWork(
-            BatchLoad(
-                batch.owner,
-                PRIORITIES.index(batch.priority),
-                batch.terms.weight or 1,
-                self._state.owner_weights.weight(batch.owner),
-            ),
+            self.load_of(batch.owner, batch.priority, batch.terms),
             [one for one in destinations if one.left > 0],
             self._state.batch_limits.get(batch.batch_id),
             (starts_at - at).total_seconds() if starts_at else 0.0,

@@ -1,8 +1,6 @@
 """The simulation of batches, held against ends that can be computed by hand."""
 
-from collections.abc import Generator
 from dataclasses import replace
-from typing import TypeVar, cast
 
 import numpy as np
 import pytest
@@ -10,18 +8,10 @@ import pytest
 from services.dispatcher.domain.forecasting.fair_rates import Shares, fair_rates
 from services.dispatcher.domain.forecasting.load import BatchLoad, LimitLoad, Service, Strand, WorkloadLoad
 from services.dispatcher.domain.forecasting.simulation import BatchEnd, simulate
+from tests.support.steps import value_of
 
-T = TypeVar("T")
 STEADY = Service(mean_s=1.0, deviation_s=0.0, outcomes=500)
 LIMIT = LimitLoad("rate_limit", "The rate of x.", 2.0, key="partition:x")
-
-
-def value_of(steps: Generator[None, None, T]) -> T:
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        return cast("T", end.value)
 
 
 def ends_of(load: WorkloadLoad) -> list[BatchEnd]:

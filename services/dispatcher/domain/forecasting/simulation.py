@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.dispatcher.domain.forecasting.calibration import HIGH, LOW, MIDDLE, Interval
 from services.dispatcher.domain.forecasting.fair_rates import OWN, SLOTS, Flags, Floats, Shares, fair_rates
 from services.dispatcher.domain.forecasting.load import RUNS_ITS_ITEMS, WAITS_FOR_WORKERS, Service, WorkloadLoad
 
@@ -39,6 +40,11 @@ class BatchEnd:
     """Code and detail of what binds longest."""
     earliest_s: float = 0.0
     """Seconds before which no draw may end, since items are due then."""
+
+    @property
+    def interval(self) -> Interval:
+        """The interval that the draws make."""
+        return Interval(self.quantile(LOW), self.quantile(MIDDLE), self.quantile(HIGH), self.earliest_s)
 
     def quantile(self, share: float) -> float:
         """Return the seconds by which a share of the draws has ended."""

@@ -12,6 +12,11 @@ _GROWTH = 1.02
 """Growth of the number of items after which a batch is scored anew, since no forecast can know of later items."""
 
 
+def stage_of(done: float) -> str:
+    """Return the name of the stage of a batch of which a share of the items has ended."""
+    return next((name for name, share in STAGES if done >= share), STAGES[-1][0])
+
+
 class Told(NamedTuple):
     """A forecast that was told at a time, as simulated and as calibrated."""
 
@@ -53,7 +58,7 @@ class TrackRecord:
         if batch is None or left > batch.items * _GROWTH:
             batch = self._batches[key] = _Batch(kind, now, left)
         done = max(0.0, 1 - left / batch.items) if batch.items else 1.0  # below 0 when it has grown a little
-        stage = next(name for name, share in STAGES if done >= share)
+        stage = stage_of(done)
         told = self._calibration(kind, stage).apply(simulated)
         if stage not in batch.told and simulated.is_known:
             linear_s = (now - batch.began_at) * (1 - done) / done if done > 0 else None
