@@ -18,6 +18,7 @@ from services.dispatcher.forecasts import forecaster as forecasts
 from services.dispatcher.forecasts import work_reader
 from services.dispatcher.forecasts.forecaster import Forecaster
 from services.dispatcher.forecasts.work_reader import WorkReader
+from services.dispatcher.persistence.retry_store import RetriesAhead
 from services.dispatcher.state.state import WorkloadQueue
 from shared.messaging.publisher import Publisher
 from tests.support.dispatcher_parts import Parts, again, dispatcher_parts
@@ -138,6 +139,16 @@ async def test_items_in_the_table_and_in_memory_are_counted_once(parts: Parts, m
     monkeypatch.setattr(work_reader, "_MAX_SEGMENTS", 1)
     left, _ = await reader.read(datetime.now(UTC))
     assert left.incomplete == {batch}
+
+
+async def test_reading_lets_others_run_whatever_is_left(parts: Parts) -> None:
+    batch = await parts.add_batch({"a.example": 1})
+    reader, at = WorkReader(parts.state, parts.stores), datetime.now(UTC)
+    few = sum(1 for _ in reader._collect([], {}, at))
+    retries = [RetriesAhead(batch, f"{number}.example", 1, 0.0, 0.0) for number in range(2000)]
+    assert sum(1 for _ in reader._collect(retries, {}, at)) >= few + 10
+    rows = [(f"{number}.example", 1) for number in range(2000)]
+    assert sum(1 for _ in reader._collect([], {batch: (rows, True)}, at)) >= few + 10
 
 
 async def test_a_paused_batch_has_no_forecast(parts: Parts) -> None:

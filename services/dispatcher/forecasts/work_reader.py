@@ -18,7 +18,7 @@ from services.dispatcher.persistence.stores import Stores
 from services.dispatcher.state.state import DispatcherState
 
 _AT_ONCE = 200
-"""Partitions, or leases, that are looked at before others have a turn."""
+"""Partitions, retries, or leases, that are looked at before others have a turn."""
 _MAX_READ = 20
 """Batches of which the table is read in one go: only those with more than fits into memory."""
 _MAX_SEGMENTS = 20_000
@@ -79,7 +79,7 @@ class WorkReader:
     ) -> Generator[None, None, WorkLeft]:
         found = defaultdict[UUID, _Work](dict)
         yield from self._add_in_flight(found)
-        self._add_retries(found, retries)
+        yield from self._add_retries(found, retries)
         left = WorkLeft()
         for batch in list(self._state.batches.values()):
             queue = self._state.batch_queue(batch)
@@ -88,8 +88,10 @@ class WorkReader:
             own, stored = found[batch.batch_id], in_table.get(batch.batch_id)
             if stored is not None:  # the table has what is in memory, too, but for items that run again
                 rows, is_all = stored
-                for partition, items in rows:
+                for number, (partition, items) in enumerate(rows, 1):
                     _of(own, partition).waiting += items
+                    if number % _AT_ONCE == 0:
+                        yield
                 if not is_all:
                     left.incomplete.add(batch.batch_id)
             for number, (partition, waiting) in enumerate(list(queue.partition_queues.items()), 1):
@@ -116,13 +118,15 @@ class WorkReader:
             if number % _AT_ONCE == 0:
                 yield
 
-    def _add_retries(self, found: Mapping[UUID, _Work], retries: Sequence[RetriesAhead]) -> None:
+    def _add_retries(self, found: Mapping[UUID, _Work], retries: Sequence[RetriesAhead]) -> Generator[None, None, None]:
         """Add the retries that are not in memory. Most are due later; those in memory are subtracted."""
-        for row in retries:
+        for number, row in enumerate(retries, 1):
             loaded = self._state.loaded_by_partition.get((row.batch_id, row.partition), 0)
             if row.items > loaded:
                 one = _of(found[row.batch_id], row.partition)
                 one.later, one.later_s, one.last_s = row.items - loaded, max(0.0, row.mean_s), max(0.0, row.last_s)
+            if number % _AT_ONCE == 0:
+                yield
 
 
 def _of(found: _Work, partition: str) -> DestinationWork:
