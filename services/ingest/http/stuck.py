@@ -20,7 +20,7 @@ from services.ingest.http.conditions import Condition
 from services.ingest.http.json_response import json_response
 from services.ingest.http.models import RemedyRequest
 from services.ingest.http.openapi import problem_responses, request_body
-from services.ingest.queries.stuck_batches import MAX_STUCK, StuckBatches
+from services.ingest.queries.stuck_batches import MAX_STUCK, find_stuck
 
 
 class StuckBatchView(BaseModel):
@@ -56,7 +56,7 @@ def routes(service: IngestService, remedies: BatchRemedies, access: Access) -> A
     ) -> Response:
         """For operators: unfinished batches of all owners without an outcome or another change for a while, each with
         the reasons. A batch that is paused, or not due yet, is among them."""
-        found = await StuckBatches(service.aggregator).find(caller.owner, idle_s, limit)
+        found = await find_stuck(service.aggregator, caller.owner, idle_s, limit)
         views = [StuckBatchView(batch=one.state, since=one.since, reasons=list(one.reasons)) for one in found]
         return json_response(StuckList(batches=views))
 

@@ -33,42 +33,37 @@ class StuckBatch:
     reasons: Sequence[HoldReason]
 
 
-class StuckBatches:
-    """Reader of the batches of all owners that make no progress."""
+async def find_stuck(aggregator: AggregatorClient, caller: str, idle_s: float, limit: int) -> list[StuckBatch]:
+    """Return batches of all owners without a change for `idle_s` seconds, the one that was accepted first first; raises
+    `IngestError`."""
+    states = await aggregator.batches(
+        BatchesQuery(owner=caller, all_owners=True, idle_s=idle_s, oldest_first=True, limit=limit)
+    )
+    turns = asyncio.Semaphore(_ASKED_AT_A_TIME)
 
-    def __init__(self, aggregator: AggregatorClient) -> None:
-        self._aggregator = aggregator
+    async def explain(state: BatchState) -> StuckBatch:
+        async with turns:
+            reasons = await _reasons(aggregator, state)
+        return StuckBatch(state, state.changed_at or state.accepted_at, reasons)
 
-    async def find(self, caller: str, idle_s: float, limit: int) -> list[StuckBatch]:
-        """Return batches without a change for `idle_s` seconds, the one that was accepted first first; raises
-        `IngestError`."""
-        states = await self._aggregator.batches(
-            BatchesQuery(owner=caller, all_owners=True, idle_s=idle_s, oldest_first=True, limit=limit)
-        )
-        turns = asyncio.Semaphore(_ASKED_AT_A_TIME)
+    return list(await asyncio.gather(*map(explain, states)))
 
-        async def explain(state: BatchState) -> StuckBatch:
-            async with turns:
-                reasons = await self._reasons(state)
-            return StuckBatch(state, state.changed_at or state.accepted_at, reasons)
 
-        return list(await asyncio.gather(*map(explain, states)))
-
-    async def _reasons(self, state: BatchState) -> Sequence[HoldReason]:
-        if state.waiting is not None:  # the aggregator has found it stuck
-            return [HoldReason(**dict(state.waiting))]
-        try:
-            reply = await self._aggregator.reasons(ReasonsQuery(owner=state.owner, batch_id=state.batch_id))
-        except IngestError:
-            return [HoldReason(**dict(DISPATCHER_AWAY))]
-        if not reply.found:
-            return [_NOT_HELD]
-        if reply.reasons:
-            return reply.reasons
-        if not reply.in_flight:
-            return [_QUEUED]
-        detail = (
-            f"{reply.in_flight} items are at workers, which have reported no outcome since. If a worker hangs, "
-            "`release` takes its items back."
-        )
-        return [HoldReason(code="in_flight", detail=detail, items=reply.in_flight)]
+async def _reasons(aggregator: AggregatorClient, state: BatchState) -> Sequence[HoldReason]:
+    if state.waiting is not None:  # the aggregator has found it stuck
+        return [HoldReason(**dict(state.waiting))]
+    try:
+        reply = await aggregator.reasons(ReasonsQuery(owner=state.owner, batch_id=state.batch_id))
+    except IngestError:
+        return [HoldReason(**dict(DISPATCHER_AWAY))]
+    if not reply.found:
+        return [_NOT_HELD]
+    if reply.reasons:
+        return reply.reasons
+    if not reply.in_flight:
+        return [_QUEUED]
+    detail = (
+        f"{reply.in_flight} items are at workers, which have reported no outcome since. If a worker hangs, "
+        "`release` takes its items back."
+    )
+    return [HoldReason(code="in_flight", detail=detail, items=reply.in_flight)]
