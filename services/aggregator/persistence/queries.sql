@@ -15,27 +15,35 @@ ON CONFLICT (batch_id) DO NOTHING;
 SELECT {batch_columns} FROM batches WHERE batch_id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
 -- name: save_batches
-UPDATE batches
-SET priority = new.priority, status = new.status, round = new.round, total = new.total,
-    succeeded = new.succeeded, failed = new.failed, cancelled = new.cancelled, expired = new.expired,
-    duplicate = new.duplicate, paused = new.paused, result = new.result, finished_at = new.finished_at,
-    changed_at = coalesce(new.changed_at, batches.changed_at), paused_or_resumed_at = new.paused_or_resumed_at,
-    priority_changed_at = new.priority_changed_at, cancel_asked_at = new.cancel_asked_at,
-    retry_asked_at = new.retry_asked_at, reopened_at = new.reopened_at, terms = new.terms, stopped = new.stopped,
-    failed_before = new.failed_before, ended_before = new.ended_before, cached = new.cached,
-    summary_due_at = new.summary_due_at, summary_asked = new.summary_asked, units = new.units,
-    units_total = new.units_total, version = version + 1
-FROM unnest(
-    $1::bigint[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[], $10::int[],
-    $11::boolean[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
-    $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::text[], $21::text[], $22::int[], $23::int[],
-    $24::int[], $25::timestamptz[], $26::int[], $27::bigint[], $28::bigint[]
-) AS new (
-    id, priority, status, round, total, succeeded, failed, cancelled, expired, duplicate, paused, result, finished_at,
-    changed_at, paused_or_resumed_at, priority_changed_at, cancel_asked_at, retry_asked_at, reopened_at, terms, stopped,
-    failed_before, ended_before, cached, summary_due_at, summary_asked, units, units_total
+-- Saves batches, and for each the order of the outcomes that were recorded with it: the ordinals $31 from $29 to $30.
+WITH saved AS (
+    UPDATE batches
+    SET priority = new.priority, status = new.status, round = new.round, total = new.total,
+        succeeded = new.succeeded, failed = new.failed, cancelled = new.cancelled, expired = new.expired,
+        duplicate = new.duplicate, paused = new.paused, result = new.result, finished_at = new.finished_at,
+        changed_at = coalesce(new.changed_at, batches.changed_at), paused_or_resumed_at = new.paused_or_resumed_at,
+        priority_changed_at = new.priority_changed_at, cancel_asked_at = new.cancel_asked_at,
+        retry_asked_at = new.retry_asked_at, reopened_at = new.reopened_at, terms = new.terms, stopped = new.stopped,
+        failed_before = new.failed_before, ended_before = new.ended_before, cached = new.cached,
+        summary_due_at = new.summary_due_at, summary_asked = new.summary_asked, units = new.units,
+        units_total = new.units_total, version = version + 1
+    FROM unnest(
+        $1::bigint[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[], $10::int[],
+        $11::boolean[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
+        $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::text[], $21::text[], $22::int[], $23::int[],
+        $24::int[], $25::timestamptz[], $26::int[], $27::bigint[], $28::bigint[]
+    ) AS new (
+        id, priority, status, round, total, succeeded, failed, cancelled, expired, duplicate, paused, result, finished_at,
+        changed_at, paused_or_resumed_at, priority_changed_at, cancel_asked_at, retry_asked_at, reopened_at, terms, stopped,
+        failed_before, ended_before, cached, summary_due_at, summary_asked, units, units_total
+    )
+    WHERE batches.id = new.id
+    RETURNING batches.id, batches.version, batches.round
 )
-WHERE batches.id = new.id;
+INSERT INTO completions (batch, version, round, ordinals)
+SELECT saved.id, version, round, ($31::int[])[first:last]
+FROM saved JOIN unnest($1::bigint[], $29::int[], $30::int[]) AS recorded (id, first, last) USING (id)
+WHERE first <= last;
 
 -- name: create_batches
 -- Inserts batches with their headers, those that do not exist.
@@ -51,7 +59,8 @@ ON CONFLICT (batch_id) DO NOTHING
 RETURNING batch_id, id, changed_at;
 
 -- name: record_few
--- Inserts new outcomes and outbox messages and updates their batches, except those that have changed since version $2.
+-- Inserts new outcomes and outbox messages and updates their batches, except those that have changed since version $2. The
+-- outcomes of a batch are those from place $37 to $38.
 -- Returns the key of each updated batch, and the id and the key of each message.
 WITH locked AS (
     SELECT id, version FROM batches WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
@@ -69,7 +78,7 @@ WITH locked AS (
         stopped, summary_due_at, summary_asked
     ) ON locked.id = new.id AND locked.version = new.version
     WHERE batches.id = locked.id
-    RETURNING batches.id, batches.version
+    RETURNING batches.id, batches.version, batches.round
 ), recorded AS (
     INSERT INTO outcomes (
         batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
@@ -79,12 +88,10 @@ WITH locked AS (
         $16::bigint[], $17::int[], $18::int[], $19::int[], $20::int[], $21::int[], $22::boolean[], $23::text[],
         $24::text[], $25::text[], $26::text[], $27::text[], $28::bytea[], $29::uuid[]
     ) AS new (batch) JOIN changed ON changed.id = new.batch
-    RETURNING batch, ordinal, round
 ), completed AS (
     INSERT INTO completions (batch, version, round, ordinals)
-    SELECT batch, version, round, array_agg(ordinal)
-    FROM recorded JOIN changed ON changed.id = batch
-    GROUP BY batch, version, round
+    SELECT id, version, round, ($17::int[])[first:last]
+    FROM changed JOIN unnest($1::bigint[], $37::int[], $38::int[]) AS own (id, first, last) USING (id)
 ), posted AS (
     INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
     SELECT new.exchange, new.routing_key, new.type, new.body, new.traceparent, new.key FROM unnest(
@@ -111,28 +118,18 @@ no_completions AS (DELETE FROM completions WHERE batch IN (SELECT id FROM gone))
 DELETE FROM outcomes WHERE batch IN (SELECT id FROM gone);
 
 -- name: insert_new_outcomes
--- Inserts outcomes that were not recorded before; the batches $15 will have the versions $16.
-WITH inserted AS (
-    INSERT INTO outcomes (
-        batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
-        custom_id, error_code, error_message, error_scope, result, duplicate_of_batch
-    )
-    SELECT * FROM unnest(
-        $1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::boolean[], $8::text[],
-        $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[],
-        $14::uuid[]
-    )
-    ON CONFLICT (batch, ordinal) DO NOTHING
-    RETURNING batch, ordinal, round, status, cached
-), completed AS (
-    INSERT INTO completions (batch, version, round, ordinals)
-    SELECT batch, saved.version, round, array_agg(ordinal)
-    FROM inserted JOIN unnest($15::bigint[], $16::int[]) AS saved (batch, version) USING (batch)
-    GROUP BY batch, saved.version, round
+-- Inserts outcomes that were not recorded before, and returns them.
+INSERT INTO outcomes (
+    batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
+    custom_id, error_code, error_message, error_scope, result, duplicate_of_batch
 )
-SELECT batch, status, count(*) AS number FROM inserted GROUP BY batch, status
-UNION ALL
-SELECT batch, 'cached', count(*) FROM inserted WHERE cached GROUP BY batch;
+SELECT * FROM unnest(
+    $1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::boolean[], $8::text[],
+    $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[],
+    $14::uuid[]
+)
+ON CONFLICT (batch, ordinal) DO NOTHING
+RETURNING batch, ordinal, status, cached;
 
 -- name: remove_selected
 -- Moves the selected outcomes that a new round replaces, except the ordinals $8, to `earlier_outcomes`, and deletes their

@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import accumulate, chain, groupby
+from operator import itemgetter
 from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from pydantic_core import to_json
 
-from batchyard_contracts.v1.queries import BatchesQuery, OutcomesQuery, ResultsQuery
+from batchyard_contracts.v1.queries import BatchesQuery, OutcomesQuery, ResultsQuery, StreamQuery
 from batchyard_contracts.v1.values import Result, Selection
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
@@ -34,7 +36,7 @@ from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
 _SQL = load_queries("services.aggregator.persistence")
-_COMPLETION_COLUMNS = ("batch", "version", "round", "ordinals")
+_batch_of, _ordinal_of = itemgetter(COLUMNS.index("batch")), itemgetter(COLUMNS.index("ordinal"))
 UNSUCCESSFUL = ("failed", "cancelled", "expired")
 """Statuses that a new round may replace."""
 
@@ -60,6 +62,8 @@ class LedgerTransaction:
         self.batches = {batch.batch_id: batch for batch in batches}
         self.saved: dict[UUID, Batch] = {}
         """Saved batches as they will be after the commit."""
+        self._recorded: dict[int, list[int]] = {}
+        """Ordinals of inserted outcomes by batch, whose order is saved with the batch."""
 
     async def insert_outcomes(self, rows: Sequence[Row]) -> None:
         """Insert outcomes that were not recorded before, by COPY; raise `AlreadyRecorded` if one was.
@@ -70,32 +74,29 @@ class LedgerTransaction:
             await self.connection.copy_records_to_table("outcomes", columns=COLUMNS, records=rows)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyRecorded from error
-        await self.connection.copy_records_to_table(
-            "completions", columns=_COMPLETION_COLUMNS, records=self._completions(rows)
-        )
+        for key, own in groupby(rows, _batch_of):
+            self._recorded.setdefault(key, []).extend(map(_ordinal_of, own))
 
     async def insert_new_outcomes(self, rows: Sequence[Row]) -> dict[int, OutcomeCounters]:
         """Insert the outcomes that were not recorded before, and return their counters by batch key.
 
         The first outcome of each item wins. This is half as fast as `insert_outcomes`.
         """
-        versions = {batch.key: batch.version + 1 for batch in self.batches.values()}
-        inserted = await self.connection.fetch(
-            _SQL["insert_new_outcomes"],
-            *([row[place] for row in rows] for place in range(len(COLUMNS))),
-            list(versions),
-            list(versions.values()),
-        )
-        written: dict[int, list[tuple[str, int]]] = {}
-        for row in inserted:
-            written.setdefault(row["batch"], []).append((row["status"], row["number"]))
-        return {key: OutcomeCounters.of(numbers) for key, numbers in written.items()}
+        inserted = await self.connection.fetch(_SQL["insert_new_outcomes"], *zip(*rows, strict=True))
+        numbers: dict[int, Counter[str]] = {}
+        for key, ordinal, status, cached in inserted:
+            self._recorded.setdefault(key, []).append(ordinal)
+            numbers.setdefault(key, Counter()).update((status, "cached") if cached else (status,))
+        return {key: OutcomeCounters.of(counted) for key, counted in numbers.items()}
 
     async def save(self, batches: Sequence[Batch]) -> None:
-        """Save state and counters."""
+        """Save state and counters, and the order of the outcomes that were inserted."""
         if batches:
             rows = [save_batch_row(batch) for batch in batches]
-            await self.connection.execute(_SQL["save_batches"], *zip(*rows, strict=True))
+            recorded = [self._recorded.pop(batch.key, []) for batch in batches]
+            await self.connection.execute(
+                _SQL["save_batches"], *zip(*rows, strict=True), *_bounds(recorded), list(chain.from_iterable(recorded))
+            )
         self.saved |= {batch.batch_id: replace(batch, version=batch.version + 1) for batch in batches}
 
     async def save_header(self, batch: Batch) -> None:
@@ -188,14 +189,6 @@ class LedgerTransaction:
         new = {row["key"]: row["id"] for row in rows}
         return [replace(message, id=new[message.key]) for message in messages if message.key in new]
 
-    def _completions(self, rows: Sequence[Row]) -> list[tuple[int, int, int, list[int]]]:
-        """Return the order of new outcomes as rows of the table `completions`."""
-        ordinals: dict[int, list[int]] = {}
-        for row in rows:
-            ordinals.setdefault(row[0], []).append(row[1])
-        recorded = [batch for batch in self.batches.values() if batch.key in ordinals]
-        return [(batch.key, batch.version + 1, batch.round, ordinals[batch.key]) for batch in recorded]
-
 
 class LedgerStore:
     """Access to the schema `aggregator`."""
@@ -237,6 +230,7 @@ class LedgerStore:
                 *zip(*rows, strict=True),
                 batch_of_message,
                 *columns(messages),
+                *_bounds([change.rows for change in changes]),
             )
         except asyncpg.UniqueViolationError as error:
             raise AlreadyRecorded from error
@@ -355,7 +349,7 @@ class LedgerStore:
     async def results(self, key: int, query: ResultsQuery, limit: int, max_bytes: int) -> list[asyncpg.Record]:
         """Return the first outcomes of a query, `limit` and `max_bytes` at most but one at least, and the next one,
         whose `is_beyond` is true, if there are more."""
-        return await self._pool.fetch(_SQL["results"], key, query.after, limit, max_bytes, *_result_filters(query))
+        return await self._pool.fetch(_SQL["results"], key, query.after, limit, max_bytes, *result_filters(query))
 
     async def outcomes(self, key: int, query: OutcomesQuery, max_bytes: int) -> list[asyncpg.Record]:
         """Return the outcomes of a query without their results; if there are more, the next one follows, whose
@@ -368,7 +362,7 @@ class LedgerStore:
 
     async def skip_results(self, key: int, query: ResultsQuery) -> int | None:
         """Return the ordinal of the first outcome behind those that a query passes over; None if there is none."""
-        found = await self._pool.fetchval(_SQL["skip_results"], key, query.after, query.skip, *_result_filters(query))
+        found = await self._pool.fetchval(_SQL["skip_results"], key, query.after, query.skip, *result_filters(query))
         return None if found is None else int(found)
 
     async def selected_ordinals(self, key: int, select: Selection | None, after: int, limit: int) -> list[int]:
@@ -385,7 +379,13 @@ class LedgerStore:
         return await self._pool.fetch(_SQL["failures"], key, limit)
 
 
-def _result_filters(query: ResultsQuery) -> tuple[str | None, str | None, str | None, bool]:
+def _bounds(parts: Sequence[Sequence[object]]) -> tuple[list[int], list[int]]:
+    """Return the places, counted from 1, of the first and the last member of each part in a list of all members."""
+    lasts = list(accumulate(map(len, parts)))
+    return [last - len(part) + 1 for part, last in zip(parts, lasts, strict=True)], lasts
+
+
+def result_filters(query: ResultsQuery | StreamQuery) -> tuple[str | None, str | None, str | None, bool]:
     """Return the filters of a query, and whether an outcome that they select cannot be a success."""
     only_unsuccessful = bool(query.cause or query.error_code or query.status not in {None, "succeeded"})
     return query.status, query.error_code, query.cause, only_unsuccessful
