@@ -193,9 +193,27 @@ async def test_filters_that_select_few_read_a_bounded_part(clean: Servers) -> No
             key,
         )
         for order in ORDERS:
-            first = await page(around, order=order, status="failed")
+            followed = {"order": order, "status": "failed", "without_gaps": True}
+            first = await page(around, **followed)
             assert (first.items, first.has_more) == ([], True)
-            assert ordinals(await read(around, order=order, status="failed")) == [49_000]
+            assert ordinals(await read(around, **followed)) == [49_000]
+
+
+async def test_a_page_of_rare_failures_is_found_among_many_outcomes_at_once(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        await around.send(accepted(50_000))
+        await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann'")
+        await around.execute(
+            "INSERT INTO outcomes (batch, ordinal, round, attempts, cached, status) "
+            "SELECT id, n, 1, 1, false, CASE WHEN n IN (7, 49999) THEN 'failed' ELSE 'succeeded' END "
+            "FROM batches, generate_series(0, 49999) AS n"
+        )
+        failed = await page(around, status="failed")
+        assert (ordinals(failed.items), failed.has_more) == ([7, 49_999], False)
+        first = await page(around, status="failed", max_items=1)
+        assert (ordinals(first.items), first.has_more) == ([7], True)
+        assert ordinals((await page(around, status="failed", cursor=first.cursor)).items) == [49_999]
+        assert (await page(around, status="failed", cursor=failed.cursor)).cursor == failed.cursor
 
 
 @pytest.mark.parametrize("name", ["by_ordinal", "by_completion"])

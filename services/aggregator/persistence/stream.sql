@@ -41,6 +41,11 @@ round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, c
 -- The key of a batch, its round, and whether that has ended.
 SELECT id, round, finished_at IS NOT NULL AS has_ended FROM batches WHERE batch_id = $1 AND owner = $2;
 
+-- name: present_by_ordinal
+-- After the ordinal $2, and perhaps one row after the page, whose `is_beyond` is true.
+SELECT ordinal AS major, 0 AS minor, ordinal, {outcome}, batch IS NULL AS is_beyond
+FROM result_page($1, $2, $3, $4, $5, $6, $7, $8);
+
 -- name: by_ordinal
 -- After the ordinal $2, of $4 outcomes at most. With $3 they end at the first item without an outcome.
 WITH entries AS MATERIALIZED (

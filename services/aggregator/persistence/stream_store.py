@@ -8,6 +8,7 @@ import asyncpg
 
 from batchyard_contracts.v1.queries import StreamQuery
 from services.aggregator.domain.stream_position import StreamPosition
+from services.aggregator.persistence.store import result_filters
 from shared.postgres.pool import Pool
 from shared.postgres.queries import load_queries
 
@@ -51,6 +52,8 @@ class StreamStore:
         is_earlier = query.round is not None and query.round < state.round
         without_gaps = query.without_gaps and not state.has_ended and not is_earlier
         by_ordinal = after.order == "ordinal"
+        if by_ordinal and not without_gaps and query.round is None and query.custom_id is None:
+            return await self._present(state, query, after, max_bytes)
         most = query.max_items if filters == (None,) * len(filters) else max(query.max_items, _MOST_ENTRIES)
         *rows, last = await self._pool.fetch(
             _SQL["by_ordinal" if by_ordinal else "by_completion"],
@@ -67,3 +70,13 @@ class StreamStore:
             return StreamPart(rows, after.moved(rows[-1]["major"], rows[-1]["minor"]), has_more=True)
         end = after.moved(last["major"], last["minor"]) if last["entries"] else after
         return StreamPart(rows, end, has_more=last["entries"] == most)
+
+    async def _present(
+        self, state: StreamState, query: StreamQuery, after: StreamPosition, max_bytes: int
+    ) -> StreamPart:
+        """Return outcomes as they are now, whatever is missing between them: what filters select is found by index."""
+        bounds = after.major, query.max_items, max_bytes
+        rows = await self._pool.fetch(_SQL["present_by_ordinal"], state.key, *bounds, *result_filters(query))
+        has_more = bool(rows) and rows[-1]["is_beyond"]
+        page = rows[:-1] if has_more else rows
+        return StreamPart(page, after.moved(page[-1]["major"], 0) if page else after, has_more)
