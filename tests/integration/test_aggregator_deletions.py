@@ -7,7 +7,7 @@ import pytest
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import BatchFinished
-from batchyard_contracts.v1.flow import DeletionCompleted, DeletionRequested, ItemsReopened
+from batchyard_contracts.v1.flow import DeletionCompleted, DeletionRequested, ItemOutcome, ItemsReopened
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
     BatchesReply,
@@ -16,6 +16,7 @@ from batchyard_contracts.v1.queries import (
     ResultsQuery,
     ResultsReply,
 )
+from batchyard_contracts.v1.values import ItemError
 from devstack import Servers
 from shared.postgres.deletions import Deletions
 from tests.support.ledger_messages import BATCH, accepted, at, controlled, processed
@@ -83,6 +84,19 @@ async def test_late_messages_do_not_bring_a_deleted_batch_back(clean: Servers) -
         assert (await around.query(BatchesQuery(owner="ann"), BatchesReply)).batches == []
         assert len(around.all(BatchFinished)) == ends
         assert around.all(ItemsReopened) == []
+
+
+@pytest.mark.parametrize("kind", ["outcomes", "batch"])
+async def test_late_attempts_of_deleted_outcomes_are_not_kept(clean: Servers, kind: str) -> None:
+    retry = {0: ItemOutcome(ordinal=0, status="retry", error=ItemError(code="busy"))}
+    async with at_work(clean) as around:
+        await end(around)
+        await around.send(requested(kind))
+        await around.until_row("SELECT 1 FROM batches WHERE outcomes_deleted_at IS NOT NULL")
+        await around.send(processed(retry), accepted(1, batch_id=OTHER), processed(retry, batch_id=OTHER))
+        kept = "SELECT batch_id FROM attempts JOIN batches ON id = batch"
+        await around.until_row(f"{kept} WHERE batch_id = $1", OTHER)
+        assert await around.rows(kept) == [{"batch_id": OTHER}]
 
 
 async def test_outcomes_go_and_the_counts_of_the_batch_stay(clean: Servers) -> None:

@@ -12,7 +12,7 @@ from services.aggregator.domain.series import Sample, bucket_of
 from services.aggregator.persistence.series_store import SeriesStore, start_of_step
 from services.aggregator.settings import AggregatorSettings
 from shared.postgres.pool import open_pool
-from tests.support.ledger_messages import BATCH, accepted, processed
+from tests.support.ledger_messages import BATCH, START, accepted, at, processed
 from tests.support.patience import until
 from tests.support.running_aggregator import Neighbours, at_work
 
@@ -51,6 +51,18 @@ async def test_a_batch_has_points_with_rates_and_durations(clean: Servers) -> No
         assert not (await series(around, batch_id=uuid4())).found
         await around.execute("DELETE FROM batches")
         assert await around.rows("SELECT * FROM samples") == []
+
+
+async def test_a_deleted_batch_gets_no_more_samples(clean: Servers) -> None:
+    sample = Sample(START, at(2), 1, 0, 0, [1])
+    async with series_store(clean) as store, at_work(clean) as around:
+        await around.send(accepted(3), accepted(3, batch_id=uuid4()))
+        await around.until_row("SELECT 1 WHERE (SELECT count(*) FROM batches) = 2")
+        await around.execute("UPDATE batches SET deleted_at = now() WHERE batch_id = $1", BATCH)
+        keys = {row["batch_id"]: row["id"] for row in await around.rows("SELECT batch_id, id FROM batches")}
+        await store.save_batches([(key, sample) for key in keys.values()])
+        (kept,) = await around.rows("SELECT batch FROM samples")
+        assert kept["batch"] != keys[BATCH]
 
 
 async def test_an_owner_has_points_and_all_owners_have_their_sum(clean: Servers) -> None:

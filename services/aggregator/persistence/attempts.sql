@@ -2,13 +2,13 @@
 
 -- name: save_attempts
 -- Inserts failed attempts, and deletes older ones of their items, so that each keeps the last five. Attempts of earlier
--- rounds go as those of the present round come.
+-- rounds go as those of the present round come. Reports that come after a deletion leave nothing.
 WITH new AS (
     SELECT batches.id AS batch, given.ordinal, given.round, given.attempt, given.elapsed_ms, given.error_code,
         given.error_message
     FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[], $5::int[], $6::text[], $7::text[])
         AS given (batch_id, ordinal, round, attempt, elapsed_ms, error_code, error_message)
-    JOIN batches USING (batch_id)
+    JOIN batches USING (batch_id) WHERE batches.outcomes_deleted_at IS NULL
 ), old AS (
     DELETE FROM attempts USING new
     WHERE attempts.batch = new.batch AND attempts.ordinal = new.ordinal

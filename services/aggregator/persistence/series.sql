@@ -5,7 +5,7 @@ INSERT INTO samples (batch, from_at, at, succeeded, failed, other, durations)
 SELECT new.batch, new.from_at, new.at, new.succeeded, new.failed, new.other, new.durations::int[]
 FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::int[], $6::int[], $7::text[])
     AS new (batch, from_at, at, succeeded, failed, other, durations)
-JOIN batches ON batches.id = new.batch
+JOIN batches ON batches.id = new.batch AND batches.deleted_at IS NULL
 ON CONFLICT DO NOTHING;
 
 -- name: save_owners
