@@ -10,6 +10,7 @@ import typer
 from services.cli.actions.session import connect
 from services.cli.client.bulk_documents import BulkAction, BulkActions, Preview
 from services.cli.errors import BadInput
+from services.cli.rendering.counted import counted
 from services.cli.rendering.output import note, say, show, terminal_width, write_json
 
 
@@ -29,7 +30,7 @@ def run_bulk(ctx: typer.Context, document: dict[str, Any], *, confirmed: bool, j
         from services.cli.rendering.tables import batches_table  # noqa: PLC0415  # JSON does without it
 
         show(batches_table(preview.samples, datetime.now(UTC), terminal_width()))
-    count = f"{'at least ' if preview.more else ''}{preview.count} batch{'' if preview.count == 1 else 'es'}"
+    count = f"{'at least ' if preview.more else ''}{counted(preview.count, 'batch', 'batches')}"
     say(f"{document['action']}: {count}")
     if preview.count:
         note("Nothing was changed. Do it with --yes.")

@@ -7,6 +7,7 @@ from services.cli.client.check_documents import SubmissionCheck
 from services.cli.client.wrong_rows import wrong_rows_text
 from services.cli.errors import WrongRow
 from services.cli.exit_codes import Exit
+from services.cli.rendering.counted import counted
 from services.cli.rendering.output import note, say, write_json
 
 _MAX_DESTINATIONS = 5
@@ -28,16 +29,16 @@ def show_check(body: bytes, *, json: bool) -> None:
 
 def check_lines(found: SubmissionCheck) -> list[str]:
     """Return a check in words."""
-    counted = f"{_items(found.valid)} valid" + (f", {found.error_count:,} invalid" if found.error_count else "")
-    lines = [counted + ("" if found.whole else "; the rest was not checked")]
+    invalid = f", {found.error_count:,} invalid" if found.error_count else ""
+    lines = [f"{counted(found.valid, 'item')} valid{invalid}" + ("" if found.whole else "; the rest was not checked")]
     if found.duplicates:
-        lines.append(f"{_items(found.duplicates)} repeat{'s' * (found.duplicates == 1)} an earlier one")
+        lines.append(f"{counted(found.duplicates, 'item')} repeat{'s' * (found.duplicates == 1)} an earlier one")
     if found.destinations:
         shown = [f"{one.partition} {one.items:,}" for one in found.destinations[:_MAX_DESTINATIONS]]
         more = ", …" if len(found.destinations) > _MAX_DESTINATIONS else ""
         lines.append(f"destinations: {', '.join(shown)}{more}")
     lines += [
-        f"unknown field `{name}` in {_items(number)}: the workload ignores it"
+        f"unknown field `{name}` in {counted(number, 'item')}: the workload ignores it"
         for name, number in found.unknown_fields.items()
     ]
     lines += [problem.detail for problem in found.problems]
@@ -46,7 +47,3 @@ def check_lines(found: SubmissionCheck) -> list[str]:
         lines.append(wrong_rows_text(rows, found.error_count, "line"))
     lines.append("It would be accepted." if found.acceptable else "It would be refused.")
     return lines
-
-
-def _items(number: int) -> str:
-    return f"{number:,} item{'s' * (number != 1)}"

@@ -2,18 +2,19 @@
 interruption."""
 
 import hashlib
-import time
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import typer
 
+from services.cli.actions.polling import advice_on_interruption, poll
 from services.cli.actions.session import connect, resolve, use_api
 from services.cli.client.api import Api
 from services.cli.client.export_documents import Export
 from services.cli.client.http_client import HttpClient
 from services.cli.errors import BadInput, Refused
+from services.cli.rendering.counted import counted
 from services.cli.rendering.output import note, say, write_json
 
 POLL_S = 0.5
@@ -44,36 +45,37 @@ def export(
         write_json(body) if json else say(export_id)
         return
     place = f"{path}/{export_id}"
-    found = _wait(api, place)
-    folder = output or Path(f"batch-{batch_id}-{found.format}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be made: {error.strerror or error}.", "Name another folder.") from error
-    use_api(ctx, lambda client: _fetch_all(client, place, found, folder))
+    with advice_on_interruption(f"To go on: batchyard export {batch_id} --id {export_id}"):
+        found = _wait(api, place)
+        folder = output or Path(f"batch-{batch_id}-{found.format}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{folder} cannot be made: {error.strerror or error}.", "Name another folder.") from error
+        use_api(ctx, lambda client: _fetch_all(client, place, found, folder))
     if found.complete is False:
         note("The export is not complete: the batch had not ended, or was retried meanwhile.")
     if json:
         write_json(api.get(place))
         return
-    files = f"{len(found.parts):,} {'file' if len(found.parts) == 1 else 'files'}"
-    results = "result" if found.rows == 1 else "results"
-    note(f"{found.rows:,} {results} in {files} and {_MANIFEST} in")
+    note(f"{counted(found.rows, 'result')} in {counted(len(found.parts), 'file')} and {_MANIFEST} in")
     say(str(folder))
 
 
 def _wait(api: Api, place: str) -> Export:
     told = -1
-    while True:
+
+    def read() -> Export:
+        nonlocal told
         found = msgspec.json.decode(api.get(place), type=Export)
         if found.state == "failed":
             raise Refused(f"The export has failed: {found.error}", "Try again, or read the results directly.")
-        if found.state == "succeeded":
-            return found
-        if len(found.parts) != told:
+        if found.state != "succeeded" and len(found.parts) != told:
             told = len(found.parts)
-            note(f"{found.rows:,} results so far; to go on later: --id {found.id}")
-        time.sleep(POLL_S)
+            note(f"{counted(found.rows, 'result')} so far; to go on later: --id {found.id}")
+        return found
+
+    return poll(read, lambda found: found.state == "succeeded", every_s=POLL_S)
 
 
 async def _fetch_all(client: HttpClient, place: str, export: Export, folder: Path) -> None:

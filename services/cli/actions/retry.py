@@ -1,7 +1,6 @@
 """Action of `batchyard retry`: requests another round, and waits until it is open, so that it can be watched."""
 
 import re
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,14 @@ import msgspec
 import typer
 from rich.text import Text
 
+from services.cli.actions.polling import advice_on_interruption, poll
 from services.cli.actions.session import connect, resolve
 from services.cli.client.api import LONG_ANSWER_S, Api
 from services.cli.client.documents import Batch
 from services.cli.errors import BadInput
 from services.cli.parsing.item_names import split_names
 from services.cli.parsing.json_text import as_utf8, read_json
+from services.cli.rendering.counted import counted
 from services.cli.rendering.output import say, show, write_json
 
 OPEN_WITHIN_S = 10.0
@@ -72,15 +73,21 @@ def retry_batch(ctx: typer.Context, batch: str, selection: RetrySelection, *, js
     body = api.send("POST", path, document, answer_s=LONG_ANSWER_S)
     again = msgspec.json.decode(body).get("retried")
     if again:
-        _wait_until_open(api, batch_id, before.round)
+        with advice_on_interruption(f"The retry was accepted. See how far it is: batchyard status {batch_id}"):
+            poll(
+                lambda: _state(api, batch_id).round,
+                lambda round_: round_ > before.round,
+                every_s=_POLL_S,
+                within_s=OPEN_WITHIN_S,  # it is no error then, because the command is durable
+            )
     if json:
         write_json(body)
     else:
-        say(f"{batch_id}: " + (f"running {_items(again)} again" if again else "nothing to run again"))
+        say(f"{batch_id}: " + (f"running {counted(again, 'item')} again" if again else "nothing to run again"))
 
 
 def _show(preview: dict[str, Any]) -> None:
-    say(f"{_items(preview['items'])} would run again, nothing was changed")
+    say(f"{counted(preview['items'], 'item')} would run again, nothing was changed")
     for sample in preview["samples"]:
         name = f" ({sample['custom_id']})" if sample.get("custom_id") else ""
         show(Text(f"  item {sample['ordinal']}{name}"))
@@ -89,13 +96,9 @@ def _show(preview: dict[str, Any]) -> None:
         for mark, style, which in lines:
             show(Text(mark + _brief(sample[which]), style))
     if preview["invalid"]:
-        say(f"{_items(preview['invalid'])} would not run (leave them out with --skip-invalid):")
+        say(f"{counted(preview['invalid'], 'item')} would not run (leave them out with --skip-invalid):")
         for item in preview["invalid_items"][:_SHOWN]:
             show(Text(f"  item {item['ordinal']}: {item['code']}: {item['reason']}"))
-
-
-def _items(count: int) -> str:
-    return f"{count} item{'' if count == 1 else 's'}"
 
 
 def _brief(payload: Any) -> str:
@@ -122,13 +125,6 @@ def _patch(option: str | None) -> list[dict[str, Any]]:
 
 
 _EXAMPLE = 'Write it like this: [{"op": "replace", "path": "/url", "value": "https://…"}]'
-
-
-def _wait_until_open(api: Api, batch_id: str, round_: int) -> None:
-    """Wait until the round is open. A time-out is no error, because the command is durable already."""
-    end = time.monotonic() + OPEN_WITHIN_S
-    while _state(api, batch_id).round <= round_ and time.monotonic() < end:
-        time.sleep(_POLL_S)  # HTTP has no way to be told
 
 
 def _state(api: Api, batch_id: str) -> Batch:

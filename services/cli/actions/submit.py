@@ -28,6 +28,7 @@ from services.cli.parsing.gzip_start import expanded_start, is_gzip
 from services.cli.parsing.items import format_of, read_list, read_object, read_options
 from services.cli.parsing.label import label_of
 from services.cli.parsing.terms import TermOptions
+from services.cli.rendering.counted import counted
 from services.cli.rendering.output import note, say, write_json
 from services.cli.rendering.waiting import waiting_text
 
@@ -101,7 +102,7 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
             effect = (
                 "accepted before, nothing was done twice"
                 if accepted.replayed
-                else f"accepted {accepted.items} item{'s' * (accepted.items != 1)}"
+                else f"accepted {counted(accepted.items, 'item')}"
                 if request.source is None
                 else "accepted; its source is asked for items"
             )

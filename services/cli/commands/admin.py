@@ -107,15 +107,15 @@ def erase(
 def _write_erasure(body: bytes, *, json: bool) -> None:
     import msgspec
 
+    from services.cli.rendering.deleted_rows import deleted_lines
     from services.cli.rendering.output import say, write_json
 
     if json:
         write_json(body)
         return
     found = msgspec.json.decode(body)
-    for service, tables in found["deleted"].items():
-        rows = ", ".join(f"{count} {table.replace('_', ' ')}" for table, count in tables.items() if count)
-        say(f"{service}: {rows or 'nothing'}")
+    for line in deleted_lines(found["deleted"]):
+        say(line)
     say("complete" if found.get("completed_at") else "under way")
 
 

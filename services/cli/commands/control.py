@@ -139,6 +139,7 @@ def accept_results(
 
     from services.cli.actions.session import connect, resolve
     from services.cli.parsing.item_names import split_names
+    from services.cli.rendering.counted import counted
     from services.cli.rendering.output import say, write_json
 
     api = connect(ctx)
@@ -149,7 +150,7 @@ def accept_results(
         write_json(body)
     else:
         count = msgspec.json.decode(body).get("accepted") or 0
-        say(f"{batch_id}: accepting {count} result{'' if count == 1 else 's'}")
+        say(f"{batch_id}: accepting {counted(count, 'result')}")
 
 
 def priority(
@@ -240,7 +241,7 @@ def _control(
 
 
 def _summary_words(stopped: int, kept: int, running: int, **_: object) -> str:
-    def of(count: int, words: str) -> str:
-        return f"{count} item{'' if count == 1 else 's'} {words}"
+    from services.cli.rendering.counted import counted
 
-    return f"{of(stopped, 'stopped')}, {of(kept, 'kept')} with their outcomes, {of(running, 'still running')}"
+    stop, keep, run = (counted(number, "item") for number in (stopped, kept, running))
+    return f"{stop} stopped, {keep} kept with their outcomes, {run} still running"

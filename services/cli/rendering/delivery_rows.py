@@ -1,6 +1,7 @@
 """The notifications of a batch in words: whom they went to, and what became of them."""
 
 from services.cli.client.documents import Deliveries, Delivery
+from services.cli.rendering.counted import counted
 
 
 def delivery_rows(deliveries: Deliveries | None) -> list[tuple[str, str]]:
@@ -13,7 +14,7 @@ def delivery_rows(deliveries: Deliveries | None) -> list[tuple[str, str]]:
 
 def _words(one: Delivery, *, with_round: bool) -> str:
     round_ = f" of the end of round {one.round}" if with_round else ""
-    attempts = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
+    attempts = counted(one.attempts, "attempt")
     reason = f": {one.error}" if one.error else ""
     match one.state:
         case "delivered":

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from services.cli.client.estimate_documents import Estimate
+from services.cli.rendering.counted import counted
 from services.cli.rendering.forecast_text import forecast_text
 from services.cli.rendering.spans import clock
 
 
 def estimate_lines(found: Estimate, now: datetime) -> Iterator[str]:
     """Yield the lines, the most important first."""
-    items = f"{found.items:,} item{'' if found.items == 1 else 's'}"
-    yield f"{items} would end {forecast_text(found.forecast, now)}"
+    yield f"{counted(found.items, 'item')} would end {forecast_text(found.forecast, now)}"
     if found.forecast.reason:
         yield found.forecast.reason.detail
     if found.chance is not None:
@@ -22,4 +22,4 @@ def estimate_lines(found: Estimate, now: datetime) -> Iterator[str]:
     for one in found.delays:
         yield f"It would delay {one.batch_id} by {clock(one.by_s)}."
     if others := found.delays_of_others:
-        yield f"It would delay {others} batch{'' if others == 1 else 'es'} of others."
+        yield f"It would delay {counted(others, 'batch', 'batches')} of others."

@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from services.cli.client.reason_documents import BatchShare, Destination, Reasons
+from services.cli.rendering.counted import counted
 from services.cli.rendering.rate_text import rate_text
 from services.cli.rendering.tables import table_of
 from services.cli.rendering.waiting import waiting_text
@@ -38,7 +39,7 @@ def _words(found: Reasons, index: int) -> str:
     words = waiting_text(reason.detail, reason.until)
     if reason.code == "paused" and found.paused_by:
         words += f" Paused by {found.paused_by.actor} at {_clock(found.paused_by.at)}."
-    return words if reason.items is None else f"{words} It holds back {_items(reason.items)}."
+    return words if reason.items is None else f"{words} It holds back {counted(reason.items, 'item')}."
 
 
 def _nothing(found: Reasons) -> str:
@@ -50,12 +51,12 @@ def _nothing(found: Reasons) -> str:
 
 
 def _numbers(found: Reasons) -> str:
-    waiting = f"at least {_items(found.waiting)} waiting" if found.more_waiting else f"{_items(found.waiting)} waiting"
+    waiting = f"{'at least ' if found.more_waiting else ''}{counted(found.waiting, 'item')} waiting"
     parts = [waiting, f"{found.in_flight} at workers"]
     if found.retries:
         due = f", the next at {_clock(found.next_retry_at)}" if found.next_retry_at else ""
         parts.append(f"{found.retries} to be tried again{due}")
-    return f"{'; '.join(parts)}; {found.workers} worker{'' if found.workers == 1 else 's'}"
+    return f"{'; '.join(parts)}; {counted(found.workers, 'worker')}"
 
 
 def _in_line(share: BatchShare) -> str:
@@ -81,10 +82,6 @@ def _cells(one: Destination) -> tuple[str, ...]:
         rate_text(rate.per_second) if rate else "",
         why,
     )
-
-
-def _items(count: int) -> str:
-    return f"{count} item{'' if count == 1 else 's'}"
 
 
 def _clock(at: datetime) -> str:

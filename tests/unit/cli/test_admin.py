@@ -66,4 +66,4 @@ async def test_the_command_shows_how_far_an_erasure_is(run: Run, cluster: FakeCl
     done = {"requested_at": "2026-11-21T20:00:00Z", "completed_at": "2026-11-21T20:01:00Z", "deleted": deleted}
     cluster.answer("GET /owners/ann/erasure", done)
     ended = await run("admin", "erase", "ann", "--show")
-    assert ended.out == "ingest: 5 batches, 1 api keys\nnotifier: nothing\ncomplete\n"
+    assert ended.out == "ingest: 5 batches, 1 API key\nnotifier: nothing\ncomplete\n"

@@ -19,7 +19,7 @@ async def test_without_yes_the_batches_are_shown_and_nothing_is_changed(run: Run
     assert ended.code == Exit.OK
     assert cluster.requests == [("POST /batch-actions", {"action": "pause", "filter": FILTER, "dry_run": True})]
     assert BATCH in ended.out
-    assert "pause: at least 2000 batches" in ended.out
+    assert "pause: at least 2,000 batches" in ended.out
     assert "--yes" in ended.err
 
 

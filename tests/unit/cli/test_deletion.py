@@ -8,7 +8,18 @@ from services.cli.exit_codes import Exit
 from tests.unit.cli.conftest import BATCH, FakeCluster, Run
 
 ASKED: dict[str, Any] = {"batch_id": BATCH, "cause": "command", "deleted": {"ingest": {"batches": 1, "appends": 0}}}
-DONE = {**ASKED, "completed_at": "2026-11-21T20:00:00Z", "deleted": {**ASKED["deleted"], "dispatcher": {}}}
+EVERYWHERE = {
+    **ASKED["deleted"],
+    "dispatcher": {},
+    "aggregator": {"outcomes": 1200, "failures": 1, "completions": 2, "outbox": 1},
+    "notifier": {"rounds": 1},
+}
+DONE = {**ASKED, "completed_at": "2026-11-21T20:00:00Z", "deleted": EVERYWHERE}
+WORDS = """ingest: 1 batch
+dispatcher: nothing
+aggregator: 1,200 outcomes, 1 failure, 3 other records
+notifier: 1 other record
+"""
 RETENTION = {
     "effective": {"payloads": 7.0, "outcomes": 1.0},
     "defaults": {"payloads": 7.0},
@@ -20,7 +31,7 @@ async def test_a_batch_is_deleted_and_the_command_waits_for_every_service(run: R
     cluster.answer(f"DELETE /batches/{BATCH}", ASKED, status=202)
     cluster.answer(f"GET /batches/{BATCH}/deletion", ASKED, DONE)
     ended = await run("delete", BATCH, "--yes")
-    assert (ended.code, ended.out) == (Exit.OK, f"ingest: 1 batches\ndispatcher: nothing\n{BATCH}: deleted\n")
+    assert (ended.code, ended.out) == (Exit.OK, f"{WORDS}{BATCH}: deleted\n")
     assert len([name for name, _ in cluster.requests if name.startswith("GET")]) == 2
 
 
@@ -36,6 +47,7 @@ async def test_a_service_that_does_not_answer_is_told(
 ) -> None:
     monkeypatch.setattr("services.cli.actions.deletion._PATIENCE_S", 0.0)
     cluster.answer(f"DELETE /batches/{BATCH}", ASKED, status=202)
+    cluster.answer(f"GET /batches/{BATCH}/deletion", ASKED)
     ended = await run("delete", BATCH, "--yes", "--owner", "ann")
     assert ended.code == Exit.OK
     assert "have not answered yet" in ended.err

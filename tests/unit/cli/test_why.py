@@ -40,8 +40,8 @@ async def why(run: Run, cluster: FakeCluster, answer: dict[str, Any]) -> str:
 async def test_the_reasons_come_first_then_numbers_and_destinations(run: Run, cluster: FakeCluster) -> None:
     text = await why(run, cluster, FULL)
     assert "1. a.example asked for a pause (HTTP 429). Until 2026-11-21" in text
-    assert "It holds back 2900 items. 2. Items wait to be tried again. It holds back 1 item." in text
-    assert "at least 2900 items waiting; 8 at workers; 1 to be tried again, the next at 2026-11-21" in text
+    assert "It holds back 2,900 items. 2. Items wait to be tried again. It holds back 1 item." in text
+    assert "at least 2,900 items waiting; 8 at workers; 1 to be tried again, the next at 2026-11-21" in text
     assert "number 2 of 3 of your batches, with 25% of your share, which is 50% of the workers; immediate first" in text
     assert "a.example 2900 8 1 2/s" in text
     assert "p95 rose" in text
