@@ -97,8 +97,12 @@ def _of_frame(text: str) -> Snapshot:
 
 
 def _of_state(body: bytes) -> Snapshot:
-    now = msgspec.json.decode(body, type=Batch)
+    return snapshot_of(msgspec.json.decode(body, type=Batch), msgspec.json.decode(body))
+
+
+def snapshot_of(batch: Batch, document: dict[str, Any]) -> Snapshot:
+    """Return the state of a batch at the moment of its document."""
     return Snapshot(
-        now.status, now.counts, now.result, now.items_per_s, now.eta_s, msgspec.json.decode(body), now.stop_reason,
-        None, now.summary, now.summary_error, now.waiting, now.forecast,
+        batch.status, batch.counts, batch.result, batch.items_per_s, batch.eta_s, document, batch.stop_reason,
+        None, batch.summary, batch.summary_error, batch.waiting, batch.forecast,
     )  # fmt: skip

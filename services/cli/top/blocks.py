@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from services.cli.client.documents import Batch, Deliveries
-from services.cli.client.follow import Snapshot
+from services.cli.client.follow import snapshot_of
 from services.cli.client.series_documents import Series
 from services.cli.rendering.overview_block import overview_lines
 from services.cli.rendering.progress_bar import progress_line
@@ -29,14 +29,14 @@ def batch_cells(batch: Batch, now: datetime, width: int) -> tuple[Text, ...]:
     """Return the cells of a batch in the list of those that have not ended."""
     name = batch.name or batch.batch_id
     room = max(20, width - 60)
-    line = progress_line("", _snapshot(batch), room)
+    line = progress_line("", snapshot_of(batch, {}), room)
     return Text(name[:40]), Text(batch.workload), line, Text(age(now - batch.accepted_at))
 
 
 def batch_page(found: BatchData, width: int) -> RenderableType:
     """Return everything about one batch."""
     batch = found.batch
-    lines: list[RenderableType] = [progress_line(batch.name or batch.batch_id, _snapshot(batch), width), Text("")]
+    lines: list[RenderableType] = [progress_line(batch.name or batch.batch_id, snapshot_of(batch, {}), width), Text("")]
     lines += series_lines(found.series)
     if found.reasons is not None:
         lines += [Text(""), Text("why not faster", "bright_black"), *reason_lines(found.reasons)]
@@ -67,16 +67,3 @@ def series_lines(found: Series) -> list[RenderableType]:
 
 def _most(per_s: float) -> str:
     return f"at most {rate_text(per_s) if per_s else '0'}"
-
-
-def _snapshot(batch: Batch) -> Snapshot:
-    return Snapshot(
-        status=batch.status,
-        counts=batch.counts,
-        result=batch.result,
-        items_per_s=batch.items_per_s,
-        eta_s=batch.eta_s,
-        document={},
-        stopped=batch.stop_reason,
-        waiting=batch.waiting,
-    )

@@ -1,6 +1,7 @@
 """`batchyard top` shows the numbers of the other commands, and goes on when Batchyard comes back."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
@@ -11,9 +12,11 @@ from textual.widgets import DataTable, Static
 
 from services.cli.client.address import Address
 from services.cli.client.api import Api
+from services.cli.client.documents import Batch
 from services.cli.errors import NotReachable
 from services.cli.exit_codes import Exit
 from services.cli.top.app import BatchPage, OverviewPage, TopApp
+from services.cli.top.blocks import batch_cells
 from services.cli.top.reader import TopReader
 from tests.support.patience import until
 from tests.unit.cli.conftest import BATCH, FakeCluster, Run, state
@@ -96,6 +99,14 @@ async def test_the_overview_leads_to_a_batch_and_back(width: int) -> None:
         await shown(pilot, lambda: isinstance(app.screen, OverviewPage))
         await pilot.press("q")
     assert app.return_code == 0
+
+
+def test_a_batch_in_the_list_shows_when_it_will_end() -> None:
+    times = dict.fromkeys(("at", "p10", "p50", "p90"), "2026-11-21T21:00:00Z")
+    running = msgspec.json.decode(msgspec.json.encode(state(forecast=times)), type=Batch)
+    name, _, progress, _ = batch_cells(running, datetime.now(UTC), 200)
+    assert name.plain == BATCH
+    assert "ends at" in progress.plain
 
 
 async def test_a_batch_is_paused_and_resumed() -> None:
