@@ -38,6 +38,7 @@ def total(reply: SeriesReply) -> float:
 async def test_a_batch_has_points_with_rates_and_durations(clean: Servers) -> None:
     async with at_work(clean) as around:
         await around.send(accepted(100, accepted_at=datetime.now(UTC)))
+        await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann'")  # it counts for an owner that is known
         outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", elapsed_ms=400) for n in range(40)}
         await around.send(processed({**outcomes, 40: "failed"}))
         reply = await until(lambda: series(around, batch_id=BATCH), lambda reply: reply.points)
