@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+import asyncpg
 import duckdb
 import pytest
 
@@ -226,8 +227,21 @@ async def test_exports_that_begin_at_once_keep_to_the_limit(
     monkeypatch.setattr(ExportRunner, "INTERVAL_S", 3600.0)
     async with running_ingest(clean, exports_store=str(tmp_path)) as harness:
         path = await batch(harness, FakeAggregator())
-        answers = await asyncio.gather(*(harness.post(path, json={}) for _ in range(20)))
-        assert sorted(status for status, _ in answers) == [202] * 2 + [429] * 18
+        await harness.rows(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$"
+        )
+        await harness.rows("CREATE TRIGGER wait BEFORE INSERT ON exports FOR EACH ROW EXECUTE FUNCTION wait()")
+        connection = await asyncpg.connect(clean.database_url)
+        try:
+            await connection.execute("SELECT pg_advisory_lock(1)")
+            beginning = asyncio.gather(*(harness.post(path, json={}) for _ in range(20)))
+            waiting = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            await until(lambda: harness.rows(waiting), lambda rows: rows[0]["n"] >= 3)
+        finally:
+            await connection.close()
+            await harness.rows("DROP FUNCTION wait() CASCADE")
+        assert sorted(status for status, _ in await beginning) == [202] * 2 + [429] * 18
 
 
 @pytest.mark.parametrize(
