@@ -48,11 +48,23 @@ export function useOverviewTopic(): boolean {
   });
 }
 
-/** Follows all batches: rows of lists change as their batches do, and lists are read again when they lack one. */
+/**
+ * Follows all batches: rows of lists change as their batches do, once per frame of the screen at most, and lists are read
+ * again when they lack one.
+ */
 export function useBatchesTopic(): boolean {
   const client = useQueryClient();
   const timer = useRef(0);
-  useEffect(() => () => clearTimeout(timer.current), []);
+  const waiting = useRef<Event[]>([]);
+  const nextFrame = useRef(0);
+  useEffect(
+    () => () => {
+      clearTimeout(timer.current);
+      cancelAnimationFrame(nextFrame.current);
+      nextFrame.current = 0;
+    },
+    [],
+  );
   const readAgain = () => {
     if (timer.current) return;
     timer.current = window.setTimeout(() => {
@@ -60,10 +72,9 @@ export function useBatchesTopic(): boolean {
       void client.invalidateQueries({ queryKey: ["batches"] });
     }, LIST_PAUSE_MS);
   };
-  return useTopic("batches", 500, ({ kind, data }) => {
-    if (kind === "behind") readAgain();
-    if (kind !== "change") return;
-    const events = data as Event[];
+  const apply = () => {
+    nextFrame.current = 0;
+    const events = waiting.current.splice(0);
     const lists = client.getQueriesData<Schemas["BatchList"]>({ queryKey: ["batches"] });
     for (const [key, list] of lists) {
       if (!list) continue;
@@ -71,5 +82,11 @@ export function useBatchesTopic(): boolean {
       if (batches !== list.batches) client.setQueryData(key, { ...list, batches });
       if (!isWhole) readAgain();
     }
+  };
+  return useTopic("batches", 500, ({ kind, data }) => {
+    if (kind === "behind") readAgain();
+    if (kind !== "change") return;
+    waiting.current.push(...(data as Event[]));
+    nextFrame.current ||= requestAnimationFrame(apply);
   });
 }

@@ -1,3 +1,4 @@
+import { memo } from "react";
 import { Link } from "wouter";
 import type { Schemas } from "../../api/client";
 import { timeZone } from "../../app/preferences";
@@ -37,7 +38,8 @@ export function BatchTable({ batches, label }: { batches: Batch[]; label: string
   );
 }
 
-function BatchRow({ batch }: { batch: Batch }) {
+/** A row, rendered again when its batch has changed. */
+const BatchRow = memo(function BatchRow({ batch }: { batch: Batch }) {
   const { counts } = batch;
   const finished = batch.status === "finished";
   const labels = Object.entries(batch.labels ?? {});
@@ -87,7 +89,7 @@ function BatchRow({ batch }: { batch: Batch }) {
       </td>
     </tr>
   );
-}
+});
 
 function Throughput({ batch }: { batch: Batch }) {
   const now = useNow();
