@@ -235,6 +235,17 @@ async def test_an_operator_looks_at_the_batches_of_another_owner(operator: Visit
     await expect(page.get_by_role("heading", name="There is no such batch")).to_be_visible()
 
 
+async def test_the_overview_leads_an_operator_to_the_batch_of_another_owner(
+    operator: Visit, keyed: KeyedCluster
+) -> None:
+    page = operator.page
+    batch = await keyed.submit_and_wait([{"n": 1, "fail": "captcha"}], name="Ann's failure")
+    await operator.go("/")
+    await page.locator(f'a[href="/batches/{batch}"]').click()
+    await expect(page.get_by_role("heading", name="Ann's failure")).to_be_visible()
+    await expect(page.get_by_role("button", name="batches of ann")).to_be_visible()
+
+
 async def test_nothing_of_an_operator_stays_for_the_next_client(operator: Visit, keyed: KeyedCluster) -> None:
     page = operator.page
     await operator.go("/batches")

@@ -110,3 +110,9 @@ export function useOverview(every: number | false = 3_000) {
     refetchInterval: useInterval(every),
   });
 }
+
+/** Shows the batches of another owner to an operator; null: the own ones again. */
+export function actFor(owner: string | null): void {
+  actingFor.set(owner);
+  void queryClient.resetQueries();
+}

@@ -2,7 +2,7 @@ import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { actingFor } from "../api/acting-for";
 import { isReachable, sessionState } from "../api/client";
-import { queryClient, useMeta } from "../api/queries";
+import { actFor, useMeta } from "../api/queries";
 import { connection } from "../live/stream";
 import { SignInDialog } from "../pages/sign-in/sign-in";
 import { Dialog } from "../ui/dialog";
@@ -224,11 +224,6 @@ function ActingFor() {
       <Icon name="close" size={13} />
     </button>
   );
-}
-
-function actFor(owner: string | null): void {
-  actingFor.set(owner);
-  void queryClient.resetQueries();
 }
 
 function OwnerForm({ onDone }: { onDone: () => void }) {

@@ -1,6 +1,7 @@
 import { Link, useSearchParams } from "wouter";
+import { actingFor } from "../../api/acting-for";
 import type { Schemas } from "../../api/client";
-import { type Span, useBatches, useOverview, useSeries } from "../../api/queries";
+import { actFor, type Span, useBatches, useMeta, useOverview, useSeries } from "../../api/queries";
 import { timeZone } from "../../app/preferences";
 import { useStore } from "../../app/store";
 import { useBatchesTopic, useOverviewTopic } from "../../live/topics";
@@ -77,7 +78,7 @@ export default function Overview() {
         <Loaded query={running} lines={4}>
           {() =>
             active.length === 0 ? (
-              <Empty title="No batch runs" />
+              <Empty title={overview.data?.batches.running ? "None of them is yours" : "No batch runs"} />
             ) : (
               <BatchTable batches={active.slice(0, SHOWN_BATCHES)} label="Running batches" />
             )
@@ -129,7 +130,17 @@ function isNew({ batches, ends }: View): boolean {
   return open + running + (paused ?? 0) === 0 && (ends?.length ?? 0) === 0;
 }
 
+/** Returns a function that makes an operator look at the batches of the owner whose batch is about to be opened. */
+function useActFor(): (owner: string | null | undefined) => void {
+  const meta = useMeta();
+  const shown = useStore(actingFor) ?? meta.data?.owner;
+  return (owner) => {
+    if (owner && shown && owner !== shown) actFor(owner);
+  };
+}
+
 function Matter({ entry }: { entry: Schemas["AttentionEntry"] }) {
+  const lookAt = useActFor();
   const look = lookOf(entry);
   return (
     <li>
@@ -146,7 +157,7 @@ function Matter({ entry }: { entry: Schemas["AttentionEntry"] }) {
           </span>
         )}
       </span>
-      <Link href={look.path} className="button small" data-row="">
+      <Link href={look.path} className="button small" data-row="" onClick={() => entry.batch_id && lookAt(entry.owner)}>
         {look.act}
       </Link>
     </li>
@@ -175,7 +186,6 @@ function Figures({ view, active }: { view: View; active: Batch[] }) {
   const zone = useStore(timeZone);
   const { batches, items, system } = view;
   const last = Math.max(0, ...active.map((batch) => batch.eta_s ?? 0));
-  const unknown = active.filter((batch) => batch.eta_s == null).length;
   const workers = system.find((part) => part.name === "worker");
   return (
     <div className="figures">
@@ -201,9 +211,7 @@ function Figures({ view, active }: { view: View; active: Batch[] }) {
       <div className="figure">
         <span className="name">Ends about</span>
         <span className="value">{last > 0 ? clockTime(now + last * 1000, now, zone) : "—"}</span>
-        <span className="more">
-          {active.length === 0 ? "nothing runs" : unknown > 0 ? `${unknown} without an estimate` : "at this rate"}
-        </span>
+        <span className="more">{endWords(batches.running, active)}</span>
       </div>
       <Link href="/workers" className="figure">
         <span className="name">Workers</span>
@@ -214,14 +222,23 @@ function Figures({ view, active }: { view: View; active: Batch[] }) {
   );
 }
 
+/** Words below the time of the last end; an operator sees how many batches run, and the own ones of them. */
+function endWords(running: number, own: Batch[]): string {
+  if (running === 0) return "nothing runs";
+  if (own.length === 0) return "none is yours";
+  const unknown = own.filter((batch) => batch.eta_s == null).length;
+  return unknown > 0 ? `${unknown} without an estimate` : "at this rate";
+}
+
 function LastEnded({ batches }: { batches: Batch[] }) {
+  const lookAt = useActFor();
   return (
     <ul className="needs">
       {batches.slice(0, 6).map((batch) => (
         <li key={batch.batch_id}>
           <State name={batchState(batch)} />
           <span className="text">
-            <Link href={`/batches/${batch.batch_id}`} data-row="">
+            <Link href={`/batches/${batch.batch_id}`} data-row="" onClick={() => lookAt(batch.owner)}>
               {nameOfBatch(batch)}
             </Link>
           </span>
