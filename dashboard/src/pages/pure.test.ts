@@ -82,6 +82,9 @@ test("common cron expressions are told in words, and others are left to the serv
   expect(cronWords("0 3 * * *")).toBe("every day at 03:00");
   expect(cronWords("*/15 * * * *")).toBe("every 15 minutes");
   expect(cronWords("30 8 * * 1-5")).toBe("Monday to Friday at 08:30");
+  expect(cronWords("30 8 * * mon-FRI")).toBe("Monday to Friday at 08:30");
+  expect(cronWords("0 6 * * MON")).toBe("every Monday at 06:00");
+  expect(cronWords("0 6 * * MON#2")).toBe("at the times of its expression");
   expect(cronWords("1-5/2 * 3 * 1")).toBe("at the times of its expression");
 });
 

@@ -79,5 +79,5 @@ test("only http and https become links", () => {
 });
 
 test("sizes are told in three digits", () => {
-  expect([bytes(999), bytes(1_500), bytes(2_340_000)]).toEqual(["999 B", "1.5 kB", "2.3 MB"]);
+  expect([999, 1_500, 2_340_000, 8 * 1024 ** 3].map(bytes)).toEqual(["999 B", "1.5 kB", "2.3 MB", "8.6 GB"]);
 });

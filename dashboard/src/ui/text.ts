@@ -110,7 +110,8 @@ export function percent(part: number, total: number): string {
 export function bytes(count: number): string {
   if (count < 1_000) return `${count} B`;
   if (count < 1_000_000) return `${Math.round(count / 100) / 10} kB`;
-  return `${Math.round(count / 100_000) / 10} MB`;
+  if (count < 1_000_000_000) return `${Math.round(count / 100_000) / 10} MB`;
+  return `${Math.round(count / 100_000_000) / 10} GB`;
 }
 
 /** Control characters but line ends and tabs, and characters that change the direction of text or cannot be seen. */

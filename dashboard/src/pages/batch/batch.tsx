@@ -153,7 +153,7 @@ function KnownBatch({ batch, progress, tab }: { batch: Batch; progress: number |
         {!running && canRetry(batch) && (
           <ScopedButton {...write} className="button primary" onClick={() => retry([])}>
             <Icon name="retry" size={14} />
-            Retry failed…
+            {(batch.counts.failed ?? 0) > 0 ? "Retry failed…" : "Retry…"}
           </ScopedButton>
         )}
       </PageHead>
@@ -167,7 +167,8 @@ function KnownBatch({ batch, progress, tab }: { batch: Batch; progress: number |
         <div className="between">
           <ProgressLegend counts={batch.counts} />
           <span className="note">
-            {whole(ended)} of {batch.counts.total == null ? "an open number of" : whole(batch.counts.total)} items
+            {whole(ended)} of{" "}
+            {batch.counts.total == null ? "an open number of items" : countOf(batch.counts.total, "item")}
             {batch.counts.units &&
               ` · ${whole(batch.counts.units.done ?? 0)}${
                 batch.counts.units.total == null ? "" : ` of ${whole(batch.counts.units.total)}`

@@ -4,6 +4,7 @@ import { useStore } from "../../app/store";
 import { Icon } from "../../ui/icon";
 import { clockTime, duration, perSecond, roughly, visible } from "../../ui/text";
 import { Time, useNow } from "../../ui/time";
+import { Words } from "../../ui/words";
 
 type Batch = Schemas["BatchState"];
 
@@ -65,7 +66,7 @@ export function Notice({ batch }: { batch: Batch }) {
       <div className="callout warn" role="note">
         <Icon name="waiting" />
         <span>
-          <b>Why nothing runs.</b> {visible(batch.waiting.detail)}
+          <b>Why nothing runs.</b> <Words text={batch.waiting.detail} length={1_000} />
           {batch.waiting.until && (
             <>
               {" "}

@@ -5,6 +5,7 @@ import { Empty, Loaded, Panel } from "../../ui/panel";
 import { number, Table } from "../../ui/table";
 import { countOf, excerpt, short, whole } from "../../ui/text";
 import { Time, useNow } from "../../ui/time";
+import { Words } from "../../ui/words";
 
 const SHORT_MS = 3_000;
 
@@ -45,12 +46,12 @@ export function Reasons({ batch }: { batch: Schemas["BatchState"] }) {
                   {reasons.map((reason) => (
                     <li key={`${reason.code}${reason.partition ?? ""}${reason.detail}`}>
                       <span className="text">
-                        {excerpt(reason.detail, 300)}
+                        <Words text={reason.detail} length={300} />
                         <span className="note">
                           {reason.items != null && ` · ${countOf(reason.items, "item")}`}
                           {reason.until && Date.parse(reason.until) > now + SHORT_MS && (
                             <>
-                              {" · until "}
+                              {" · ends "}
                               <Time at={reason.until} />
                             </>
                           )}

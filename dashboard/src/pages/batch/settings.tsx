@@ -205,10 +205,8 @@ function Deliveries({ batch }: { batch: Batch }) {
       <Loaded query={query} lines={2}>
         {({ deliveries = [] }) =>
           deliveries.length === 0 ? (
-            <Empty
-              title={batch.status === "finished" ? "Nobody was to be told of the end" : "Sent when the batch ends"}
-            >
-              <p>A batch may name webhooks and e-mail addresses when it is submitted.</p>
+            <Empty title={batch.status === "finished" ? "Nobody was to be told of the end" : "None has been sent yet"}>
+              <p>At its end a batch notifies the webhooks and e-mail addresses that it named when it was submitted.</p>
             </Empty>
           ) : (
             <Table label="Notifications" columns={["State", "To", number("Attempts")]}>

@@ -121,7 +121,7 @@ function KeyTable({
           <td data-label="Last used">
             <div>
               {key.last_used_at ? <Time at={key.last_used_at} /> : <span className="quiet">never</span>}
-              {key.last_used_from && <span className="sub">from {excerpt(key.last_used_from, 60)}</span>}
+              {key.last_used_from && <span className="sub nowrap">from {excerpt(key.last_used_from, 60)}</span>}
             </div>
           </td>
           <td data-label="Expires">

@@ -6,9 +6,9 @@ import { useScope } from "../../app/access";
 import { PageHead } from "../../ui/page";
 import { Loaded, Panel } from "../../ui/panel";
 import { number, Table } from "../../ui/table";
-import { excerpt, short } from "../../ui/text";
+import { excerpt } from "../../ui/text";
 import { LimitsDialog } from "./limits-dialog";
-import { LIMITS } from "./names";
+import { LIMITS, limitText } from "./names";
 
 type View = Schemas["LimitsView"];
 
@@ -48,9 +48,11 @@ export default function Limits() {
           <Loaded query={all}>
             {({ owners }) =>
               owners.length === 0 ? (
-                <p className="message">
-                  All owners have the limits of the settings. <code>batchyard limits set</code> gives others.
-                </p>
+                <div className="message">
+                  <p>
+                    All owners have the limits of the settings. <code>batchyard limits set</code> gives others.
+                  </p>
+                </div>
               ) : (
                 <Table label="Owners with limits of their own" columns={["Owner", "Set", ""]}>
                   {owners.map((view) => (
@@ -60,7 +62,7 @@ export default function Limits() {
                         <span className="row" style={{ gap: 4 }}>
                           {Object.entries(view.set).map(([name, value]) => (
                             <span key={name} className="tag">
-                              {name.replaceAll("_", " ")} {String(value)}
+                              {name.replaceAll("_", " ")} {limitText(name, Number(value))}
                             </span>
                           ))}
                         </span>
@@ -108,7 +110,7 @@ function LimitTable({ view }: { view: View }) {
                 <span className="quiet">—</span>
               ) : (
                 <div className="progress-cell">
-                  <span>{short(used)}</span>
+                  <span>{limitText(name, used)}</span>
                   {limit != null && limit > 0 && (
                     <div className="progress" aria-hidden="true">
                       {used > 0 && (
@@ -123,7 +125,7 @@ function LimitTable({ view }: { view: View }) {
               )}
             </td>
             <td data-label="At most" className="number">
-              {limit == null ? "as in the settings" : short(limit)}
+              {limit == null ? "as in the settings" : limitText(name, limit)}
               {name in view.set && <span className="sub">set for you</span>}
             </td>
           </tr>

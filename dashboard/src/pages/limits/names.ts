@@ -1,4 +1,5 @@
 import type { Schemas } from "../../api/client";
+import { bytes, short } from "../../ui/text";
 
 export type LimitName = keyof Schemas["OwnerLimits"];
 
@@ -14,3 +15,8 @@ export const LIMITS: [LimitName, string, string][] = [
   ["deliveries", "Receivers of notifications in an hour", "webhooks and e-mails"],
   ["weight", "Weight", "share of the workers beside other owners"],
 ];
+
+/** The value of a limit, or what is in use of it, in its unit. */
+export function limitText(name: string, value: number): string {
+  return name.endsWith("bytes") ? bytes(value) : short(value);
+}

@@ -1,11 +1,16 @@
 /** Common cron expressions in words. The times themselves come from the server, which alone decides on them. */
 
+const NAMES = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 export function cronWords(cron: string): string {
   const parts = cron.trim().split(/\s+/);
   if (parts.length !== 5) return "at the times of its expression";
-  const [minute, hour, day, month, weekday] = parts as [string, string, string, string, string];
+  const [minute, hour, day, month, named] = parts as [string, string, string, string, string];
+  const weekday = named.toUpperCase().replace(/[A-Z]{3}/g, (name) => {
+    const number = NAMES.indexOf(name);
+    return number < 0 ? name : String(number);
+  });
   const daily = day === "*" && month === "*";
   const every = /^\*\/(\d+)$/.exec(minute);
   if (daily && weekday === "*" && hour === "*") {

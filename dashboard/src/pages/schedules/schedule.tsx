@@ -23,6 +23,11 @@ const OVERLAPS: Record<string, string> = {
   cancel: "the run before is cancelled",
   allow: "runs go on side by side",
 };
+const MISSED: Record<string, string> = {
+  none: "none is made up for",
+  one: "the latest one is made up for",
+  all: "all are made up for",
+};
 
 export default function SchedulePage() {
   const { name = "" } = useParams<{ name: string }>();
@@ -130,7 +135,7 @@ export default function SchedulePage() {
           <Panel title="Rule">
             <Loaded query={query}>
               {(found) => (
-                <div className="panel-body">
+                <div className="panel-body stack">
                   <dl className="facts">
                     <dt>State</dt>
                     <dd className="row">
@@ -155,7 +160,7 @@ export default function SchedulePage() {
                     <dt>Overlap</dt>
                     <dd>{OVERLAPS[found.overlap] ?? found.overlap}</dd>
                     <dt>Missed times</dt>
-                    <dd>{found.missed}</dd>
+                    <dd>{MISSED[found.missed] ?? found.missed}</dd>
                     {found.next_at && !found.paused && (
                       <>
                         <dt>Next</dt>
@@ -166,7 +171,10 @@ export default function SchedulePage() {
                     )}
                   </dl>
                   {Object.keys(found.parameters ?? {}).length > 0 && (
-                    <Json value={found.parameters} label="parameters" />
+                    <div className="field">
+                      <span className="label">Parameters</span>
+                      <Json value={found.parameters} label="parameters" />
+                    </div>
                   )}
                 </div>
               )}
@@ -175,7 +183,7 @@ export default function SchedulePage() {
           <Panel title={`The next ${SHOWN_TIMES} times`}>
             <Loaded query={times}>
               {(data) => (
-                <ol className="panel-body stack" style={{ gap: 4 }}>
+                <ol className="panel-body stack times">
                   {data.times.map((time) => (
                     <li key={time.at} className="row">
                       <ExactTime at={time.at} />

@@ -64,7 +64,7 @@ export default function Settings() {
                   </dd>
                   {Object.entries(data.limits).map(([name, value]) => (
                     <div key={name} style={{ display: "contents" }}>
-                      <dt>{name.replaceAll("_", " ")}</dt>
+                      <dt>{name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ")}</dt>
                       <dd>{name.endsWith("bytes") ? bytes(value) : whole(value)}</dd>
                     </div>
                   ))}

@@ -110,14 +110,16 @@ export default function Destinations() {
                         {rate.reason === "no limit" ? "" : excerpt(rate.reason, 160)}
                         {rate.backoff_until && (
                           <span className="sub">
-                            held until <Time at={rate.backoff_until} />: {excerpt(rate.backoff_reason ?? "", 120)}
+                            held back, ends <Time at={rate.backoff_until} />: {excerpt(rate.backoff_reason ?? "", 120)}
                           </span>
                         )}
                       </div>
                     </td>
                     <td data-label="Out" className="number">
-                      {short(rate.in_flight ?? 0)}
-                      {rate.concurrency != null && <span className="quiet"> of {short(rate.concurrency)}</span>}
+                      <span>
+                        {short(rate.in_flight ?? 0)}
+                        {rate.concurrency != null && <span className="quiet"> of {short(rate.concurrency)}</span>}
+                      </span>
                     </td>
                     <td data-label="Waiting" className="number">
                       {short(rate.waiting ?? 0)}
