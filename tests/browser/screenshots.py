@@ -39,7 +39,7 @@ async def _seed(keyed: KeyedCluster) -> str:
     await keyed.submit(slow, name="November archive", priority="low", rate={"per_second": 6})
     paused = await keyed.submit(slow[:3000], name="Prices, west coast", rate={"per_second": 30})
     shown = await keyed.submit(
-        _items(4000, sleep_s=0.1),
+        _items(10_000, sleep_s=0.1),
         name="Sets of the weekend",
         labels={"source": "1001", "crew": "ann"},
         rate={"per_second": 60, "burst": 60},

@@ -27,15 +27,13 @@ export function Outlook({ batch }: { batch: Batch }) {
   const deadline = batch.terms?.deadline ? Date.parse(batch.terms.deadline) : null;
   const { p10, p50, p90, reason } = batch.forecast ?? {};
   const latest = p90 ? Date.parse(p90) : null;
+  const clock = (at: string) => clockTime(Date.parse(at), now, zone);
   const end = latest ?? (batch.eta_s == null ? null : now + batch.eta_s * 1000);
   return (
     <span className="row">
       <b>{batch.items_per_s ? perSecond(batch.items_per_s) : "starting"}</b>
-      {p10 && p50 && latest !== null && (
-        <span title={reason ? visible(reason.detail) : undefined}>
-          ends {clockTime(Date.parse(p10), now, zone)} to {clockTime(latest, now, zone)}, likely{" "}
-          {clockTime(Date.parse(p50), now, zone)}
-        </span>
+      {p10 && p50 && p90 && (
+        <span title={reason ? visible(reason.detail) : undefined}>{interval(clock(p10), clock(p50), clock(p90))}</span>
       )}
       {latest === null && end !== null && batch.eta_s != null && (
         <span>
@@ -50,6 +48,11 @@ export function Outlook({ batch }: { batch: Batch }) {
       )}
     </span>
   );
+}
+
+/** The forecast end in words; an interval within one minute is one time. */
+function interval(first: string, likely: string, last: string): string {
+  return first === last ? `ends about ${likely}` : `ends ${first} to ${last}, likely ${likely}`;
 }
 
 const STOPPED: Record<string, string> = {
