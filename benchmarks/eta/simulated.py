@@ -47,7 +47,7 @@ class _Scorer:
         self._told |= due
         ends = value_of(simulate(world.load(), seed=round(world.now)))
         for batch, end in zip(world.batches, ends, strict=True):
-            self._record.tell(batch.number, batch.load.rank, end.interval, batch.left, world.now)
+            self._record.tell(batch.number, ("simulated", str(batch.load.rank)), end.interval, batch.left, world.now)
 
     def on_end(self, world: World, batch: SimulatedBatch) -> None:
         scored = self._record.end(batch.number, world.now)

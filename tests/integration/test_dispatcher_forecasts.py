@@ -189,7 +189,7 @@ async def test_a_database_that_answers_slowly_is_asked_less_often(
     await parts.add_batch({"a.example": 10})
     times = iter((0.0, answer_s))
     reader = WorkReader(parts.state, parts.stores, lambda: next(times))
-    forecaster = Forecaster(parts.state, reader, cast("Publisher", parts.outbox))
+    forecaster = Forecaster(parts.state, reader, cast("Publisher", parts.outbox), TrackRecord())
     assert await forecaster.update() == pytest.approx(pause_s)
 
 

@@ -74,10 +74,11 @@ class Forecaster:
         state: DispatcherState,
         reader: WorkReader,
         publisher: Publisher,
+        record: TrackRecord,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state, self._reader, self._publisher, self._clock = state, reader, publisher, clock
-        self._record = TrackRecord()
+        self._record = record
         self._published: dict[UUID, _Published] = {}
         self._seed = 0
 

@@ -9,13 +9,16 @@ from batchyard_contracts.lease_token import LeaseTokens
 from services.dispatcher.dispatching.chunk_publisher import ChunkPublisher
 from services.dispatcher.dispatching.dispatch_loop import DispatchLoop
 from services.dispatcher.dispatching.undeliverable import UndeliverableChunks
+from services.dispatcher.domain.forecasting.track_record import TrackRecord
 from services.dispatcher.forecasts.estimator import Estimator
+from services.dispatcher.forecasts.forecast_memory import ForecastMemory
 from services.dispatcher.forecasts.forecaster import Forecaster
 from services.dispatcher.forecasts.work_reader import WorkReader
 from services.dispatcher.intake.batch_deletion import BatchDeletion
 from services.dispatcher.intake.batches import BatchIntake
 from services.dispatcher.intake.owner_weights import OwnerWeightHandler
 from services.dispatcher.outcomes.report_handler import ReportHandler
+from services.dispatcher.persistence.learned_store import LearnedStore
 from services.dispatcher.persistence.page_cache import PageCache
 from services.dispatcher.persistence.rate_store import RateStore
 from services.dispatcher.persistence.stores import Stores
@@ -73,6 +76,7 @@ class Components:
     rate_api: RateApi
     report_handler: ReportHandler
     forecaster: Forecaster
+    forecast_memory: ForecastMemory
     estimator: Estimator
 
     async def load(self, on_wait: Callable[[], None]) -> None:
@@ -80,6 +84,7 @@ class Components:
         await retry_transient(self.owner_weights.load, "PostgreSQL", on_wait=on_wait)
         await retry_transient(self.intake.load, "PostgreSQL", on_wait=on_wait)
         await retry_transient(self.rate_events.load, "PostgreSQL", on_wait=on_wait)
+        await retry_transient(self.forecast_memory.load, "PostgreSQL", on_wait=on_wait)
         now = time.monotonic()
         leases = await retry_transient(lambda: self.stores.leases.leases(now), "PostgreSQL", on_wait=on_wait)
         for lease in leases:
@@ -119,7 +124,8 @@ def build(
     undeliverable = UndeliverableChunks(state, chunk_publisher, chunk_settler)
     dispatch_loop = DispatchLoop(state, stores, chunk_publisher, undeliverable, batch_stopper, pulse)
     work_reader = WorkReader(state, stores)
-    forecaster = Forecaster(state, work_reader, publisher)
+    record = TrackRecord()
+    forecaster = Forecaster(state, work_reader, publisher, record)
     intake = BatchIntake(state, stores, settler, pages, dispatch_loop, batch_stopper, forecaster.record_end)
 
     start_permits = StartPermits(state, stores, chunk_settler)
@@ -162,5 +168,6 @@ def build(
         rate_api=RateApi(state, rate_store, rate_events),
         report_handler=ReportHandler(state, stores, settler, pages, dispatch_loop, batch_stopper, rate_events),
         forecaster=forecaster,
+        forecast_memory=ForecastMemory(state, LearnedStore(pool), record),
         estimator=Estimator(state, work_reader, forecaster),
     )

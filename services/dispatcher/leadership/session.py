@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aio_pika.abc import AbstractRobustConnection
 
 from batchyard_contracts import topology
@@ -48,7 +49,7 @@ from batchyard_contracts.v1.queries import (
 )
 from services.dispatcher.domain.accepted_batch import AcceptedBatch
 from services.dispatcher.domain.page import Page
-from services.dispatcher.forecasts.forecaster import INTERVAL_S
+from services.dispatcher.forecasts import forecast_memory, forecaster
 from services.dispatcher.leadership.components import build
 from services.dispatcher.leadership.lease_keeper import LeaseKeeper
 from services.dispatcher.outcomes.leased_reports import LeasedReportDecoder
@@ -64,6 +65,7 @@ from shared.redis.client import RedisClient
 from shared.runtime.background import BackgroundTask
 from shared.runtime.health import Health
 
+log = structlog.get_logger()
 HEARTBEAT_S = 4
 """Interval of the broker's heartbeats. After two or three of them without an answer the messages of a frozen dispatcher
 go to the active one, before the chunks that they report count as lost."""
@@ -143,7 +145,17 @@ class Session:
                 delay_s=_ORPHAN_SWEEP_INTERVAL_S,
             ),
             BackgroundTask(
-                health.pulse("forecaster"), self._components.forecaster.update, interval_s=INTERVAL_S, is_optional=True
+                health.pulse("forecaster"),
+                self._components.forecaster.update,
+                interval_s=forecaster.INTERVAL_S,
+                is_optional=True,
+            ),
+            BackgroundTask(
+                health.pulse("forecast memory"),
+                self._components.forecast_memory.save,
+                interval_s=forecast_memory.INTERVAL_S,
+                delay_s=forecast_memory.INTERVAL_S,
+                is_optional=True,
             ),
             BackgroundTask(
                 health.pulse("cleanup"),
@@ -247,11 +259,15 @@ class Session:
         return handle
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Stop consuming and finish the messages in hand."""
+        """Stop consuming, finish the messages in hand, and save what forecasts are made from."""
         await self._control.stop()
         for stream in self._consumers:
             stream.stop()
         await asyncio.wait(tasks[: len(self._consumers)], timeout=10)
+        try:
+            await self._components.forecast_memory.save()
+        except Exception:
+            log.exception("learned forecasts not saved")
 
     async def _on_reports(self, received: Sequence[DecodedMessage]) -> None:
         """Handle reports before the same chunks may be dispatched again."""

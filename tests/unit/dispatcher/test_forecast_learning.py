@@ -12,6 +12,7 @@ from services.dispatcher.domain.forecasting.track_record import TrackRecord
 from services.dispatcher.domain.forecasting.worker_pace import WorkerPace
 
 SIMULATED = Interval(80.0, 100.0, 125.0)
+KIND = ("w", "normal")
 
 
 def test_durations_are_learned_by_partition() -> None:
@@ -144,7 +145,7 @@ def test_pinball_loss_is_smallest_at_the_quantile() -> None:
 def test_a_forecast_is_scored_at_the_start_and_at_10_50_and_90_percent() -> None:
     record = TrackRecord()
     for now, left in enumerate((100, 95, 89, 60, 50, 30, 10, 1)):
-        record.tell("b", "w", SIMULATED, left, float(now))
+        record.tell("b", KIND, SIMULATED, left, float(now))
     scored = {one.stage: (one.told.at, one.actual_s) for one in record.end("b", 20.0)}
     assert scored == {"start": (0.0, 20.0), "10": (2.0, 18.0), "50": (4.0, 16.0), "90": (6.0, 14.0)}
     assert record.end("b", 21.0) == [], "an end that is told twice counts once"
@@ -152,18 +153,18 @@ def test_a_forecast_is_scored_at_the_start_and_at_10_50_and_90_percent() -> None
 
 def test_the_linear_guess_is_the_time_so_far_in_proportion() -> None:
     record = TrackRecord()
-    record.tell("b", "w", SIMULATED, 100, 0.0)
-    record.tell("b", "w", SIMULATED, 50, 30.0)
+    record.tell("b", KIND, SIMULATED, 100, 0.0)
+    record.tell("b", KIND, SIMULATED, 50, 30.0)
     linear = {one.stage: one.told.linear_s for one in record.end("b", 60.0)}
     assert linear == {"start": None, "50": 30.0}
 
 
 def test_a_batch_that_grew_or_was_changed_is_scored_anew() -> None:
     record = TrackRecord()
-    record.tell("grown", "w", SIMULATED, 10, 0.0)
-    record.tell("grown", "w", SIMULATED, 500, 5.0)
+    record.tell("grown", KIND, SIMULATED, 10, 0.0)
+    record.tell("grown", KIND, SIMULATED, 500, 5.0)
     assert [one.told.at for one in record.end("grown", 9.0)] == [5.0]
-    record.tell("changed", "w", SIMULATED, 10, 0.0)
+    record.tell("changed", KIND, SIMULATED, 10, 0.0)
     record.forget("changed")
     assert record.end("changed", 9.0) == []
     assert record.end("never told", 9.0) == []
@@ -172,13 +173,13 @@ def test_a_batch_that_grew_or_was_changed_is_scored_anew() -> None:
 def test_batches_of_one_kind_teach_each_other_and_no_others() -> None:
     record = TrackRecord()
     for number in range(100):
-        record.tell(number, "late", SIMULATED, 10, 0.0)
+        record.tell(number, ("w", "low"), SIMULATED, 10, 0.0)
         record.end(number, 300.0)
-    assert record.tell("next", "late", SIMULATED, 10, 0.0).p50 == pytest.approx(300, rel=0.1)
-    assert record.tell("other", "w", SIMULATED, 10, 0.0).p50 == pytest.approx(100, rel=0.1)
+    assert record.tell("next", ("w", "low"), SIMULATED, 10, 0.0).p50 == pytest.approx(300, rel=0.1)
+    assert record.tell("other", KIND, SIMULATED, 10, 0.0).p50 == pytest.approx(100, rel=0.1)
 
 
 def test_a_batch_that_grows_a_little_is_forecast_as_at_its_start() -> None:
     record, simulated = TrackRecord(), Interval(1.0, 2.0, 3.0)
-    at_first = record.tell("batch", "kind", simulated, 100.0, 0.0)
-    assert record.tell("batch", "kind", simulated, 101.0, 1.0) == at_first
+    at_first = record.tell("batch", KIND, simulated, 100.0, 0.0)
+    assert record.tell("batch", KIND, simulated, 101.0, 1.0) == at_first

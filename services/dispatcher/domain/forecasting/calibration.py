@@ -5,7 +5,6 @@ Conformal calibration: the errors of past forecasts, in units of their own sprea
 """
 
 import math
-from collections import deque
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import NamedTuple
@@ -50,7 +49,7 @@ class Interval(NamedTuple):
 class Calibration:
     """Errors of past forecasts of one kind."""
 
-    _errors: deque[float] = field(default_factory=lambda: deque(maxlen=_MAX_ERRORS))
+    _errors: list[float] = field(default_factory=list)
     _low: float = LOW
     _high: float = HIGH
 
@@ -75,6 +74,7 @@ class Calibration:
         self._high = min(0.99, max(0.7, self._high + _STEP * (HIGH - (actual_s <= told.p90))))
         ratio = (actual_s + _SHORT_S) / (simulated.p50 + _SHORT_S)
         self._errors.append(max(-_MAX_ERROR, min(_MAX_ERROR, math.log(ratio) / simulated.spread)))
+        del self._errors[:-_MAX_ERRORS]
 
 
 def _quantile(values: list[float], share: float) -> float:

@@ -1,6 +1,6 @@
 """Remembers what was forecast of each batch, at its start and at 10, 50 and 90 percent, until the batch has ended."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +15,10 @@ _GROWTH = 1.02
 def stage_of(done: float) -> str:
     """Return the name of the stage of a batch of which a share of the items has ended."""
     return next((name for name, share in STAGES if done >= share), STAGES[-1][0])
+
+
+Kind = tuple[str, str]
+"""Workload and priority of a batch: forecasts of one kind are off in the same way."""
 
 
 class Told(NamedTuple):
@@ -38,7 +42,7 @@ class Scored(NamedTuple):
 
 @dataclass(slots=True)
 class _Batch:
-    kind: Hashable
+    kind: Kind
     began_at: float
     items: float
     told: dict[str, Told] = field(default_factory=dict)
@@ -49,11 +53,10 @@ class TrackRecord:
     """Forecasts of running batches, and how far earlier ones were off. Times are seconds of the caller's clock."""
 
     _batches: dict[Hashable, _Batch] = field(default_factory=dict)
-    _calibrations: dict[tuple[Hashable, str], Calibration] = field(default_factory=dict)
+    _calibrations: dict[tuple[Kind, str], Calibration] = field(default_factory=dict)
 
-    def tell(self, key: Hashable, kind: Hashable, simulated: Interval, left: float, now: float) -> Interval:
-        """Return the calibrated forecast of a batch with `left` items, and remember it if it is to be scored. `kind`:
-        batches of one kind, such as a workload, are off in the same way."""
+    def tell(self, key: Hashable, kind: Kind, simulated: Interval, left: float, now: float) -> Interval:
+        """Return the calibrated forecast of a batch with `left` items, and remember it if it is to be scored."""
         batch = self._batches.get(key)
         if batch is None or left > batch.items * _GROWTH:
             batch = self._batches[key] = _Batch(kind, now, left)
@@ -65,7 +68,7 @@ class TrackRecord:
             batch.told[stage] = Told(now, simulated, told, linear_s)
         return told
 
-    def at_start(self, kind: Hashable, simulated: Interval) -> Interval:
+    def at_start(self, kind: Kind, simulated: Interval) -> Interval:
         """Return the calibrated forecast of a batch of a kind before it starts."""
         return self._calibration(kind, STAGES[-1][0]).apply(simulated)
 
@@ -83,5 +86,14 @@ class TrackRecord:
         """Forget a batch that was paused, changed or stopped, so that its end says nothing of the forecasts."""
         self._batches.pop(key, None)
 
-    def _calibration(self, kind: Hashable, stage: str) -> Calibration:
+    @property
+    def calibrations(self) -> Mapping[tuple[Kind, str], Calibration]:
+        """Errors of earlier forecasts, by kind and stage."""
+        return self._calibrations
+
+    def calibrate(self, kind: Kind, stage: str, calibration: Calibration) -> None:
+        """Take over errors of earlier forecasts."""
+        self._calibrations[kind, stage] = calibration
+
+    def _calibration(self, kind: Kind, stage: str) -> Calibration:
         return self._calibrations.setdefault((kind, stage), Calibration())

@@ -6,7 +6,7 @@ and once the first items have come back.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.dispatcher.domain.rate_limiting.bounds import MAX_SECONDS, clamp
 
@@ -22,17 +22,17 @@ _UNKNOWN_SPREAD, _MIN_SPREAD = 0.1, 0.03
 class WorkerPace:
     """Learned number of slots that are really in use. Times are seconds of the caller's clock."""
 
-    _busy_s: float = 0.0
-    _outcomes: float = 0.0
-    """Reported since the last look."""
-    _seen_at: float | None = None
-    _was_busy: bool = False
-    _busy_since: float | None = None
     _slots: float = 0.0
     _variance: float = 0.0
     _counted: float = 0.0
     """Outcomes that the learned number comes from."""
     _nominal: float = 0.0
+    _busy_s: float = field(default=0.0, init=False)
+    _outcomes: float = field(default=0.0, init=False)
+    """Reported since the last look."""
+    _seen_at: float | None = field(default=None, init=False)
+    _was_busy: bool = field(default=False, init=False)
+    _busy_since: float | None = field(default=None, init=False)
 
     def record(self, count: int, busy_s: float) -> None:
         """Record a report."""
