@@ -114,6 +114,21 @@ def test_calibration_makes_an_interval_hold_what_it_promises() -> None:
     assert score.gain > 0.3
 
 
+@pytest.mark.parametrize("deviation", [0.05, 0.17, 0.5])
+def test_calibration_holds_its_promise_after_thirty_ends(deviation: float) -> None:
+    """Ends are closer to the simulation than it says, as close, or farther away."""
+    score = Score()
+    for seed in range(150):
+        rng, calibration = random.Random(seed), Calibration()
+        for number in range(40):
+            actual_s = 100.0 * math.exp(rng.gauss(0, deviation))
+            if number >= 30:
+                score.add(calibration.apply(SIMULATED), actual_s, 100.0, actual_s)
+            calibration.record(SIMULATED, actual_s)
+    assert 0.77 <= score.share_inside <= 0.83
+    assert 0.88 <= score.share_under_p90 <= 0.92
+
+
 def test_without_a_past_the_simulation_is_believed() -> None:
     told = Calibration().apply(SIMULATED)
     assert told.p50 == pytest.approx(100)

@@ -13,7 +13,9 @@ LOW, MIDDLE, HIGH = 0.1, 0.5, 0.9
 """Shares of ends that come before the three times of a forecast."""
 _MAX_ERRORS = 200
 _ASSUMED = 10
-"""Errors of a normal distribution that are assumed before there are any."""
+"""Errors of a normal distribution that are assumed beside those that came; before the first end there are no others."""
+_WEIGHT = 4
+"""Ends that weigh as much, for the centre and the deviation of that distribution, as what is assumed of them."""
 _STEP = 0.01
 _UNFORESEEN, _MAX_SPREAD = 0.15, 1.0
 """Spread of what no simulation knows of, such as batches that arrive later."""
@@ -21,7 +23,9 @@ _MAX_ERROR = 10.0
 _SHORT_S = 2.0
 """Seconds that are added to a time before its logarithm is taken, since the ratio of shorter times says little."""
 _WIDTH = 2 * NormalDist().inv_cdf(HIGH)
-_assumed = tuple(NormalDist().inv_cdf((number + 0.5) / _ASSUMED) for number in range(_ASSUMED))
+_NORMAL = math.sqrt(math.pi / 2)
+"""Deviation of a normal distribution divided by its mean absolute error, which outliers move less."""
+_normal = tuple(NormalDist().inv_cdf((number + 0.5) / _ASSUMED) for number in range(_ASSUMED))
 
 
 class Interval(NamedTuple):
@@ -57,13 +61,20 @@ class Calibration:
         """Return the interval that simulated ends stand for."""
         if not simulated.is_known:
             return simulated
-        errors = sorted([*_assumed, *self._errors])
+        errors = sorted([*self._assumed(), *self._errors])
         low, middle, high = (_quantile(errors, share) for share in (self._low, MIDDLE, self._high))
         spread, center = simulated.spread, simulated.p50 + _SHORT_S
         told = (min(low, middle), middle, max(middle, high))
         first, second, last = (center * math.exp(error * spread) - _SHORT_S for error in told)
         earliest = simulated.earliest
         return Interval(max(earliest, first), max(earliest, second), max(earliest, last), earliest)
+
+    def _assumed(self) -> list[float]:
+        """Return errors that are distributed as those that came, so that they move the quantiles little."""
+        count = _WEIGHT + len(self._errors)
+        center = sum(self._errors) / count
+        deviation = (_WEIGHT + _NORMAL * sum(abs(error - center) for error in self._errors)) / count
+        return [center + deviation * error for error in _normal]
 
     def record(self, simulated: Interval, actual_s: float) -> None:
         """Record the end of a batch of which `simulated` was the forecast before calibration."""
