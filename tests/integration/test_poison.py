@@ -151,7 +151,7 @@ async def test_no_paid_call_is_made_again_and_no_answer_asked_for_too_early_when
     finished: BatchFinished = await running.client.wait(batch_id, 120)
     await running.check_ledger(batch_id, total)
     failed = {item.ordinal: item.error async for item in running.client.results(batch_id, status="failed")}
-    assert {error.code for error in failed.values() if error} == {"needs_review"}
+    assert {error.code for error in failed.values() if error} <= {"needs_review"}, "none if no call ran at a kill"
     assert len(failed) <= 2 * CONCURRENCY
     assert finished.counts.succeeded == total - len(failed)
     steps = runs.steps(batch_id)
