@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 
 from batchyard_contracts.api_keys import is_api_key
-from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, Owner
+from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, ClientOwner
 from services.ingest.domain.owner_limits import DefaultLimits, OwnerLimits
 from services.ingest.domain.retention import Retention
 from shared.artefacts.store import StorePlace, check_place
@@ -67,12 +67,12 @@ class IngestSettings(Settings):
     key_environment: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,12}$")] = Field(
         "live", description="part of each new API key that tells one installation from another"
     )
-    api_tokens: dict[Owner, Annotated[SecretStr, Field(min_length=16)]] = Field(
+    api_tokens: dict[ClientOwner, Annotated[SecretStr, Field(min_length=16)]] = Field(
         {},
         description="out of date: tokens by owner, as a JSON object, which are entered as API keys once",
         examples=['{"ann": "a-token-of-16-characters-or-more"}'],
     )
-    operators: set[Owner] = Field(
+    operators: set[ClientOwner] = Field(
         set(),
         description="out of date: owners whose tokens are entered with operators' scopes, as a JSON list",
         examples=['["ann"]'],

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from batchyard_contracts.message import Message
 from batchyard_contracts.topology import INQUIRIES, WORKER_INQUIRIES, Queue
+from batchyard_contracts.v1.values import RESERVED_OWNERS
 from shared.messaging.delivery import Delivery
 from shared.runtime.errors import NotPermitted
 
@@ -32,8 +33,8 @@ class ClientMessages:
         return replace(delivery, envelope=replace(delivery.envelope, owner=owner))
 
     def check_sender(self, delivery: Delivery) -> None:
-        """Raise `NotPermitted` if nobody owns an identified message of a client, or if it has not the type of its
-        routing key.
+        """Raise `NotPermitted` if nobody owns an identified message of a client, if its owner has a name that no client
+        has, or if it has not the type of its routing key.
 
         The broker has checked the permission for the routing key; the type says how the message is understood.
         """
@@ -49,6 +50,11 @@ class ClientMessages:
             raise NotPermitted(
                 "The AMQP property `user_id` is missing, so that nobody owns the message. Set it to the user of the "
                 "connection, or set BATCHYARD_ANONYMOUS_OWNER on the services if all clients act as one owner."
+            )
+        if delivery.envelope.owner in RESERVED_OWNERS:
+            raise NotPermitted(
+                f"The AMQP user {delivery.envelope.owner!r} has a name that is reserved for events without an owner. "
+                "Give the user another one."
             )
 
     def check_owner(self, delivery: Delivery, message: Message) -> None:

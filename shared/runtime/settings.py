@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from batchyard_contracts.broker_urls import broker_urls
-from batchyard_contracts.v1.values import Owner
+from batchyard_contracts.v1.values import ClientOwner
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.server_urls import TlsFiles, hosts_reached_in_clear, with_tls
 
@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         "declare",
         description="declare the exchanges and queues, which takes the right to, or wait until they are there",
     )
-    anonymous_owner: Owner | None = Field(
+    anonymous_owner: ClientOwner | None = Field(
         None,
         description="owner of AMQP messages without the property `user_id`; without it they are refused",
         examples=["default"],

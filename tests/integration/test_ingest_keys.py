@@ -92,6 +92,8 @@ async def test_a_key_makes_no_key_with_more_scopes_or_for_another_owner(clean: S
             ({"scopes": ["batches:read"], "expires_at": "2020-01-01T00:00:00Z"}, 422),
         ):
             assert (await harness.post("/keys", json={"name": "x", **fields}, headers=narrow))[0] == status, fields
+        reserved = {"name": "x", "owner": "all"}
+        assert (await harness.post("/keys", json=reserved, headers=OPERATOR))[0] == 422
         without = bearer((await created(harness, scopes=["batches:read"]))["key"])
         status, problem = await harness.get("/keys", headers=without)
         assert (status, problem["code"]) == (403, "forbidden")

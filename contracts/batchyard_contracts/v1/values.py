@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, StringConstraints
 from pydantic_core import PydanticKnownError
 
 from batchyard_contracts.message import Value
@@ -95,6 +95,21 @@ UnitName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z ]{0,31}$")]
 WorkloadName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """Name of the owner of a batch. It has no dots, because it ends the routing key of events."""
+ALL_OWNERS, UNKNOWN_OWNER = "all", "unknown"
+"""Owners of events that concern everybody, and of events about what nobody is known to own."""
+RESERVED_OWNERS = frozenset({ALL_OWNERS, UNKNOWN_OWNER})
+"""Names that no client has: it would hear the events that have them."""
+
+
+def _check_not_reserved(owner: str) -> str:
+    """Raise `ValueError` for a name that no client has."""
+    if owner in RESERVED_OWNERS:
+        raise ValueError(f"{owner!r} is reserved for events without an owner; take another name")
+    return owner
+
+
+ClientOwner = Annotated[Owner, AfterValidator(_check_not_reserved)]
+"""Name of an owner who may have keys and send commands."""
 
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 CustomId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID, pattern=r"^[^\x00-\x1f\x7f]+$")]

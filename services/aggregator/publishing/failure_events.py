@@ -16,7 +16,7 @@ import structlog
 
 from batchyard_contracts import topology
 from batchyard_contracts.v1.events import ItemFailed
-from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.values import UNKNOWN_OWNER, ItemError
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.failure import Failure
 from services.aggregator.domain.outcome_rows import COLUMNS
@@ -104,7 +104,7 @@ def _event(batch: Batch, failure: Failure, at: datetime) -> ItemFailed:
     return ItemFailed.model_validate(
         {
             "workload": header.workload if header else "unknown",
-            "owner": header.owner if header else "unknown",
+            "owner": header.owner if header else UNKNOWN_OWNER,
             "batch_id": batch.batch_id,
             "ordinal": failure.ordinal,
             "custom_id": row["custom_id"],

@@ -13,14 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 from batchyard_contracts.broker_rights import USERS
 from batchyard_contracts.definitions import definitions
 from batchyard_contracts.topology import EXCHANGES, QUEUES
-from batchyard_contracts.v1.values import Owner
+from batchyard_contracts.v1.values import ClientOwner
 from devstack import without_credentials
 from services.cli.errors import BadInput, CliError, NotReachable
 from shared.messaging.connection import connect, connect_once
 from shared.messaging.topology import declare
 from shared.runtime.errors import BatchyardError
 
-_OWNER: TypeAdapter[str] = TypeAdapter(Owner)
+_OWNER: TypeAdapter[str] = TypeAdapter(ClientOwner)
 _ADMINISTRATORS = {"administrator", "batchyard", "guest"}
 _PASSWORDS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
@@ -72,7 +72,9 @@ def check_owner(owner: str) -> None:
     try:
         _OWNER.validate_python(owner)
     except ValidationError as error:
-        raise BadInput(f"{owner!r} is no name of an owner.", "Use letters, digits, _ and -.") from error
+        raise BadInput(
+            f"{owner!r} is no name of an owner.", "Use letters, digits, _ and -, and neither `all` nor `unknown`."
+        ) from error
     if owner in USERS or owner in _ADMINISTRATORS:
         raise BadInput(f"{owner!r} is the user of a service or an administrator.", "Give the owner another name.")
 

@@ -15,7 +15,7 @@ from batchyard_contracts import topology
 from batchyard_contracts.message import Message
 from batchyard_contracts.v1.commands import RatesControl
 from batchyard_contracts.v1.events import CircuitChanged, RateChanged
-from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.values import ALL_OWNERS, ItemError
 from services.dispatcher.domain.rate_limiting.adaptive_rate import RateChange
 from services.dispatcher.domain.rate_limiting.dispatch_rate import paced_rate
 from services.dispatcher.domain.rate_limiting.limiter import Limiter, LimitTerms
@@ -29,8 +29,6 @@ from shared.runtime.health import Pulse
 from shared.runtime.isolation import run_isolated
 
 log = structlog.get_logger()
-ALL_OWNERS = "all"
-"""Owner of events that concern everybody."""
 _FLUSH_INTERVAL_S = 0.5
 _MIN_CHANGE = 0.05
 """Smaller increases, as a share of the rate, are published together."""

@@ -21,7 +21,7 @@ from batchyard_contracts.v1.commands import (
 from batchyard_contracts.v1.flow import NotifierAnnounced, WorkerAnnounced
 from batchyard_contracts.v1.schedules import ScheduleAccepted, ScheduleControl, ScheduleForm, ScheduleSave
 from batchyard_contracts.v1.templates import TemplateControl, TemplateSave, TemplateSaved, TemplateSubmit
-from batchyard_contracts.v1.values import Owner
+from batchyard_contracts.v1.values import ClientOwner
 from services.ingest.api.queue_declarations import QueueDeclarations
 from services.ingest.control.cache_invalidator import CacheInvalidator
 from services.ingest.control.control_handler import BatchControlHandler
@@ -41,7 +41,7 @@ from services.ingest.submission.submit import BatchSubmitter
 from services.ingest.templates.template_manager import TemplateManager
 from shared.messaging.sender_quota import SenderQuota
 
-_OWNER: TypeAdapter[str] = TypeAdapter(Owner)
+_OWNER: TypeAdapter[str] = TypeAdapter(ClientOwner)
 _OUT_OF_ORDER_CODES = {"batch_not_found", "sequence_gap"}
 _RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.4)
 """Pauses in seconds before an out-of-order command is tried again: its predecessor may be in progress elsewhere."""

@@ -11,7 +11,7 @@ from batchyard_contracts.message import MAX_MESSAGE_BYTES, Envelope
 from batchyard_contracts.topology import EVENTS
 from batchyard_contracts.v1.commands import CommandRejected
 from batchyard_contracts.v1.events import BatchRejected
-from batchyard_contracts.v1.values import WorkloadName
+from batchyard_contracts.v1.values import UNKNOWN_OWNER, WorkloadName
 from services.ingest.api.amqp import owner_of
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.invalid_body import rejection_of
@@ -22,7 +22,7 @@ from shared.messaging.refusals import Refusal
 from shared.runtime.errors import HandlerFailed, MessageRejected, NotPermitted, SenderThrottled
 
 T = TypeVar("T")
-UNKNOWN = "unknown"
+UNKNOWN_WORKLOAD = "unknown"
 _WORKLOAD: TypeAdapter[str] = TypeAdapter(WorkloadName)
 _BATCH_ID: TypeAdapter[UUID] = TypeAdapter(UUID)
 
@@ -76,7 +76,7 @@ def _owner_or_unknown(envelope: Envelope) -> str:
     try:
         return owner_of(envelope)
     except IngestError:
-        return UNKNOWN
+        return UNKNOWN_OWNER
 
 
 def _read_workload_and_batch(body: bytes) -> tuple[str, UUID | None]:
@@ -86,7 +86,8 @@ def _read_workload_and_batch(body: bytes) -> tuple[str, UUID | None]:
     except orjson.JSONDecodeError:
         value = {}
     found = value if isinstance(value, dict) else {}
-    return _parse_or_none(_WORKLOAD, found.get("workload")) or UNKNOWN, _parse_or_none(_BATCH_ID, found.get("batch_id"))
+    workload = _parse_or_none(_WORKLOAD, found.get("workload")) or UNKNOWN_WORKLOAD
+    return workload, _parse_or_none(_BATCH_ID, found.get("batch_id"))
 
 
 def _parse_or_none(kind: "TypeAdapter[T]", value: object) -> "T | None":

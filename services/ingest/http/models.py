@@ -16,6 +16,7 @@ from batchyard_contracts.v1.values import (
     MAX_ITEMS_PER_COMMAND,
     MAX_SELECTED,
     ClearableTerms,
+    ClientOwner,
     Count,
     CustomId,
     LimitName,
@@ -120,7 +121,7 @@ class KeyRequest(Command):
         DEFAULT_SCOPES
     )
     expires_at: Annotated[Time | None, Field(description="time from which the key is refused; absent: never")] = None
-    owner: Annotated[Owner | None, Field(description="for operators: another owner")] = None
+    owner: Annotated[ClientOwner | None, Field(description="for operators: another owner")] = None
 
 
 class LimitsRequest(Command):

@@ -24,6 +24,7 @@ async def test_definitions_go_to_standard_output_alone(run: Run, tmp_path: Path)
     ("arguments", "said"),
     [
         (["--owner", "a b"], "no name of an owner"),
+        (["--owner", "all"], "no name of an owner"),
         (["--owner", "ingest"], "user of a service"),
         (["--passwords", "absent.json"], "absent.json cannot be read"),
     ],

@@ -12,6 +12,7 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.topology import Queue, question_queue
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.queries import BatchesQuery, ResultsQuery, WorkloadQuery
+from batchyard_contracts.v1.values import RESERVED_OWNERS
 from shared.messaging.client_messages import ClientMessages
 from shared.messaging.delivery import Delivery, decode, to_delivery
 from shared.runtime.errors import MessageRejected, NotPermitted
@@ -39,13 +40,19 @@ def test_a_message_without_a_user_is_refused(exchange: str) -> None:
 
 
 def test_a_message_without_a_user_belongs_to_the_anonymous_owner_where_there_is_one() -> None:
-    known = clients(anonymous_owner="all").identify(sent())
+    known = clients(anonymous_owner="shared").identify(sent())
     clients().check_sender(known)
-    assert (known.envelope.owner, known.envelope.user_id) == ("all", None)
+    assert (known.envelope.owner, known.envelope.user_id) == ("shared", None)
 
 
 def test_the_user_whom_the_broker_names_goes_before_the_anonymous_owner() -> None:
-    assert clients(anonymous_owner="all").identify(sent(user="ann")).envelope.owner == "ann"
+    assert clients(anonymous_owner="shared").identify(sent(user="ann")).envelope.owner == "ann"
+
+
+@pytest.mark.parametrize("user", sorted(RESERVED_OWNERS))
+def test_a_user_with_the_name_of_events_without_an_owner_is_refused(user: str) -> None:
+    with pytest.raises(NotPermitted, match="reserved"):
+        clients().check_sender(clients().identify(sent(user=user)))
 
 
 @pytest.mark.parametrize(
