@@ -24,9 +24,10 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel, Abstrac
 
 from batchyard_contracts.message import MAX_MESSAGE_BYTES
 from batchyard_contracts.topology import Queue
+from shared.messaging.acknowledgements import Acknowledgements
 from shared.messaging.aside_messages import aside_copy, number_of_mover, original_delivery
 from shared.messaging.connection import open_channel
-from shared.messaging.delivery import Delivery, acknowledge, give_back, is_stale, to_delivery
+from shared.messaging.delivery import Delivery, is_stale, to_delivery
 from shared.messaging.message_router import MessageRouter
 from shared.messaging.owner_places import OwnerPlaces
 from shared.messaging.publisher import Publisher
@@ -67,6 +68,7 @@ class FairConsumer:
         self._connection, self._publisher, self._queue, self._aside = connection, publisher, queue, aside
         self._router, self._turns = router, turns
         self._places = OwnerPlaces(PLACES, PLACE_BYTES, RESERVE)
+        self._received, self._received_aside = Acknowledgements(), Acknowledgements()
         self._excess: deque[tuple[AbstractIncomingMessage, Delivery]] = deque()
         self._has_changed = asyncio.Event()
         """Set when there is more to move, or a place was given back."""
@@ -114,6 +116,8 @@ class FairConsumer:
             for task in late:  # its message goes back to the queue
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        for received in (self._received, self._received_aside):
+            await received.flush()
         for channel in self._channels:
             await channel.close()
 
@@ -133,28 +137,31 @@ class FairConsumer:
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         if self._is_stopping:
             return
+        self._received.receive(message)
         if self._router.drop_unread(message):
-            await acknowledge(message)
+            self._received.add(message)
             return
         delivery = self._router.identify(to_delivery(message))
         owner, size = delivery.envelope.owner or "", len(delivery.body)
         follows = self._is_catching_up or owner in self._owners_aside
         if not follows and self._places.take(owner, size):
-            self._begin(self._handle_in_turn(message, delivery, lambda: self._release(owner, size)))
+            release = lambda: self._release(owner, size)  # noqa: E731
+            self._begin(self._handle_in_turn(message, delivery, self._received, release))
         elif size <= MAX_MESSAGE_BYTES and self._router.is_readable(delivery):
             self._move_later(message, delivery, owner)
         else:  # refused without reading it, which takes less than moving it
-            self._begin(self._handle_now(message, delivery))
+            self._begin(self._handle_now(message, delivery, self._received))
 
     async def _on_aside_message(self, message: AbstractIncomingMessage) -> None:
         if self._is_stopping:
             return
+        self._received_aside.receive(message)
         self._handling_aside += 1
         number = number_of_mover(message, self._mover)
         if number is not None:
             self._pass(number)
         delivery = self._router.identify(original_delivery(message))
-        self._begin(self._handle_in_turn(message, delivery, self._end_aside))
+        self._begin(self._handle_in_turn(message, delivery, self._received_aside, self._end_aside))
 
     def _pass(self, number: int) -> None:
         """Note that all which was moved up to this message has come from the slow path."""
@@ -167,6 +174,7 @@ class FairConsumer:
 
     def _end_aside(self) -> None:
         self._handling_aside -= 1
+        self._has_changed.set()
 
     def _release(self, owner: str, size: int) -> None:
         self._places.release(owner, size)
@@ -178,22 +186,28 @@ class FairConsumer:
         task.add_done_callback(self._handling.discard)
 
     async def _handle_in_turn(
-        self, message: AbstractIncomingMessage, delivery: Delivery, end: Callable[[], None]
+        self,
+        message: AbstractIncomingMessage,
+        delivery: Delivery,
+        received: Acknowledgements,
+        end: Callable[[], None],
     ) -> None:
         try:
             await self._turns.take(delivery.envelope.owner or "")
-            await self._handle_now(message, delivery)
+            await self._handle_now(message, delivery, received)
         finally:
             end()
 
-    async def _handle_now(self, message: AbstractIncomingMessage, delivery: Delivery) -> None:
+    async def _handle_now(
+        self, message: AbstractIncomingMessage, delivery: Delivery, received: Acknowledgements
+    ) -> None:
         try:
             await self._router.handle(delivery)
         except Exception as error:  # its handler has reported a defect; the broker delivers the message again
             log.exception("message returned", queue=self._queue.name, error=type(error).__name__)
-            await give_back(message)
+            await received.give_back(message)
         else:
-            await acknowledge(message)
+            received.add(message)
 
     def _move_later(self, message: AbstractIncomingMessage, delivery: Delivery, owner: str) -> None:
         self._owners_aside[owner] = math.inf
@@ -227,14 +241,30 @@ class FairConsumer:
                     await asyncio.wait_for(self._has_changed.wait(), _LOOK_S)
 
     def _take_movable(self) -> list[tuple[AbstractIncomingMessage, Delivery]]:
-        """Take messages out of the excess, in order, whose owners have none in memory."""
+        """Take messages out of the excess, in order, whose owners have none in memory. Those that are refused unread by
+        now are no longer moved, and wait for none."""
         movable: list[tuple[AbstractIncomingMessage, Delivery]] = []
         left: deque[tuple[AbstractIncomingMessage, Delivery]] = deque()
+        refused: set[str] = set()
         for message, delivery in self._excess:
-            is_behind = self._places.has(delivery.envelope.owner or "")
-            (left if is_behind or len(movable) == _MOVING else movable).append((message, delivery))
+            owner = delivery.envelope.owner or ""
+            if self._refuse_unread(message, delivery):
+                refused.add(owner)
+            else:
+                (left if self._places.has(owner) or len(movable) == _MOVING else movable).append((message, delivery))
         self._excess = left
+        self._note_moved(refused - {delivery.envelope.owner or "" for _, delivery in movable})
         return movable
+
+    def _refuse_unread(self, message: AbstractIncomingMessage, delivery: Delivery) -> bool:
+        """Refuse a message whose sender has sent too many invalid ones; False if it is to be read."""
+        if self._router.drop_unread(message):
+            self._received.add(message)
+        elif not self._router.is_readable(delivery):
+            self._begin(self._handle_now(message, delivery, self._received))
+        else:
+            return False
+        return True
 
     async def _move_aside(self, taken: Sequence[tuple[AbstractIncomingMessage, Delivery]]) -> None:
         moving = [one for one in taken if not is_stale(one[0])]
@@ -242,7 +272,10 @@ class FairConsumer:
         returned = {id(message) for (message, _), _ in failed}
         _moved.add(len(moving) - len(failed), {"queue": self._queue.name})
         for message, _ in moving:
-            await (give_back if id(message) in returned else acknowledge)(message)
+            if id(message) in returned:
+                await self._received.give_back(message)
+            else:
+                self._received.add(message)
         for _, error in failed:  # a defect: the broker counts how often they come, and keeps them in the end
             log.error("message returned", queue=self._queue.name, error=type(error).__name__)
         self._note_moved({delivery.envelope.owner or "" for _, delivery in taken})

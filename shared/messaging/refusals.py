@@ -31,7 +31,8 @@ MAX_LETTERS, MAX_LETTER_BYTES, LETTERS_PERIOD_S = 100, 8 * _MIB, 360.0
 """Dead letters that one sender may cause in a period, on a queue that clients reach."""
 MAX_INVALID, MAX_INVALID_BYTES, INVALID_PERIOD_S = 100, 8 * _MIB, 6.0
 """Invalid messages of one sender that are read, and events that say so, in a period. It is short: as many as a sender
-may send in a minute would keep others waiting for seconds if they were read at once."""
+may send in a minute would keep others waiting for seconds if they were read at once. Who goes on has a sixteenth
+in the next period."""
 LOG_PERIOD_S = 60.0
 """Shortest time in seconds between two lines of the log about refused messages of a queue."""
 _refused = metrics.counter(
@@ -74,8 +75,8 @@ class Refusals:
         self._by_default_exchange = by_default_exchange
         self._dead_letters = DeadLetters(publisher)
         self._letters = SenderQuota(MAX_LETTERS, LETTERS_PERIOD_S, size=MAX_LETTER_BYTES, clock=clock)
-        self._invalid = SenderQuota(MAX_INVALID, INVALID_PERIOD_S, size=MAX_INVALID_BYTES, clock=clock)
-        self._events = SenderQuota(MAX_INVALID, INVALID_PERIOD_S, clock=clock)
+        self._invalid = SenderQuota(MAX_INVALID, INVALID_PERIOD_S, size=MAX_INVALID_BYTES, reduces=True, clock=clock)
+        self._events = SenderQuota(MAX_INVALID, INVALID_PERIOD_S, reduces=True, clock=clock)
         self._clock = clock
         self._logged_at: float | None = None
         self._fates: Counter[Fate] = Counter()

@@ -8,16 +8,22 @@ from dataclasses import dataclass
 MAX_SENDERS = 10_000
 """Largest number of senders that have a quota of their own in a period. All others share one."""
 _OTHERS = "\x00others"
+_REDUCED = 16
+"""The quota of a sender who used up that of the period before is divided by it."""
 
 
 @dataclass(slots=True)
 class _Use:
+    divisor: int = 1
     messages: int = 0
     size: int = 0
 
 
 class SenderQuota:
-    """Quota of messages, and of their bytes, that each sender has in every period of `period_s` seconds."""
+    """Quota of messages, and of their bytes, that each sender has in every period of `period_s` seconds.
+
+    `reduces`: who has used it up has a sixteenth of it in the next periods, until one in which something is left of it.
+    """
 
     def __init__(
         self,
@@ -25,9 +31,11 @@ class SenderQuota:
         period_s: float,
         *,
         size: float = math.inf,
+        reduces: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_messages, self._max_size, self._period_s = messages, size, period_s
+        self._reduces = reduces
         self._clock = clock
         self._ends_at = clock() + period_s
         self._used: dict[str, _Use] = {}
@@ -50,12 +58,14 @@ class SenderQuota:
         return max(0.0, self._ends_at - self._clock()) if self._is_used_up(use) else None
 
     def _is_used_up(self, use: _Use) -> bool:
-        return use.messages >= self._max_messages or use.size >= self._max_size
+        return use.messages >= max(1, self._max_messages // use.divisor) or use.size >= self._max_size / use.divisor
 
     def _use_of(self, sender: str) -> _Use:
-        if self._clock() >= self._ends_at:
-            self._used.clear()
-            self._ends_at = self._clock() + self._period_s
+        now = self._clock()
+        if now >= self._ends_at:
+            is_next = self._reduces and now < self._ends_at + self._period_s
+            self._used = {name: _Use(_REDUCED) for name, use in self._used.items() if is_next and self._is_used_up(use)}
+            self._ends_at = now + self._period_s
         if sender not in self._used and len(self._used) >= MAX_SENDERS:
             sender = _OTHERS
         return self._used.setdefault(sender, _Use())

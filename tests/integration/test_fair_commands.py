@@ -12,16 +12,19 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.commands import BatchSubmit
 from batchyard_contracts.v1.values import NewItem
 from devstack import Servers
+from shared.messaging import refusals
 from shared.messaging.aside_messages import aside_copy
 from shared.messaging.connection import connect
 from shared.messaging.dead_letters import USER
 from shared.messaging.delivery import Delivery
-from shared.messaging.fair_consumer import ASIDE_CONCURRENCY, PLACES, FairConsumer
+from shared.messaging.fair_consumer import ASIDE_CONCURRENCY, PLACES, RESERVE, FairConsumer
 from shared.messaging.message_router import MessageRouter, Route
 from shared.messaging.publisher import Publisher
+from shared.messaging.queue_depth import queue_depth
 from shared.messaging.topology import declare
+from shared.runtime.errors import MessageRejected
 from shared.runtime.owner_turns import OwnerTurns
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until_true
 
 GREEDY, MODEST = "guest", "modest"
 """The broker's user, and the owner of commands without one."""
@@ -31,7 +34,9 @@ TYPE = BatchSubmit.type
 class Handler:
     """Handler of commands, which holds those of the greedy owner until `go` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refuses: bool = False) -> None:
+        self._refuses = refuses
+        """True: the commands of the greedy owner are invalid."""
         self.go = asyncio.Event()
         self.running: list[str] = []
         self.done: list[tuple[str, str]] = []
@@ -45,6 +50,8 @@ class Handler:
         self.envelopes[name] = envelope
         if owner == GREEDY:
             await self.go.wait()
+            if self._refuses:
+                raise MessageRejected("It is invalid.")
         async with self._changed:
             self.done.append((owner, name))
             self._changed.notify_all()
@@ -68,9 +75,15 @@ async def broker(clean: Servers) -> AsyncIterator[Publisher]:
 
 
 @asynccontextmanager
-async def consuming(servers: Servers, publisher: Publisher, handler: Handler) -> AsyncIterator[FairConsumer]:
+async def consuming(
+    servers: Servers, publisher: Publisher, handler: Handler, *, throttles: bool = False
+) -> AsyncIterator[FairConsumer]:
     router = MessageRouter(
-        publisher, topology.INGEST_COMMANDS, [Route(BatchSubmit, handler.on_batch_submit)], anonymous_owner=MODEST
+        publisher,
+        topology.INGEST_COMMANDS,
+        [Route(BatchSubmit, handler.on_batch_submit)],
+        anonymous_owner=MODEST,
+        throttles=throttles,
     )
     connection = await connect(servers.amqp_url, "test-commands")
     consumer = FairConsumer(
@@ -161,6 +174,26 @@ async def test_messages_of_an_unknown_type_stop_nobody(servers: Servers, broker:
     async with consuming(servers, broker, handler):
         await handler.until(lambda: handler.names(MODEST) == ["m"])
     assert not handler.names(GREEDY)
+
+
+async def test_commands_that_are_refused_unread_by_now_are_not_moved(
+    servers: Servers, broker: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "MAX_INVALID", 5)
+    monkeypatch.setattr(refusals, "MAX_LETTERS", 5)
+    handler = Handler(refuses=True)
+    async with consuming(servers, broker, handler, throttles=True) as consumer:
+        await send(broker, GREEDY, *numbered(150))
+        await send(broker, MODEST, "m")
+        await handler.until(lambda: handler.names(MODEST) == ["m"])  # all have been read, and wait for the first ones
+        handler.go.set()
+        await send(broker, GREEDY, *numbered(50, first=150))
+        await send(broker, MODEST, "n")
+        await handler.until(lambda: handler.names(MODEST) == ["m", "n"])
+        await until_true(lambda: not consumer._excess)
+        assert consumer._moved == 0
+        assert len(handler.running) < PLACES + RESERVE + 2
+    assert await queue_depth(broker.connection, topology.INGEST_COMMANDS.name) == 0
 
 
 async def test_commands_moved_by_an_earlier_process_come_first(servers: Servers, broker: Publisher) -> None:

@@ -52,7 +52,7 @@ _ALL_RESULTS = Rejection(
     "`batchyard invalidate-cache`.",
     403,
 )
-MAX_VAIN_WAITS, VAIN_WAITS_PERIOD_S = 32, 60.0
+MAX_VAIN_WAITS, VAIN_WAITS_PERIOD_S = 8, 60.0
 """Commands of one owner that wait for a predecessor that does not come, in a period."""
 
 

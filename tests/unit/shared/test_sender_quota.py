@@ -36,6 +36,26 @@ def test_a_quota_of_bytes_may_be_exceeded_by_the_last_message_alone() -> None:
     assert quota.used_up_for_s("ann") is not None
 
 
+def test_a_sender_who_goes_on_has_a_part_of_its_quota_until_it_stops() -> None:
+    clock = Clock()
+    quota = SenderQuota(32, 6, reduces=True, clock=clock)
+
+    def taken(sender: str, wanted: int = 100) -> int:
+        return sum(quota.take(sender) for _ in range(wanted))
+
+    found = []
+    for _ in range(4):
+        found.append(taken("ann"))
+        clock.now += 6
+    assert found == [32, 2, 2, 2]
+    assert taken("bob") == 32, "another sender is not concerned"
+    assert taken("ann", 1) == 1
+    clock.now += 6
+    assert taken("ann") == 32, "something was left of it in the last period"
+    clock.now += 12
+    assert taken("ann") == 32, "a period has passed without a message"
+
+
 def test_senders_beyond_the_bound_share_one_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender_quota, "MAX_SENDERS", 3)
     quota = SenderQuota(2, 60)
