@@ -89,9 +89,9 @@ class Backpressure:
             nonlocal is_reserved
             if is_reserved:
                 is_reserved = False
-                self._reserved[owner] -= volume
-                if self._reserved[owner] == NOTHING:
-                    del self._reserved[owner]
+                left = self._reserved.pop(owner, NOTHING) - volume  # absent beside a batch without items
+                if left != NOTHING:
+                    self._reserved[owner] = left
 
         def accept() -> None:  # perhaps after the end of a request that was cancelled
             release()

@@ -52,3 +52,15 @@ async def test_items_count_once_while_their_messages_are_sent(is_read_meanwhile:
     assert backpressure.waiting("bob") == Volume(1_000, 0)
     with pytest.raises(IngestError):
         backpressure.check("bob", Volume(1_001, 0))
+
+
+async def test_batches_without_items_are_committed_side_by_side() -> None:
+    limits = LimitKeeper(cast("Any", None), OwnerLimits(waiting_items=10_000))
+    backpressure = Backpressure(cast("Pool", Table()), limits, total=10_000)
+    nothing = Volume(0, 0)
+    with backpressure.reserve("ann", nothing) as accept, backpressure.reserve("ann", nothing) as accept_other:
+        accept()
+        accept_other()
+    with backpressure.reserve("ann", nothing), backpressure.reserve("ann", Volume(5, 100)):
+        pass
+    assert backpressure.waiting("ann") == nothing
