@@ -20,6 +20,7 @@ import orjson
 from batchyard_contracts.topology import COMMANDS
 
 HARMLESS = "harmless"
+SUBMIT = "batch.submit.v1"
 _AT_ONCE = 50
 _ITEMS = 100
 """Items of each batch of the harmless owner."""
@@ -86,19 +87,31 @@ class Neighbour:
     async def send_invalid_commands(self) -> None:
         """Send invalid commands by AMQP without waiting for replies: small, large, and to batches that are missing."""
         large = orjson.dumps({"workload": "noop", "items": [{"payload": {"n": 1}}] * 9_999 + [{"payload": {"n": "x"}}]})
+
+        def command(number: int) -> tuple[str, bytes]:
+            return [
+                (SUBMIT, b"{"),
+                (SUBMIT, b'{"workload": "missing", "items": [{"payload": {}}]}'),
+                ("batch.seal.v1", b'{"batch_id": "%s"}' % str(uuid4()).encode()),
+                (SUBMIT, large if number % 100 == 3 else b"[]"),
+            ][number % 4]
+
+        await self._send_commands(command)
+
+    async def send_small_batches(self) -> None:
+        """Submit batches of one item by AMQP without waiting for replies."""
+        body = orjson.dumps({"workload": "noop", "items": [{"payload": {"n": 1}}]})
+        await self._send_commands(lambda _: (SUBMIT, body))
+
+    async def _send_commands(self, command: Callable[[int], tuple[str, bytes]]) -> None:
+        """Send commands by their type and body, many at once; each waits only for the broker."""
         user = urlsplit(self._amqp_url).username
         async with await aio_pika.connect(self._amqp_url) as connection:
             channel = await connection.channel()
             exchange = await channel.get_exchange(COMMANDS, ensure=False)
 
             async def send() -> None:
-                number = next(self._numbers)
-                kind, body = [
-                    ("batch.submit.v1", b"{"),
-                    ("batch.submit.v1", b'{"workload": "missing", "items": [{"payload": {}}]}'),
-                    ("batch.seal.v1", b'{"batch_id": "%s"}' % str(uuid4()).encode()),
-                    ("batch.submit.v1", large if number % 100 == 3 else b"[]"),
-                ][number % 4]
+                kind, body = command(next(self._numbers))
                 await exchange.publish(aio_pika.Message(body, type=kind, user_id=user), kind)
 
             await self._at_once(send)
@@ -132,6 +145,7 @@ KINDS: dict[str, Callable[[Neighbour], Awaitable[None]]] = {
     "partitions": Neighbour.submit_partitions,
     "requests": Neighbour.send_requests,
     "commands": Neighbour.send_invalid_commands,
+    "submissions": Neighbour.send_small_batches,
 }
 HOSTILE = tuple(kind for kind in KINDS if kind != HARMLESS)
 
