@@ -3,13 +3,16 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import aiohttp
 
 from batchyard_contracts.ids import new_batch_id
+from batchyard_contracts.v1.commands import BatchAppend, BatchSeal, BatchSubmit
+from batchyard_contracts.v1.values import NewItem
 from benchmarks.cluster import Cluster
 from benchmarks.figure import Figure, Target
 from benchmarks.summary import Summary
@@ -17,11 +20,11 @@ from benchmarks.summary import Summary
 ITEMS = 20
 _OVER_S = 3.0
 """Seconds within which the items of a batch end at random moments, so that some end close together."""
-_SETTLE_S = 0.4
 _TARGET, _TARGET_OF_MANY = Target("p99", 40), Target("p99", 100)
 MANY, WATCHERS = 100, 2
 """Batches side by side, and the watchers of each."""
 _NAPS_OF_MANY_S = (0.05, 0.5)
+_END_S = 120.0
 _ENDED = ("succeeded", "failed", "cancelled", "expired", "duplicate")
 Seen = tuple[float, int]
 """Arrival of a frame, and the number of ended items that it counts."""
@@ -32,7 +35,7 @@ async def measure_progress(cluster: Cluster, batches: int) -> Figure:
     rng = random.Random(1)
     taken: list[float] = []
     for _ in range(batches):
-        naps = [_SETTLE_S + rng.random() * _OVER_S for _ in range(ITEMS)]
+        naps = [rng.random() * _OVER_S for _ in range(ITEMS)]
         taken += [delay * 1000 for delay in await _watched(cluster, cluster.http, naps)]
     title = "an item's end to the WebSocket frame that counts it"
     return Figure("progress_to_websocket", title, "ms", Summary.of(taken), _TARGET)
@@ -42,8 +45,9 @@ async def measure_progress_of_many(cluster: Cluster) -> Figure:
     """Watch many batches at once, each by several watchers."""
     rng = random.Random(2)
     naps = [[rng.uniform(*_NAPS_OF_MANY_S) for _ in range(ITEMS)] for _ in range(MANY)]
+    all_there = asyncio.Barrier(MANY)
     async with aiohttp.ClientSession(cluster.url, connector=aiohttp.TCPConnector(limit=0)) as http:
-        found = await asyncio.gather(*(_watched(cluster, http, one, WATCHERS) for one in naps))
+        found = await asyncio.gather(*(_watched(cluster, http, one, WATCHERS, all_there) for one in naps))
     taken = [delay * 1000 for one in found for delay in one]
     title = f"the same with {MANY} batches and {MANY * WATCHERS} watchers"
     return Figure("progress_of_many", title, "ms", Summary.of(taken), _TARGET_OF_MANY)
@@ -66,25 +70,39 @@ def delays(ends: Sequence[float], seen: Sequence[Seen]) -> list[float]:
 
 
 async def _watched(
-    cluster: Cluster, http: aiohttp.ClientSession, naps: Sequence[float], watchers: int = 1
+    cluster: Cluster,
+    http: aiohttp.ClientSession,
+    naps: Sequence[float],
+    watchers: int = 1,
+    all_there: asyncio.Barrier | None = None,
 ) -> list[float]:
-    """Return the delays that each watcher of a batch has seen."""
-    batch_id = new_batch_id()
-    await cluster.client.submit("stamped", [{"sleep_s": nap} for nap in naps], batch_id=batch_id)
-    seen = await asyncio.gather(*(_frames(http, batch_id) for _ in range(watchers)))
-    ends = [result.result["ended_at"] async for result in cluster.client.results(batch_id)]
-    return [delay for one in seen for delay in delays(ends, one)]
+    """Return the delays that each watcher of a batch has seen. The items are added when all watchers are there."""
+    batch_id, client = new_batch_id(), cluster.client
+    await client.send(BatchSubmit(workload="stamped", batch_id=batch_id, sealed=False))
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(_socket(http, batch_id)) for _ in range(watchers)]
+        if all_there is not None:
+            await all_there.wait()
+        items = [NewItem(payload={"sleep_s": nap}) for nap in naps]
+        seen = asyncio.gather(*(_frames(socket) for socket in sockets))
+        await client.send(BatchAppend(batch_id=batch_id, sequence=0, items=items))
+        await client.send(BatchSeal(batch_id=batch_id))
+        async with asyncio.timeout(_END_S):
+            frames = await seen
+    ends = [result.result["ended_at"] async for result in client.results(batch_id)]
+    return [delay for one in frames for delay in delays(ends, one)]
 
 
-async def _frames(http: aiohttp.ClientSession, batch_id: UUID) -> list[Seen]:
-    seen: list[Seen] = []
-    async with asyncio.timeout(60), http.ws_connect(f"batches/{batch_id}/progress") as socket:
-        async for frame in socket:
-            if frame.type is not aiohttp.WSMsgType.TEXT:
-                break
-            at = time.time()
-            seen.append((at, _counted(frame.json())))
-    return seen
+@asynccontextmanager
+async def _socket(http: aiohttp.ClientSession, batch_id: UUID) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """Watch a batch, of which the first frame tells the present state."""
+    async with asyncio.timeout(_END_S), http.ws_connect(f"batches/{batch_id}/progress") as socket:
+        await socket.receive_json()
+        yield socket
+
+
+async def _frames(socket: aiohttp.ClientWebSocketResponse) -> list[Seen]:
+    return [(time.time(), _counted(frame.json())) async for frame in socket if frame.type is aiohttp.WSMsgType.TEXT]
 
 
 def _counted(frame: dict[str, Any]) -> int:
