@@ -40,13 +40,17 @@ async def test_a_batch_has_points_with_rates_and_durations(clean: Servers) -> No
         await around.send(accepted(100, accepted_at=datetime.now(UTC)))
         await around.until_row("SELECT 1 FROM batches WHERE owner = 'ann'")  # it counts for an owner that is known
         outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", elapsed_ms=400) for n in range(40)}
-        await around.send(processed({**outcomes, 40: "failed"}))
+        await around.send(processed({**outcomes, 40: "failed"}, partition="www.example.org"))
         reply = await until(lambda: series(around, batch_id=BATCH), lambda reply: reply.points)
         assert round(total(reply)) == 41
         busiest = max(reply.points, key=lambda point: point.succeeded)
         assert busiest.failed > 0
         assert busiest.p95_ms is not None
         assert 360 <= busiest.p95_ms <= 440
+        (destination,) = reply.destinations
+        assert destination.partition == "www.example.org"
+        assert len(destination.p95_ms) == len(reply.points)
+        assert destination.p95_ms[reply.points.index(busiest)] == busiest.p95_ms
 
         assert not (await series(around, owner="bob", batch_id=BATCH)).found
         assert not (await series(around, batch_id=uuid4())).found

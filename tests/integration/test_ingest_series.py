@@ -4,14 +4,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from batchyard_contracts.api_keys import new_api_key
-from batchyard_contracts.v1.queries import SeriesPoint, SeriesQuery, SeriesReply
+from batchyard_contracts.v1.queries import DestinationSeries, SeriesPoint, SeriesQuery, SeriesReply
 from devstack import Servers
 from tests.support.running_ingest import IngestHarness, running_ingest
 
 OPERATOR_KEY = new_api_key("test")
 BODY = {"workload": "squares", "items": [{"payload": {"n": 1}}]}
 AT = datetime(2026, 11, 30, 6, tzinfo=UTC)
-REPLY = SeriesReply(step_s=10, points=[SeriesPoint(at=AT, succeeded=2.5, p50_ms=90, p95_ms=210), SeriesPoint(at=AT)])
+REPLY = SeriesReply(
+    step_s=10,
+    points=[SeriesPoint(at=AT, succeeded=2.5, p50_ms=90, p95_ms=210), SeriesPoint(at=AT)],
+    destinations=[DestinationSeries(partition="a.example", p50_ms=[90, None], p95_ms=[210, None])],
+)
 
 
 async def asked(harness: IngestHarness, path: str, **options: Any) -> tuple[SeriesQuery, object]:
@@ -35,6 +39,7 @@ async def test_a_batch_has_its_points(clean: Servers) -> None:
         at = "2026-11-30T06:00:00Z"
         assert body == {
             "step_s": 10.0,
+            "destinations": [{"partition": "a.example", "p50_ms": [90.0, None], "p95_ms": [210.0, None]}],
             "points": [
                 {"at": at, "succeeded": 2.5, "failed": 0.0, "other": 0.0, "p50_ms": 90.0, "p95_ms": 210.0},
                 {"at": at, "succeeded": 0.0, "failed": 0.0, "other": 0.0},

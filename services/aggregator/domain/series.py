@@ -1,7 +1,8 @@
 """Points of a chart from samples: the items that ended in spans of time, and how long they took."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -22,6 +23,8 @@ class Sample(NamedTuple):
     other: int
     durations: Sequence[int]
     """Number of items by the bucket of their duration; of the items of a large message some are counted."""
+    destinations: Mapping[str, Mapping[int, int]] = {}
+    """Numbers of items by destination and bucket, for the destinations of a batch that had most items."""
 
 
 class Point(NamedTuple):
@@ -33,6 +36,14 @@ class Point(NamedTuple):
     other: float
     p50_ms: float | None
     p95_ms: float | None
+
+
+class DestinationPoints(NamedTuple):
+    """Durations in milliseconds of items at one destination, by step of time."""
+
+    partition: str
+    p50_ms: list[float | None]
+    p95_ms: list[float | None]
 
 
 @dataclass(slots=True)
@@ -60,10 +71,7 @@ def points_of(samples: Iterable[Sample], start: datetime, end: datetime, count: 
         return []
     steps = [_Step() for _ in range(count)]
     for sample in samples:
-        first = (sample.from_at - start).total_seconds() / step_s
-        last = max((sample.at - start).total_seconds() / step_s, first)
-        for place in range(max(0, int(first)), min(count, math.ceil(last) or 1)):
-            share = 1.0 if last == first else (min(last, place + 1) - max(first, place)) / (last - first)
+        for place, share in _shares(sample, start, step_s, count):
             _add(steps[place], sample, share)
     return [
         Point(
@@ -78,12 +86,48 @@ def points_of(samples: Iterable[Sample], start: datetime, end: datetime, count: 
     ]
 
 
+def destinations_of(
+    samples: Sequence[Sample], start: datetime, end: datetime, count: int, most: int
+) -> list[DestinationPoints]:
+    """Return the durations at the destinations that had most items, by the steps of `points_of`."""
+    step_s = (end - start).total_seconds() / count
+    if step_s <= 0:
+        return []
+    totals: Counter[str] = Counter()
+    for sample in samples:
+        totals.update({name: sum(durations.values()) for name, durations in sample.destinations.items()})
+    steps: dict[str, list[dict[int, float]]] = {
+        name: [{} for _ in range(count)] for name, _ in totals.most_common(most)
+    }
+    for sample in samples:
+        for place, share in _shares(sample, start, step_s, count):
+            for name, durations in sample.destinations.items():
+                if name in steps:
+                    _add_durations(steps[name][place], durations.items(), share)
+    return [
+        DestinationPoints(name, [_percentile(each, 0.5) for each in own], [_percentile(each, 0.95) for each in own])
+        for name, own in steps.items()
+    ]
+
+
+def _shares(sample: Sample, start: datetime, step_s: float, count: int) -> Iterator[tuple[int, float]]:
+    """Yield the steps that a sample covers, each with its share of the sample."""
+    first = (sample.from_at - start).total_seconds() / step_s
+    last = max((sample.at - start).total_seconds() / step_s, first)
+    for place in range(max(0, int(first)), min(count, math.ceil(last) or 1)):
+        yield place, 1.0 if last == first else (min(last, place + 1) - max(first, place)) / (last - first)
+
+
 def _add(step: _Step, sample: Sample, share: float) -> None:
     for kind, number in enumerate((sample.succeeded, sample.failed, sample.other)):
         step.counts[kind] += number * share
-    for bucket, number in enumerate(sample.durations):
+    _add_durations(step.durations, enumerate(sample.durations), share)
+
+
+def _add_durations(known: dict[int, float], new: Iterable[tuple[int, int]], share: float) -> None:
+    for bucket, number in new:
         if number:
-            step.durations[bucket] = step.durations.get(bucket, 0.0) + number * share
+            known[bucket] = known.get(bucket, 0.0) + number * share
 
 
 def _percentile(durations: Mapping[int, float], share: float) -> float | None:

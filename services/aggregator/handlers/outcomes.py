@@ -99,7 +99,7 @@ class OutcomeHandler:
                 self._update_partial_progress([change.batch], by_batch[change.batch.batch_id])
                 counted.append((change.batch, count_rows(change.rows)))
                 rows += change.rows
-        self._count(counted, rows)
+        self._count(counted, rows, reports)
         return [report for report in reports if report.batch_id not in recorded]
 
     def _few_outcomes(self, batch_id: UUID, reports: _Reports, at: datetime) -> FewOutcomes | None:
@@ -141,7 +141,7 @@ class OutcomeHandler:
             )
         self._batch_changes.publish(changed, messages)
         self._update_partial_progress([*transaction.batches.values(), *changed], reports)
-        self._count([(batch, inserted[batch.key]) for batch in changed], rows)
+        self._count([(batch, inserted[batch.key]) for batch in changed], rows, reports)
         for batch in changed if failed else ():
             self._failure_events.add(batch, [one for one in failed if one.batch == batch.key], at)
 
@@ -177,9 +177,9 @@ class OutcomeHandler:
         new_failures = await transaction.insert_failures(failed) if failed else []
         return counters_by_batch, new_failures, found
 
-    def _count(self, changes: Sequence[tuple[Batch, OutcomeCounters]], rows: Sequence[Row]) -> None:
+    def _count(self, changes: Sequence[tuple[Batch, OutcomeCounters]], rows: Sequence[Row], reports: _Reports) -> None:
         if self._series is not None:
-            self._series.record(changes, rows)
+            self._series.record(changes, rows, reports)
         for batch, new in changes:
             _count(batch, new)
 

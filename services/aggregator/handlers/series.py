@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from batchyard_contracts.message import Envelope
-from batchyard_contracts.v1.queries import SeriesPoint, SeriesQuery, SeriesReply
-from services.aggregator.domain.series import Sample, points_of
+from batchyard_contracts.v1.queries import MAX_CHARTED, DestinationSeries, SeriesPoint, SeriesQuery, SeriesReply
+from services.aggregator.domain.series import Sample, destinations_of, points_of
 from services.aggregator.persistence.series_store import ALL_OWNERS, OWNER_STEP, SeriesStore, start_of_step
 from services.aggregator.persistence.store import LedgerStore
 
@@ -54,5 +54,8 @@ def _reply(samples: list[Sample], start: datetime, end: datetime, query: SeriesQ
                 p95_ms=point.p95_ms,
             )
             for point in points
+        ],
+        destinations=[
+            DestinationSeries(**one._asdict()) for one in destinations_of(samples, start, end, count, MAX_CHARTED)
         ],
     )

@@ -1,10 +1,11 @@
 -- Statements on samples for charts.
 
 -- name: save_batches
-INSERT INTO samples (batch, from_at, at, succeeded, failed, other, durations)
-SELECT new.batch, new.from_at, new.at, new.succeeded, new.failed, new.other, new.durations::int[]
-FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::int[], $6::int[], $7::text[])
-    AS new (batch, from_at, at, succeeded, failed, other, durations)
+INSERT INTO samples (batch, from_at, at, succeeded, failed, other, durations, destinations)
+SELECT new.batch, new.from_at, new.at, new.succeeded, new.failed, new.other, new.durations::int[],
+    new.destinations::jsonb
+FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::int[], $6::int[], $7::text[], $8::text[])
+    AS new (batch, from_at, at, succeeded, failed, other, durations, destinations)
 JOIN batches ON batches.id = new.batch AND batches.deleted_at IS NULL
 ON CONFLICT DO NOTHING;
 
@@ -20,7 +21,8 @@ ON CONFLICT (owner, step_s, from_at) DO UPDATE SET
     durations = sum_of_arrays(known.durations, excluded.durations);
 
 -- name: of_batch
-SELECT from_at, at, succeeded, failed, other, durations FROM samples WHERE batch = $1 ORDER BY at LIMIT $2;
+SELECT from_at, at, succeeded, failed, other, durations, destinations::text
+FROM samples WHERE batch = $1 ORDER BY at LIMIT $2;
 
 -- name: of_owner
 -- The latest step lasts until now.

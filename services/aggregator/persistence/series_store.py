@@ -1,9 +1,10 @@
 """The tables of samples for charts: those of batches, and those of owners in steps of ten seconds and ten minutes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import orjson
 
 from services.aggregator.domain.series import Sample
 from shared.postgres.pool import Pool
@@ -27,13 +28,13 @@ class SeriesStore:
     async def save_batches(self, samples: Sequence[tuple[int, Sample]]) -> None:
         """Save samples of batches, by their keys. A batch that was deleted meanwhile is left out."""
         if samples:
-            rows = [(key, *sample[:-1], _array(sample.durations)) for key, sample in samples]
-            await self._pool.execute(_SQL["save_batches"], *columns(rows, 7))
+            rows = [(key, *sample[:5], _array(sample.durations), _json(sample.destinations)) for key, sample in samples]
+            await self._pool.execute(_SQL["save_batches"], *columns(rows, 8))
 
     async def save_owners(self, samples: Sequence[tuple[str, Sample]]) -> None:
         """Add samples of owners to the steps, of both lengths, in which they begin."""
         rows = [
-            (owner, int(step.total_seconds()), start_of_step(sample.from_at, step), *sample[2:-1],
+            (owner, int(step.total_seconds()), start_of_step(sample.from_at, step), *sample[2:5],
              _array(sample.durations))
             for owner, sample in sorted(samples)
             for step in (OWNER_STEP, _LONG_STEP)
@@ -43,7 +44,8 @@ class SeriesStore:
 
     async def of_batch(self, key: int) -> list[Sample]:
         """Return the samples of a batch."""
-        return [_sample(row) for row in await self._pool.fetch(_SQL["of_batch"], key, _MAX_SAMPLES)]
+        rows = await self._pool.fetch(_SQL["of_batch"], key, _MAX_SAMPLES)
+        return [_sample(row)._replace(destinations=_destinations(row["destinations"])) for row in rows]
 
     async def of_owner(self, owner: str, since: datetime, until: datetime) -> list[Sample]:
         """Return the steps of an owner in a span of time: long ones, if short ones are not kept so long."""
@@ -68,5 +70,14 @@ def _array(numbers: Sequence[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
+def _json(destinations: Mapping[str, Mapping[int, int]]) -> str | None:
+    return orjson.dumps(destinations, option=orjson.OPT_NON_STR_KEYS).decode() if destinations else None
+
+
+def _destinations(text: str | None) -> dict[str, dict[int, int]]:
+    found = {} if text is None else orjson.loads(text)
+    return {name: {int(bucket): number for bucket, number in own.items()} for name, own in found.items()}
+
+
 def _sample(row: asyncpg.Record) -> Sample:
-    return Sample(*row.values())
+    return Sample(*tuple(row.values())[:6])

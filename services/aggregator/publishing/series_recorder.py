@@ -5,15 +5,18 @@ length has some hundred to two thousand of them. A batch that ends before its fi
 is lost with the process; a chart then shows too little for some seconds.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import ClassVar, TypeVar
+from uuid import UUID
 
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.outcome_rows import COLUMNS, Row
+from services.aggregator.domain.report import Report
 from services.aggregator.domain.series import Sample, bucket_of
 from services.aggregator.persistence.series_store import ALL_OWNERS, OWNER_STEP, SeriesStore, start_of_step
 
@@ -24,9 +27,16 @@ _MAX_COLLECTED = 10_000
 """Batches, and owners, for which samples are collected."""
 _DURATIONS_OF_MESSAGE = 32
 """Items of which the duration counts, of all that are recorded together."""
+_MAX_DESTINATIONS, _SAVED_DESTINATIONS = 64, 8
+"""Destinations of a batch that are counted for one sample, and those of them that are saved."""
+_MAX_DESTINATION_LENGTH = 255
+_DURATIONS_OF_REPORT = 8
+"""Items of which the duration counts for the destination, of all that are reported together."""
+_RAN = ("succeeded", "failed")
 _elapsed_of = itemgetter(COLUMNS.index("elapsed_ms"))
 _batch_of = itemgetter(COLUMNS.index("batch"))
 KeyT = TypeVar("KeyT", int, str)
+_Destinations = dict[str, Counter[int]]
 
 
 @dataclass(slots=True)
@@ -37,6 +47,7 @@ class _Collected:
     failed: int = 0
     other: int = 0
     durations: list[int] = field(default_factory=list)
+    destinations: _Destinations = field(default_factory=dict)
 
     def add(self, succeeded: int, failed: int, other: int) -> None:
         self.succeeded += succeeded
@@ -54,9 +65,16 @@ class _Collected:
         self.add(earlier.succeeded, earlier.failed, earlier.other)
         for bucket, number in enumerate(earlier.durations):
             self.add_duration(bucket, number)
+        for name, durations in earlier.destinations.items():
+            self.destinations.setdefault(name, Counter()).update(durations)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.destinations) >= _MAX_DESTINATIONS
 
     def sample(self, from_at: datetime, at: datetime) -> Sample:
-        return Sample(from_at, at, self.succeeded, self.failed, self.other, self.durations)
+        most = sorted(self.destinations.items(), key=lambda one: -one[1].total())[:_SAVED_DESTINATIONS]
+        return Sample(from_at, at, self.succeeded, self.failed, self.other, self.durations, dict(most))
 
 
 class SeriesRecorder:
@@ -71,8 +89,11 @@ class SeriesRecorder:
         self._batches: dict[int, _Collected] = {}
         self._owners: dict[str, _Collected] = {}
 
-    def record(self, changes: Sequence[tuple[Batch, OutcomeCounters]], rows: Sequence[Row]) -> None:
-        """Take up the outcomes that were committed together: their numbers by batch, and the durations of some."""
+    def record(
+        self, changes: Sequence[tuple[Batch, OutcomeCounters]], rows: Sequence[Row], reports: Iterable[object] = ()
+    ) -> None:
+        """Take up the outcomes that were committed together: their numbers by batch, and the durations of some; those
+        of destinations come from the reports."""
         totals: dict[str, list[int]] = {}
         owners: dict[int, str] = {}
         for batch, new in changes:
@@ -93,6 +114,9 @@ class SeriesRecorder:
                 if (found := self._collected(self._owners, name)) is not None:
                     found.add(succeeded, failed, other)
         self._record_durations(rows[:: max(1, len(rows) // _DURATIONS_OF_MESSAGE)], owners)
+        own = {batch.batch_id: found for batch, _ in changes if (found := self._batches.get(batch.key)) is not None}
+        if own:
+            _record_destinations(own, reports)
 
     def _record_durations(self, rows: Sequence[Row], owners: Mapping[int, str]) -> None:
         for row in rows:
@@ -146,6 +170,19 @@ class SeriesRecorder:
             _put_back(self._owners, taken)
             raise
         self._owners_since = start_of_step(until, OWNER_STEP)
+
+
+def _record_destinations(collected: Mapping[UUID, _Collected], reports: Iterable[object]) -> None:
+    for report in reports:
+        if not isinstance(report, Report) or not 0 < len(report.partition) <= _MAX_DESTINATION_LENGTH:
+            continue
+        found = collected.get(report.batch_id)
+        if found is None or (report.partition not in found.destinations and found.is_full):
+            continue
+        durations = found.destinations.setdefault(report.partition, Counter())
+        for outcome in report.outcomes[:: max(1, len(report.outcomes) // _DURATIONS_OF_REPORT)]:
+            if outcome.status in _RAN and not outcome.cached:
+                durations[bucket_of(outcome.elapsed_ms)] += 1
 
 
 def _is_due(one: _Collected, now: datetime) -> bool:

@@ -16,8 +16,17 @@ class SeriesPoint(msgspec.Struct, frozen=True):
     p95_ms: float | None = None
 
 
+class DestinationSeries(msgspec.Struct, frozen=True):
+    """Durations of the items of one destination, by step of time."""
+
+    partition: str
+    p50_ms: list[float | None]
+    p95_ms: list[float | None]
+
+
 class Series(msgspec.Struct, frozen=True):
-    """Points at equal steps of time."""
+    """Points at equal steps of time; of a batch also the durations at its destinations."""
 
     step_s: float
     points: list[SeriesPoint] = []
+    destinations: list[DestinationSeries] = []

@@ -51,6 +51,7 @@ SERIES: dict[str, Any] = {
         {"at": TIME, "succeeded": 18.5, "failed": 0.4, "other": 0.0, "p50_ms": 210.0, "p95_ms": 890.0},
         {"at": "2026-11-30T06:00:10Z", "succeeded": 0.0, "failed": 0.0, "other": 0.0},
     ],
+    "destinations": [{"partition": "www.example.org", "p50_ms": [210.0, None], "p95_ms": [890.0, None]}],
 }
 FAILURE: dict[str, Any] = {
     "code": "not_found",

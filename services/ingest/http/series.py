@@ -32,11 +32,23 @@ class SeriesPointView(BaseModel):
     p95_ms: float | None = Field(None, description="duration that 95 % of the items did not exceed")
 
 
+class DestinationSeriesView(BaseModel):
+    """Durations of items at one destination, by the steps of the points."""
+
+    partition: str = Field(description="destination, as `rates` names it")
+    p50_ms: list[float | None] = Field(description="median durations; null: no item ran there")
+    p95_ms: list[float | None] = Field(description="durations that 95 % of the items did not exceed")
+
+
 class Series(BaseModel):
     """Points at equal steps of time, the oldest first."""
 
     step_s: float = Field(description="length of a step; 0: there is no point")
     points: list[SeriesPointView]
+    destinations: list[DestinationSeriesView] | None = Field(
+        None,
+        description="the eight destinations of a batch whose items ran most often; absent: no item has a destination",
+    )
 
 
 def routes(service: IngestService, access: Access, clock: Callable[[], datetime]) -> APIRouter:
@@ -75,8 +87,8 @@ def routes(service: IngestService, access: Access, clock: Callable[[], datetime]
     async def batch_series(
         batch_id: UUID, owner: Annotated[str, Depends(access.any_owner("batches:read"))], points: _Points = 60
     ) -> Response:
-        """Items of a batch that ended, and how long they took, in equal steps from the first one to the last one. A
-        batch that took less than two seconds has no points."""
+        """Items of a batch that ended, and how long they took, in equal steps from the first one to the last one; of
+        its destinations, too. A batch that took less than two seconds has no points."""
         await service.header(owner, batch_id)
         reply = await service.aggregator.series(SeriesQuery(owner=owner, batch_id=batch_id, points=points))
         return json_response(_view(reply))
@@ -86,4 +98,5 @@ def routes(service: IngestService, access: Access, clock: Callable[[], datetime]
 
 def _view(reply: SeriesReply) -> Series:
     points = [SeriesPointView.model_validate(point, from_attributes=True) for point in reply.points]
-    return Series(step_s=reply.step_s, points=points)
+    destinations = [DestinationSeriesView.model_validate(one, from_attributes=True) for one in reply.destinations]
+    return Series(step_s=reply.step_s, points=points, destinations=destinations or None)

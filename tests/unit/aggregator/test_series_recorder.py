@@ -6,13 +6,15 @@ from typing import Any, cast
 
 import pytest
 
+from batchyard_contracts.v1.flow import ItemOutcome
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.outcome_rows import COLUMNS, Row
+from services.aggregator.domain.report import Report
 from services.aggregator.domain.series import Sample, bucket_of
 from services.aggregator.persistence.series_store import SeriesStore
 from services.aggregator.publishing.series_recorder import MAX_SAMPLES_AT_ONCE, SeriesRecorder
-from tests.support.ledger_messages import START, at, batch
+from tests.support.ledger_messages import START, at, batch, processed
 
 
 class FakeStore:
@@ -51,6 +53,15 @@ class Recording:
     async def save(self, now: datetime) -> None:
         self.now = now
         await self.recorder.save()
+
+
+def report_of(outcomes: dict[int, Any], partition: str) -> Report:
+    return Report.of(processed(outcomes, partition=partition))
+
+
+def report(partition: str, elapsed_ms: list[int]) -> Report:
+    outcomes = {n: ItemOutcome(ordinal=n, status="succeeded", elapsed_ms=each) for n, each in enumerate(elapsed_ms)}
+    return report_of(outcomes, partition)
 
 
 def growing(ended: int, total: int = 1_000_000) -> Batch:
@@ -105,6 +116,26 @@ async def test_samples_of_an_old_batch_cover_more_time() -> None:
         it.record(growing(second + 1), 1)
         await it.save(at(month + second + 60))
     assert 1 <= len(it.store.batches) <= 2, "half a per cent of a month is 3.6 hours"
+
+
+async def test_the_destinations_with_most_items_have_durations_of_their_own() -> None:
+    it = Recording()
+    reports = [report(f"d{n}.example", [100] * 3) for n in range(10)]
+    reports += [report("a.example", [400] * 6), report("", [5]), report("x" * 300, [5])]
+    it.recorder.record([(growing(40), OutcomeCounters(succeeded=40))], [], reports)
+    await it.save(at(2))
+    ((_, sample),) = it.store.batches
+    assert len(sample.destinations) == 8
+    assert sample.destinations["a.example"] == {bucket_of(400): 6}
+    assert next(iter(sample.destinations)) == "a.example"
+
+
+async def test_items_that_did_not_run_have_no_duration_at_a_destination() -> None:
+    it = Recording()
+    outcomes = {0: "cancelled", 1: ItemOutcome(ordinal=1, status="succeeded", elapsed_ms=7, cached=True)}
+    it.recorder.record([(growing(2), OutcomeCounters(succeeded=2))], [], [report_of(outcomes, "a.example")])
+    await it.save(at(2))
+    assert it.store.batches[0][1].destinations == {"a.example": {}}
 
 
 async def test_samples_stay_until_the_database_is_back() -> None:

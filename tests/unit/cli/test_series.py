@@ -14,14 +14,44 @@ POINTS: list[dict[str, Any]] = [
 ]
 
 
+DESTINATIONS = [
+    {"partition": "a.example", "p50_ms": [100.0, None], "p95_ms": [200.0, None]},
+    {"partition": "b.example", "p50_ms": [None, 5.0], "p95_ms": [None, 6000.0]},
+]
+
+
 async def test_a_batch_has_a_line_for_each_step(run: Run, cluster: FakeCluster) -> None:
     cluster.answer(f"GET /batches/{BATCH}/series", {"step_s": 10, "points": POINTS})
+    cluster.answer(f"GET /batches/{BATCH}/timeline", {"entries": []})
     ended = await run("series", BATCH, "--points", "2")
     assert ended.code == Exit.OK
-    assert ("points", "2") in cluster.queries[-1]
+    assert ("points", "2") in cluster.queries[-2]
     _, busy, idle = [line.split() for line in ended.out.splitlines()]
     assert busy[1:] == ["█" * 22 + "xx", "9/s", "1/s", "0", "210", "ms", "8.9", "s"]
     assert idle[1:] == ["0", "0", "0", "-", "-"]
+
+
+async def test_times_at_a_destination_and_what_happened_are_shown(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer(f"GET /batches/{BATCH}/series", {"step_s": 10, "points": POINTS, "destinations": DESTINATIONS})
+    entries = [
+        {"at": "2026-11-30T06:00:15Z", "kind": "circuit_opened", "partition": "b.example"},
+        {"at": "2026-11-30T06:00:12Z", "kind": "paused"},
+        {"at": "2026-11-30T06:00:00Z", "kind": "accepted"},
+        {"at": "2026-11-30T05:59:00Z", "kind": "changed"},
+    ]
+    cluster.answer(f"GET /batches/{BATCH}/timeline", {"entries": entries})
+    ended = await run("series", BATCH)
+    assert ended.code == Exit.OK
+    _, busy, idle, hint = ended.out.splitlines()
+    assert idle.endswith("paused, circuit opened b.example")
+    assert "accepted" not in busy
+    assert "a.example, b.example" in hint
+    ended = await run("series", BATCH, "--destination", "b.example")
+    _, busy, idle = ended.out.splitlines()
+    assert idle.split()[4:8] == ["5", "ms", "6", "s"]
+    ended = await run("series", BATCH, "--destination", "c.example")
+    assert (ended.code, "a.example, b.example" in ended.err) == (Exit.USAGE, True)
+    assert (await run("series", "--destination", "b.example")).code == Exit.USAGE
 
 
 async def test_all_batches_are_shown_for_a_span(run: Run, cluster: FakeCluster) -> None:

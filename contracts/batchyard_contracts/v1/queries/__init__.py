@@ -89,7 +89,14 @@ from batchyard_contracts.v1.queries.schedules import (
     SchedulesReply,
     ScheduleState,
 )
-from batchyard_contracts.v1.queries.series import MAX_POINTS, SeriesPoint, SeriesQuery, SeriesReply
+from batchyard_contracts.v1.queries.series import (
+    MAX_CHARTED,
+    MAX_POINTS,
+    DestinationSeries,
+    SeriesPoint,
+    SeriesQuery,
+    SeriesReply,
+)
 from batchyard_contracts.v1.queries.templates import (
     MAX_TEMPLATES,
     TemplateChange,
@@ -111,6 +118,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_ATTENTION",
     "MAX_CHANGES",
+    "MAX_CHARTED",
     "MAX_DELAYED",
     "MAX_DESTINATIONS",
     "MAX_ENDS_COUNTED",
@@ -138,6 +146,7 @@ __all__ = [
     "DeliveriesReply",
     "DeliveryState",
     "DestinationChange",
+    "DestinationSeries",
     "DestinationState",
     "EndsQuery",
     "EndsReply",

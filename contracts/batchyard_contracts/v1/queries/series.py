@@ -5,10 +5,20 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from batchyard_contracts.message import Message, Value
-from batchyard_contracts.v1.values import BatchId, MeasuredPerSecond, Milliseconds, Owner, Seconds, Time
+from batchyard_contracts.v1.values import (
+    BatchId,
+    MeasuredPerSecond,
+    Milliseconds,
+    Owner,
+    PartitionName,
+    Seconds,
+    Time,
+)
 
 MAX_POINTS = 300
 """Largest number of points in one reply."""
+MAX_CHARTED = 8
+"""Largest number of destinations in one reply."""
 
 
 class SeriesQuery(Message):
@@ -39,6 +49,15 @@ class SeriesPoint(Value):
     p95_ms: Milliseconds | None = None
 
 
+class DestinationSeries(Value):
+    """Durations of items at one destination, by the points of the reply."""
+
+    partition: PartitionName
+    p50_ms: Annotated[list[Milliseconds | None], Field(max_length=MAX_POINTS)] = []
+    """Median durations, each estimated from a sample within 10 %; None: no item ran there."""
+    p95_ms: Annotated[list[Milliseconds | None], Field(max_length=MAX_POINTS)] = []
+
+
 class SeriesReply(Message):
     """Reply with points at equal steps of time, the oldest first. Times without items have points, too."""
 
@@ -48,3 +67,5 @@ class SeriesReply(Message):
     step_s: Seconds = 0
     """Length of a step; 0: there is no point."""
     points: Annotated[list[SeriesPoint], Field(max_length=MAX_POINTS)] = []
+    destinations: Annotated[list[DestinationSeries], Field(max_length=MAX_CHARTED)] = []
+    """Destinations of a batch whose items ran most often, the first one most."""
