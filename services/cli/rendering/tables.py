@@ -126,7 +126,9 @@ def state_text(batch: Batch) -> Text:
     return text
 
 
-def failures_table(batch_id: str, groups: Iterable[FailureGroup]) -> list[RenderableType]:
+def failures_table(
+    batch_id: str, groups: Iterable[FailureGroup], *, with_commands: bool = True
+) -> list[RenderableType]:
     """Return the failures by cause, with the commands that retry the first few."""
     rows = list(groups)
     if not rows:
@@ -138,8 +140,11 @@ def failures_table(batch_id: str, groups: Iterable[FailureGroup]) -> list[Render
             Text(group.code, "red"), Text(group.partition or ""), str(group.count), f"item {ordinals}",
             Text(group.message),
         )  # fmt: skip
+    causes = [group for group in rows if group.cause][:_COMMANDS] if with_commands else []
+    if not causes:
+        return [table]
     lines = [Text(""), Text("Run them again, as they are or with --patch; --dry-run only shows which would run:")]
-    for group in [group for group in rows if group.cause][:_COMMANDS]:
+    for group in causes:
         lines.append(Text(f"  batchyard retry {batch_id} --cause {group.cause}", no_wrap=True))
         hint = "may succeed as they are" if group.retryable else "will most likely fail again as they are"
         lines.append(Text(f"    {group.count} x {group.code}: {hint}", "bright_black"))

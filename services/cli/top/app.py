@@ -1,6 +1,7 @@
 """The live terminal page: all batches, and one batch, with keys as in the dashboard."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import ClassVar
 
 from rich.console import RenderableType
@@ -18,6 +19,8 @@ from services.cli.top.blocks import BATCH_COLUMNS, batch_cells, batch_page, over
 from services.cli.top.reader import BatchData, OverviewData, TopReader
 
 REFRESH_S = 2.0
+_COMMANDS = "commands"
+"""Group of the threads that send commands."""
 
 
 class LivePage(Screen[None]):
@@ -58,8 +61,10 @@ class LivePage(Screen[None]):
         raise NotImplementedError
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Show what was read, or why it could not be."""
-        if event.state is WorkerState.SUCCESS:
+        """Show what was read or done, or why it could not be."""
+        if event.worker.group == _COMMANDS:
+            self._show_command(event)
+        elif event.state is WorkerState.SUCCESS:
             self._read_at = datetime.now(UTC)
             self.say("")
             self.draw(event.worker.result)
@@ -94,15 +99,20 @@ class LivePage(Screen[None]):
         return None
 
     def action_pause(self) -> None:
-        """Pause or resume the chosen batch."""
+        """Pause or resume the chosen batch, in a thread: the server may take its time."""
         batch = self.chosen()
-        if batch is None or batch.status == "finished":
-            return
-        try:
-            self.notify(self.reader.pause_or_resume(batch))
-        except CliError as error:
-            self.notify(error.what, severity="error")
-        self.load()
+        if batch is not None and batch.status != "finished":
+            act = partial(self.reader.pause_or_resume, batch)
+            self.run_worker(act, group=_COMMANDS, thread=True, exit_on_error=False)
+
+    def _show_command(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.SUCCESS:
+            self.notify(str(event.worker.result))
+            self.load()
+        elif event.state is WorkerState.ERROR:
+            error = event.worker.error
+            self.notify(error.what if isinstance(error, CliError) else repr(error), severity="error")
+            self.load()
 
 
 class OverviewPage(LivePage):

@@ -17,12 +17,14 @@ from services.cli.rendering.spans import age
 from services.cli.rendering.tables import batch_block, failures_table
 from services.cli.top.reader import BatchData, OverviewData
 
+_BESIDE_CHART = 30
+"""Columns of the terminal beside a chart: its name, its largest value, and the edges of the page."""
 BATCH_COLUMNS = ("batch", "workload", "progress", "accepted")
 
 
 def overview_block(found: OverviewData, now: datetime, width: int) -> RenderableType:
     """Return the numbers, what needs somebody, the state of the system, the last ends, and the charts."""
-    return Group(*overview_lines(found.overview, now, width), Text(""), *series_lines(found.series))
+    return Group(*overview_lines(found.overview, now, width), Text(""), *series_lines(found.series, width))
 
 
 def batch_cells(batch: Batch, now: datetime, width: int) -> tuple[Text, ...]:
@@ -37,29 +39,31 @@ def batch_page(found: BatchData, width: int) -> RenderableType:
     """Return everything about one batch."""
     batch = found.batch
     lines: list[RenderableType] = [progress_line(batch.name or batch.batch_id, snapshot_of(batch, {}), width), Text("")]
-    lines += series_lines(found.series)
+    lines += series_lines(found.series, width)
     if found.reasons is not None:
         lines += [Text(""), Text("why not faster", "bright_black"), *reason_lines(found.reasons)]
     if found.failures.groups:
         lines += [Text(""), Text("failures", "bright_black")]
-        lines += failures_table(batch.batch_id, found.failures.groups)
+        has_ended = batch.status == "finished"
+        lines += failures_table(batch.batch_id, found.failures.groups, with_commands=has_ended)
     return Group(*lines, Text(""), batch_block(batch, Deliveries()))
 
 
-def series_lines(found: Series) -> list[RenderableType]:
-    """Return the charts of throughput and durations, each as one line."""
+def series_lines(found: Series, width: int) -> list[RenderableType]:
+    """Return the charts of throughput and durations, each as one line with the newest points that fit."""
     if not found.points:
         return []
-    ended = [point.succeeded + point.failed + point.other for point in found.points]
-    failed = [point.failed for point in found.points]
-    times = [point.p95_ms for point in found.points if point.p95_ms is not None]
+    points = found.points[-max(8, width - _BESIDE_CHART) :]
+    ended = [point.succeeded + point.failed + point.other for point in points]
+    failed = [point.failed for point in points]
+    times = [point.p95_ms for point in points if point.p95_ms is not None]
     lines = [Text.assemble(("items/s   ", "bright_black"), (sparkline(ended), "green"), f"  {_most(max(ended))}")]
     if any(failed):
         lines.append(
             Text.assemble(("failed/s  ", "bright_black"), (sparkline(failed), "red"), f"  {_most(max(failed))}")
         )
     if times:
-        bars = sparkline([point.p95_ms or 0.0 for point in found.points])
+        bars = sparkline([point.p95_ms or 0.0 for point in points])
         most = duration_text(max(times))
         lines.append(Text.assemble(("95 % took ", "bright_black"), (bars, "cyan"), f"  at most {most}"))
     return list(lines)

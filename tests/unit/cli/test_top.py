@@ -3,22 +3,25 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import StringIO
+from threading import Event
 from typing import Any
 
 import msgspec
 import pytest
 from rich.console import Console
+from rich.text import Text
 from textual.widgets import DataTable, Static
 
 from services.cli.client.address import Address
 from services.cli.client.api import Api
 from services.cli.client.documents import Batch
-from services.cli.errors import NotReachable
+from services.cli.client.series_documents import Series, SeriesPoint
+from services.cli.errors import NotReachable, Refused
 from services.cli.exit_codes import Exit
 from services.cli.top.app import BatchPage, OverviewPage, TopApp
-from services.cli.top.blocks import batch_cells
+from services.cli.top.blocks import batch_cells, series_lines
 from services.cli.top.reader import TopReader
-from tests.support.patience import until
+from tests.support.patience import PATIENCE_S, until
 from tests.unit.cli.conftest import BATCH, FakeCluster, Run, state
 from tests.unit.cli.test_overview import FULL
 from tests.unit.cli.test_series import POINTS
@@ -34,6 +37,9 @@ class FakeApi(Api):
         self.is_away = False
         self.sent: list[str] = []
         self.status = "running"
+        self.refuses = False
+        self.may_answer = Event()
+        self.may_answer.set()
 
     def get(self, path: str, query: Any = None, *, answer_s: float = 60.0) -> bytes:
         if self.is_away:
@@ -56,6 +62,9 @@ class FakeApi(Api):
         return msgspec.json.encode(found)
 
     def send(self, method: str, path: str, document: Any = None, query: Any = None, *, answer_s: float = 60.0) -> bytes:
+        assert self.may_answer.wait(PATIENCE_S)
+        if self.refuses:
+            raise Refused("The batch has just ended.")
         self.sent.append(f"{method} {path}")
         self.status = "paused" if path.endswith("pause") else "running"
         return b"{}"
@@ -109,16 +118,50 @@ def test_a_batch_in_the_list_shows_when_it_will_end() -> None:
     assert "ends at" in progress.plain
 
 
+@pytest.mark.parametrize("width", [40, 60, 140])
+def test_a_chart_fits_the_terminal(width: int) -> None:
+    points = [SeriesPoint(datetime.now(UTC), float(n), 1.0, 0.0, 5.0, 12345.0) for n in range(40)]
+    lines = series_lines(Series(10, points), width)
+    assert len(lines) == 3
+    for line in lines:
+        assert isinstance(line, Text)
+        assert len(line.plain) <= width - 2
+        assert "▁" in line.plain or "█" in line.plain
+
+
 async def test_a_batch_is_paused_and_resumed() -> None:
     api = FakeApi()
     app = TopApp(TopReader(api, None), BATCH)
     async with app.run_test(size=(120, 40)) as pilot:
         await shown(pilot, lambda: isinstance(app.screen, BatchPage) and app.screen.chosen())
         await pilot.press("p")
-        assert api.sent == [f"POST /batches/{BATCH}/pause"]
+        await shown(pilot, lambda: api.sent == [f"POST /batches/{BATCH}/pause"])
         await shown(pilot, lambda: "paused" in words(app, "#batch"))
         await pilot.press("p")
-        assert api.sent[1:] == [f"POST /batches/{BATCH}/resume"]
+        await shown(pilot, lambda: api.sent[1:] == [f"POST /batches/{BATCH}/resume"])
+
+
+async def test_the_page_goes_on_while_a_command_waits_for_its_answer() -> None:
+    api = FakeApi()
+    api.may_answer.clear()
+    app = TopApp(TopReader(api, None), BATCH)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shown(pilot, lambda: isinstance(app.screen, BatchPage) and app.screen.chosen())
+        await pilot.press("p", "l")
+        await shown(pilot, lambda: "updates off" in words(app, "#note"))
+        assert api.sent == []
+        api.may_answer.set()
+        await shown(pilot, lambda: api.sent == [f"POST /batches/{BATCH}/pause"])
+
+
+async def test_a_refused_command_is_shown_with_its_reason() -> None:
+    api = FakeApi()
+    app = TopApp(TopReader(api, None), BATCH)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shown(pilot, lambda: isinstance(app.screen, BatchPage) and app.screen.chosen())
+        api.refuses = True
+        await pilot.press("p")
+        await shown(pilot, lambda: [each.message for each in app._notifications] == ["The batch has just ended."])
 
 
 async def test_data_stay_with_their_age_while_nothing_answers() -> None:
