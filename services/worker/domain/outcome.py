@@ -12,6 +12,7 @@ from batchyard_contracts.v1.values import ItemError
 from batchyard_contracts.v1.work import ChunkItem
 from batchyard_contracts.validation_words import sentence
 from batchyard_contracts.workload import Ambiguous, Continuation, Permanent, RateLimited, WorkloadError
+from services.worker.domain.checked_json import checked_json
 
 _MAX_MESSAGE_CHARS = 2000
 RATE_LIMIT_PAUSE_S = 30.0
@@ -91,8 +92,7 @@ def from_result(
             )
             to_json(outcome.state)
             return outcome
-        body = value.__pydantic_serializer__.to_json(value, warnings="error")
-        return Success(item.ordinal, item.custom_id, body, elapsed_ms)
+        return Success(item.ordinal, item.custom_id, checked_json(value), elapsed_ms)
     except Exception as error:  # noqa: BLE001  the value's own code runs here: fields, serializers, `__str__`
         what = f"{_INVALID_RESULT[isinstance(value, Continuation)]}: {_describe(error)}"
         failed = _failed(item, "invalid_result", what, elapsed_ms)

@@ -1,5 +1,6 @@
 """Outcomes of items by what their handler returned or raised."""
 
+import warnings
 from typing import Any, cast
 
 import pytest
@@ -206,6 +207,23 @@ def test_a_result_of_another_model_fails_and_is_kept() -> None:
     assert (outcome.error.code, outcome.result) == ("invalid_result", {"value": 1})
     assert outcome.error.message == "The handler returned Anything, not its result model Result."
     assert from_result(ITEM, Result(title="x"), 0, Result).status == "succeeded"
+
+
+@pytest.mark.parametrize("action", ["error", "ignore", "always"])
+def test_a_result_with_a_value_of_another_type_fails_whatever_warnings_its_handler_wants(action: Any) -> None:
+    wrong = Result.model_construct(title=cast("Any", 5))
+    with warnings.catch_warnings(record=True) as caught:
+        for _ in range(2):
+            warnings.simplefilter(action)
+            assert from_result(ITEM, wrong, 0, Result).status == "failed"
+            assert from_result(ITEM, Result(title="x"), 0, Result).status == "succeeded"
+        warnings.resetwarnings()
+        assert from_result(ITEM, wrong, 0, Result).status == "failed"
+        warnings.simplefilter(action)
+        assert not caught
+        if action == "always":
+            wrong.model_dump_json()
+            assert len(caught) == 1, "a handler's own warnings are left alone"
 
 
 def test_a_result_with_a_value_of_another_type_fails_and_is_kept() -> None:
