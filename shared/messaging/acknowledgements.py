@@ -12,15 +12,17 @@ from shared.messaging.delivery import acknowledge, give_back, is_stale
 
 FLUSH_S = 0.002
 """Seconds in which messages gather that are acknowledged together."""
-MAX_BEHIND = 64
-"""Messages that may be done behind one that is in hand. Beyond it each is acknowledged alone, so that one that takes
-long keeps no room of the consumer."""
 
 
 class Acknowledgements:
-    """Messages of one consumer that were received and not acknowledged, in the order of arrival."""
+    """Messages of one consumer that were received and not acknowledged, in the order of arrival.
 
-    def __init__(self) -> None:
+    `max_behind`: messages that may be done behind one in hand. Beyond it each is acknowledged alone, so that one that
+    takes long keeps no room of the consumer.
+    """
+
+    def __init__(self, max_behind: int) -> None:
+        self._max_behind = max_behind
         self._received: dict[int, AbstractIncomingMessage] = {}
         """Messages by delivery tag, which counts the deliveries of a channel."""
         self._done: set[int] = set()
@@ -53,13 +55,16 @@ class Acknowledgements:
 
     async def flush(self) -> None:
         """Acknowledge at once all that is done, wherever it came, and return when that is written."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
         await self._send(0)
         if self._sending:
             await asyncio.wait(self._sending)
 
     def _send_later(self) -> None:
         self._flush = None
-        task = asyncio.create_task(self._send(MAX_BEHIND))
+        task = asyncio.create_task(self._send(self._max_behind))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 

@@ -42,6 +42,7 @@ PLACES, PLACE_BYTES, RESERVE = 64, 32 * 1024 * 1024, 16
 _MOVING = 128
 """Messages that may be on their way to the slow path, beyond those that have places: as many move while the broker
 confirms."""
+PREFETCH = PLACES + RESERVE + _MOVING
 ASIDE_CONCURRENCY = 32
 """Messages of the slow path that are handled at a time."""
 _LOOK_S = 0.1
@@ -68,7 +69,7 @@ class FairConsumer:
         self._connection, self._publisher, self._queue, self._aside = connection, publisher, queue, aside
         self._router, self._turns = router, turns
         self._places = OwnerPlaces(PLACES, PLACE_BYTES, RESERVE)
-        self._received, self._received_aside = Acknowledgements(), Acknowledgements()
+        self._received, self._received_aside = Acknowledgements(PREFETCH // 4), Acknowledgements(ASIDE_CONCURRENCY // 4)
         self._excess: deque[tuple[AbstractIncomingMessage, Delivery]] = deque()
         self._has_changed = asyncio.Event()
         """Set when there is more to move, or a place was given back."""
@@ -100,7 +101,7 @@ class FairConsumer:
     async def _begin_to_consume(self) -> None:
         self._is_catching_up = await retry_transient(self._aside_depth, self._aside.name) > 0
         await self._consume(self._aside.name, ASIDE_CONCURRENCY, self._on_aside_message)
-        await self._consume(self._queue.name, PLACES + RESERVE + _MOVING, self._on_message)
+        await self._consume(self._queue.name, PREFETCH, self._on_message)
         if self._is_catching_up:
             self._keep_moving()
 
@@ -174,7 +175,8 @@ class FairConsumer:
 
     def _end_aside(self) -> None:
         self._handling_aside -= 1
-        self._has_changed.set()
+        if self._excess:  # of which some may be refused unread by now
+            self._has_changed.set()
 
     def _release(self, owner: str, size: int) -> None:
         self._places.release(owner, size)

@@ -11,8 +11,10 @@ from aio_pika.exceptions import ChannelInvalidStateError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messaging.acknowledgements import MAX_BEHIND, Acknowledgements
+from shared.messaging.acknowledgements import Acknowledgements
 from tests.support.patience import until_true
+
+MAX_BEHIND = 20
 
 
 class FakeChannel:
@@ -48,7 +50,7 @@ class FakeChannel:
 
 
 def received(channel: FakeChannel, count: int) -> tuple[Acknowledgements, list[AbstractIncomingMessage]]:
-    acknowledgements, messages = Acknowledgements(), [channel.deliver() for _ in range(count)]
+    acknowledgements, messages = Acknowledgements(MAX_BEHIND), [channel.deliver() for _ in range(count)]
     for message in messages:
         acknowledgements.receive(message)
     return acknowledgements, messages
