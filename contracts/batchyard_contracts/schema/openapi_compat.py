@@ -23,6 +23,7 @@ Document = Mapping[str, Any]
 
 def incompatible_changes(base: Document, now: Document) -> list[str]:
     """List the changes that break clients, one sentence each: operation, place, reason."""
+    base, now = _with_definitions(base), _with_definitions(now)
     found: list[str] = []
     for path, item in base["paths"].items():
         for method in (method for method in _METHODS if method in item):
@@ -79,11 +80,15 @@ def _responses(base: Document, now: Document, old: Document, new: Document) -> I
             yield from (f"answer {status}: {change}" for change in changes)
 
 
+def _with_definitions(document: Document) -> Document:
+    """Copy of a description whose references lead into `$defs` of each schema."""
+    found: Document = json.loads(json.dumps(document).replace(_PREFIX, "#/$defs/"))
+    return found
+
+
 def _schema(document: Document, schema: Schema) -> Schema:
     """Schema that stands for itself, with the components as its definitions."""
-    text = json.dumps({**schema, "$defs": document.get("components", {}).get("schemas", {})})
-    found: Schema = json.loads(text.replace(_PREFIX, "#/$defs/"))
-    return found
+    return {**schema, "$defs": document.get("components", {}).get("schemas", {})}
 
 
 def main() -> int:
