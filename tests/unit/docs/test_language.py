@@ -11,6 +11,7 @@ from typer.main import get_command
 from services.cli.app import app
 from tests.unit.docs.pages import PAGES, anchors, headings, name_of, prose
 
+COMMAND: Any = get_command(app)
 _YARD = re.compile(r"\byards?\b", re.IGNORECASE)
 _LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _COMMAND = re.compile(r"(?:^|`)batchyard ([a-z][a-z-]*)", re.MULTILINE)
@@ -30,7 +31,7 @@ def test_no_page_says_yard(page: Path) -> None:
 
 
 def test_no_help_says_yard() -> None:
-    texts = [text for command in _commands(get_command(app)) for text in _texts(command)]
+    texts = [text for command in _commands(COMMAND) for text in _texts(command)]
     assert len(texts) > 50
     assert [text for text in texts if _YARD.search(text)] == []
 
@@ -57,7 +58,7 @@ def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_that_a_page_names_exist(page: Path) -> None:
-    known = {command.name for command in _commands(get_command(app))}
+    known = {command.name for command in _commands(COMMAND)}
     assert set(_COMMAND.findall(page.read_text("utf-8"))) - known == set()
 
 
@@ -66,12 +67,12 @@ def test_options_of_commands_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text("utf-8").replace("\\\n", " ")
     wrong = []
     for line in _LINE.findall(text):
-        command: Any = get_command(app)
+        command = COMMAND
         for word in line.split():
             if word not in getattr(command, "commands", {}):
                 break
             command = command.commands[word]
-        known = {option for each in (*command.params, *get_command(app).params) for option in each.opts} | {"--help"}
+        known = {option for each in (*command.params, *COMMAND.params) for option in each.opts} | {"--help"}
         wrong += [f"{line}: {option}" for option in _OPTION.findall(_TEXTS.sub("", line)) if option not in known]
     assert wrong == []
 

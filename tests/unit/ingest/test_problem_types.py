@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
@@ -12,9 +13,15 @@ from services.ingest.http.problem_types import PREFIX, PROBLEM_TYPES, ProblemTyp
 from services.ingest.http.problems import problem_response
 
 
+@pytest.fixture(scope="module")
+def application() -> Any:
+    """The application, which takes longer to build than to answer."""
+    return described_app()
+
+
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(described_app()), base_url="http://test") as client:
+async def http(application: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://test") as client:
         yield client
 
 
