@@ -76,7 +76,8 @@ class Sandbox:
     async def _connect(self, requests: socket.socket, replies: int) -> None:
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(replies, "rb", 0))
+        pipe = os.fdopen(replies, "rb", 0)
+        self._replies, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
         _, self._writer = await asyncio.open_connection(sock=requests)
         self._tasks = [asyncio.create_task(self._read_replies(reader)), asyncio.create_task(self._watch_memory())]
         waits = [asyncio.create_task(event.wait()) for event in (self._ready, self._ended)]
@@ -161,6 +162,7 @@ class Sandbox:
             if self.executing is None:
                 self.executing = self._marker.get()
             self._kill_group()
+            self._replies.close()  # uvloop keeps it open after its end
             self._writer.close()
             self._ended.set()
             for pending in self._pending.values():

@@ -89,6 +89,11 @@ async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         await made.pool.close()
 
 
+def open_pipes() -> int:
+    """Number of ends of pipes that this process holds."""
+    return sum(descriptor.is_fifo() for descriptor in Path("/proc/self/fd").iterdir())
+
+
 def nothing() -> None:
     """Nobody asks whether it is alive."""
 
@@ -151,6 +156,16 @@ async def test_a_process_that_does_not_start_blames_nobody(harness: Harness, mon
     assert await harness.isolated(WELL, WELL).run(nothing)
     assert {(o.status, o.error.code) for o in harness.outcomes.values() if o.error} == {("retry", "quarantine_failed")}
     assert len(harness.outcomes) == 2
+
+
+async def test_a_process_that_has_ended_leaves_no_pipe_open(harness: Harness) -> None:
+    counts = []
+    for _ in range(2):
+        assert await harness.isolated(WELL).run(nothing)
+        await harness.pool.close()
+        await asyncio.sleep(0)  # the event loop closes what it was told to close
+        counts.append(open_pipes())
+    assert counts[0] == counts[1]
 
 
 async def test_a_workload_of_a_file_is_found_there_too(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
