@@ -6,6 +6,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -71,7 +72,6 @@ def tail(log: Path, lines: int = 15) -> str:
 async def _spawn(
     launch: Launch, argv: tuple[str, ...], *, stderr: int, start_new_session: bool, stdin: int = DEVNULL
 ) -> Process:
-    account = pwd.getpwnam(launch.user) if launch.user else None
     return await asyncio.create_subprocess_exec(
         *argv,
         env=launch.env,
@@ -80,7 +80,11 @@ async def _spawn(
         stdout=PIPE,
         stderr=stderr,
         start_new_session=start_new_session,
-        user=account and account.pw_uid,
-        group=account and account.pw_gid,
-        extra_groups=[] if account else None,
+        **(_identity(launch.user) if launch.user else {}),
     )
+
+
+def _identity(user: str) -> dict[str, Any]:
+    """Return the options that change the user of a process. uvloop knows none of them."""
+    account = pwd.getpwnam(user)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
