@@ -125,6 +125,6 @@ lock: $(READY) ## Resolve all locks anew to the newest versions; ARGS="--upgrade
 
 clean: ## Stop what runs here and delete all that was made: servers' data, caches, results, the environment.
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack erase; fi
-	rm -rf .venv .batchyard out htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf .venv .batchyard out htmlcov .coverage .coverage-records .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache services/ingest/http/assets dashboard/node_modules dashboard/.node
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

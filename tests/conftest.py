@@ -19,17 +19,14 @@ settings.load_profile("tests")
 """Hypothesis has no deadline, because the time of an example depends on the machine. Growth is tested as a ratio."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Measure the coverage of the processes that run tests, and of none that they start, and let these take SIGINT.
+def pytest_configure() -> None:
+    """Let the programs that tests start take SIGINT, and clients use the broker's guest as their user.
 
-    The services that end-to-end tests start as processes would take about a third more processor time. A shell that
-    runs the tests in the background has SIGINT ignored, which every process that they start would inherit.
+    A shell that runs the tests in the background has SIGINT ignored, which every process that they start would inherit.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ["BATCHYARD_ANONYMOUS_OWNER"] = "default"  # clients of the tests have the broker's guest as their user
-    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
-        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    os.environ["BATCHYARD_ANONYMOUS_OWNER"] = "default"
 
 
 @pytest.hookimpl(trylast=True)
