@@ -34,7 +34,7 @@ async def run_program(
 ) -> Ended:
     """Run a program to its end; one that does not end is killed."""
     process = await asyncio.create_subprocess_exec(
-        *argv, env=environment, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        *argv, env=dict(environment), cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
