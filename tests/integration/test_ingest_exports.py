@@ -6,7 +6,7 @@ import json
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +31,7 @@ from services.ingest.settings import IngestSettings
 from shared.artefacts.folder import FolderStore
 from shared.artefacts.store import StoreFailed
 from shared.messaging.rpc_client import RpcClient
-from shared.postgres.pool import open_pool
+from shared.postgres.pool import Pool, open_pool
 from tests.support.patience import until, until_true
 from tests.support.running_ingest import IngestHarness, running_ingest
 from tests.support.s3_server import BUCKET, KEY_ID, SECRET, s3_server
@@ -150,7 +150,7 @@ async def test_parquet_keeps_types_and_what_does_not_fit_them(clean: Servers, tm
     async with running_ingest(clean, exports_store=str(tmp_path / "exports")) as harness:
         path = await batch(harness, FakeAggregator())
         export = await ended(harness, path, format="parquet")
-        _, body, _ = await fetch(harness, f"{path}/{export['id']}/files/part-00000.parquet")
+        _, body, _ = await fetch(harness, f"{path}/{export['id']}/files/part-00000-1.parquet")
         (tmp_path / "all.parquet").write_bytes(body)
         table = f"'{tmp_path / 'all.parquet'}' WHERE ordinal IN (7, 2500, 2501) ORDER BY ordinal"
         rows = rows_of(f"SELECT n, title, more FROM {table}")
@@ -174,7 +174,7 @@ async def test_a_file_is_fetched_in_parts(clean: Servers, tmp_path: Path) -> Non
     async with running_ingest(clean, exports_store=str(tmp_path)) as harness:
         path = await batch(harness, FakeAggregator())
         export = await ended(harness, path)
-        place = f"{path}/{export['id']}/files/part-00000.ndjson"
+        place = f"{path}/{export['id']}/files/part-00000-1.ndjson"
         _, whole, headers = await fetch(harness, place)
         tag, size = headers["ETag"], len(whole)
         assert headers["Accept-Ranges"] == "bytes"
@@ -280,7 +280,7 @@ async def test_a_wrong_form_is_refused(clean: Servers, tmp_path: Path, body: dic
         status, problem = await harness.post(path, json=body)
         assert (status, problem["code"]) == (422, "invalid_command")
         assert word in str(problem)
-        for name in ("%2e%2e%2fmanifest.json", "part-00000.ndjson", "x" * 50):
+        for name in ("%2e%2e%2fmanifest.json", "part-00000-1.ndjson", "x" * 50):
             assert (await harness.get(f"{path}/{uuid4()}/files/{name}"))[0] in {404, 422}
 
 
@@ -313,8 +313,8 @@ async def test_an_export_into_a_bucket(clean: Servers) -> None:
             path = await batch(harness, FakeAggregator())
             export = await ended(harness, path, format="csv")
             assert (export["state"], len(s3.objects)) == ("succeeded", 3)
-            place_ = f"{path}/{export['id']}/files/part-00000.csv"
-            (whole,) = [content for name, (_, content) in s3.objects.items() if name.endswith("part-00000.csv")]
+            place_ = f"{path}/{export['id']}/files/part-00000-1.csv"
+            (whole,) = [content for name, (_, content) in s3.objects.items() if name.endswith("part-00000-1.csv")]
             assert (await fetch(harness, place_))[1] == whole
             assert (await fetch(harness, place_, Range="bytes=10-99"))[1] == whole[10:100]
             async with harness.http.delete(f"{harness.url}{path}/{export['id']}") as response:
@@ -347,15 +347,20 @@ class BreakingStore(FolderStore):
     async def keep(self, name: str, parts: AsyncIterator[bytes], content_type: str) -> str:
         async def breaking() -> AsyncIterator[bytes]:
             async for part in parts:
-                if error := self.breaks.pop(name.rpartition("/")[2], None):
-                    raise error
+                if broken := next((one for one in self.breaks if f"/{one}" in name), None):
+                    raise self.breaks.pop(broken)
                 yield part
 
         return await super().keep(name, breaking(), content_type)
 
 
-async def run_exports(servers: Servers, root: Path, breaks: dict[str, BaseException]) -> None:
-    """Work off all exports on a store that breaks; after a death another process goes on."""
+async def whole(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+@asynccontextmanager
+async def export_runner_on(servers: Servers, files: FolderStore) -> AsyncIterator[tuple[ExportRunner, Pool]]:
+    """Run the exports of another process."""
     settings = IngestSettings(amqp_url=servers.amqp_url, database_url=servers.database_url)
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings, "ingest", "services.ingest.persistence", SESSION)
@@ -365,7 +370,12 @@ async def run_exports(servers: Servers, root: Path, breaks: dict[str, BaseExcept
         registry = WorkloadRegistry(pool)
         await registry.reload()
         parts = ExportStore(pool), BatchStore(pool), AggregatorClient(client), registry
-        runner = ExportRunner(*parts, BreakingStore(root, breaks))
+        yield ExportRunner(*parts, files), pool
+
+
+async def run_exports(servers: Servers, root: Path, breaks: dict[str, BaseException]) -> None:
+    """Work off all exports on a store that breaks; after a death another process goes on."""
+    async with export_runner_on(servers, BreakingStore(root, breaks)) as (runner, pool):
         has_more = True
         while has_more:
             try:
@@ -376,7 +386,7 @@ async def run_exports(servers: Servers, root: Path, breaks: dict[str, BaseExcept
 
 
 @pytest.mark.parametrize("error", [Killed(), StoreFailed("full")], ids=["killed", "store away"])
-@pytest.mark.parametrize("broken", ["part-00000.ndjson", "part-00001.ndjson", "manifest.json", "manifest.sha256"])
+@pytest.mark.parametrize("broken", ["part-00000", "part-00001", "manifest.json", "manifest.sha256"])
 async def test_an_export_that_is_interrupted_anywhere_goes_on(
     clean: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, error: BaseException
 ) -> None:
@@ -396,6 +406,47 @@ async def test_an_export_that_is_interrupted_anywhere_goes_on(
             assert hashlib.sha256(body).hexdigest() == part["sha256"]
             lines += body.splitlines()
         assert [json.loads(line)["ordinal"] for line in lines] == list(range(2502))
+
+
+async def test_a_process_that_has_lost_its_claim_replaces_no_part(
+    clean: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ExportRunner, "INTERVAL_S", 3600.0)
+    async with running_ingest(clean, exports_store=str(tmp_path)) as harness:
+        path = await batch(harness, FakeAggregator())
+        _, begun = await harness.post(path, json={})
+        place = f"{path}/{begun['id']}"
+        folder = tmp_path / path.split("/")[2] / begun["id"]
+        began, goes_on = asyncio.Event(), asyncio.Event()
+
+        class SlowStore(FolderStore):
+            async def keep(self, name: str, parts: AsyncIterator[bytes], content_type: str) -> str:
+                if "part-00000-1" not in name:
+                    return await super().keep(name, parts, content_type)
+                _ = [part async for part in parts]
+                began.set()
+                await goes_on.wait()
+                return await super().keep(name, whole(b"{}"), content_type)
+
+        async with export_runner_on(clean, SlowStore(tmp_path)) as (slow, pool):
+            late = asyncio.create_task(slow.update())
+            await began.wait()
+            await pool.execute("UPDATE exports SET lease_until = NULL")
+            await run_exports(clean, tmp_path, {})
+            goes_on.set()
+            await late
+        _, export = await harness.get(place)
+        assert (export["state"], [part["name"] for part in export["parts"]]) == ("succeeded", ["part-00000-2.ndjson"])
+        assert sorted(file.name for file in folder.iterdir()) == [
+            "manifest.json",
+            "manifest.sha256",
+            "part-00000-2.ndjson",
+        ]
+        _, body, _ = await fetch(harness, f"{place}/files/part-00000-2.ndjson")
+        assert hashlib.sha256(body).hexdigest() == export["parts"][0]["sha256"]
+        async with harness.http.delete(f"{harness.url}{place}") as response:
+            assert response.status == 204
+        assert not folder.exists()
 
 
 async def test_an_export_that_is_deleted_while_it_is_written_leaves_no_file(

@@ -82,7 +82,7 @@ RIGHTS: dict[str, tuple[set[Scope], set[Scope] | None]] = {
     "POST /batches/{batch_id}/exports": ({"results:read"}, {"operate", "payloads:read"}),
     "GET /batches/{batch_id}/exports": ({"results:read"}, {"operate", "payloads:read"}),
     "GET /batches/{batch_id}/exports/{export_id}": ({"results:read"}, {"operate", "payloads:read"}),
-    "DELETE /batches/{batch_id}/exports/{export_id}": ({"results:read"}, {"operate", "payloads:read"}),
+    "DELETE /batches/{batch_id}/exports/{export_id}": ({"batches:write"}, {"operate"}),
     "GET /batches/{batch_id}/exports/{export_id}/files/{name}": ({"results:read"}, {"operate", "payloads:read"}),
     "GET /overview": ({"batches:read"}, None),
     "GET /series": ({"batches:read"}, None),

@@ -105,17 +105,27 @@ class ExportJob:
 
     @property
     def next_name(self) -> str:
-        """Name of the next part."""
-        return f"part-{len(self.progress.parts):05d}.{self.form.format}"
+        """Name of the next part. It contains the claim, so that a process that has lost its claim replaces no part of
+        another one."""
+        return self._part_name(len(self.progress.parts), self.version)
 
     @property
     def file_names(self) -> list[str]:
-        """Names of all files that the job may have written, in the store."""
-        names = [*(part.name for part in self.progress.parts), self.next_name, MANIFEST, MANIFEST_DIGEST]
-        return [f"{self.folder}/{name}" for name in names]
+        """Names of all files that any claim of the job may have written, in the store."""
+        known = [part.name for part in self.progress.parts]
+        names, place = {*known, self.next_name, MANIFEST, MANIFEST_DIGEST}, 0
+        for claim in range(1, self.version + 1):
+            names.add(self._part_name(place, claim))
+            if known[place : place + 1] == [self._part_name(place, claim)]:
+                place += 1
+        return [f"{self.folder}/{name}" for name in sorted(names)]
+
+    def _part_name(self, place: int, claim: int) -> str:
+        return f"part-{place:05d}-{claim}.{self.form.format}"
 
     def manifest(self, workload: str, result_schema: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the manifest. It names no time, so that the same results have the same manifest."""
+        """Return the manifest. It names no time, so that the same results have the same manifest, unless one of the
+        exports was interrupted."""
         progress = self.progress
         return {
             "batch_id": str(self.batch_id),

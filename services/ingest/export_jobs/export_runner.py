@@ -81,7 +81,7 @@ class ExportRunner:
             if not await self._store.save(job, progress, has_ended=not has_more):
                 raise ClaimLost
         except ClaimLost:
-            await self._leave(replace(job, progress=progress))
+            await self._leave(job)
         except StoreRefused as error:
             await self._store.save(job, progress, error=str(error), has_ended=True)
         except (StoreFailed, IngestError) as error:
@@ -95,13 +95,14 @@ class ExportRunner:
         return 0.0
 
     async def _leave(self, job: ExportJob) -> None:
-        """Leave an export to the process that has it by now; of one that was deleted, delete the files, too."""
+        """Leave an export to the process that has it by now, without the part that was written too late; of one that
+        was deleted, delete all files."""
         log.info("an export is left", export_id=str(job.export_id))
-        if await self._store.get(job.owner, job.batch_id, job.export_id) is None:
-            try:
-                await self._files.delete(job.file_names)
-            except (StoreFailed, StoreRefused) as error:
-                log.warning("files of a deleted export stay", export_id=str(job.export_id), error=str(error))
+        is_deleted = await self._store.get(job.owner, job.batch_id, job.export_id) is None
+        try:
+            await self._files.delete(job.file_names if is_deleted else [f"{job.folder}/{job.next_name}"])
+        except (StoreFailed, StoreRefused) as error:
+            log.warning("files of an export stay", export_id=str(job.export_id), error=str(error))
 
     async def _postpone(self, job: ExportJob, error: StoreFailed | IngestError) -> None:
         """Let a part be tried again after a pause while something is away; let the export fail otherwise, or in the
@@ -181,6 +182,8 @@ class ExportRunner:
         document = replace(job, progress=progress).manifest(manifest.name, manifest.result_schema)
         body = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
         digest = sha256_of(body)
+        if not await self._store.renew(job):
+            raise ClaimLost
         await self._files.keep(f"{job.folder}/{MANIFEST}", _whole(body), "application/json")
         await self._files.keep(f"{job.folder}/{MANIFEST_DIGEST}", _whole(digest_line(digest)), "text/plain")
         return progress.model_copy(update={"manifest_sha256": digest, "manifest_bytes": len(body)})

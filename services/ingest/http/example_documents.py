@@ -146,7 +146,7 @@ EXPORT: dict[str, Any] = {
     "counts": {"succeeded": 1, "failed": 1},
     "parts": [
         {
-            "name": "part-00000.parquet",
+            "name": "part-00000-1.parquet",
             "rows": 2,
             "bytes": 4096,
             "sha256": "5e" * 32,

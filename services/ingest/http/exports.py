@@ -75,6 +75,7 @@ class ExportList(BaseModel):
 def routes(service: IngestService, manager: ExportManager, access: Access) -> APIRouter:
     """Return the routes."""
     owner_of = access.any_owner("results:read", others=("operate", "payloads:read"))
+    owner_to_change = access.any_owner("batches:write")
     router = APIRouter(tags=["exports"])
 
     @router.post(
@@ -125,8 +126,8 @@ def routes(service: IngestService, manager: ExportManager, access: Access) -> AP
         summary="Delete an export",
         responses=problem_responses(*READ_STATUSES),
     )
-    async def delete(batch_id: UUID, export_id: UUID, owner: Annotated[str, Depends(owner_of)]) -> Response:
-        """Delete an export with its files. One that runs ends."""
+    async def delete(batch_id: UUID, export_id: UUID, owner: Annotated[str, Depends(owner_to_change)]) -> Response:
+        """Delete an export with its files. One that runs ends. Results that were deleted since may be nowhere else."""
         await service.header(owner, batch_id)
         await manager.delete(await manager.get(owner, batch_id, export_id))
         return Response(status_code=204)
