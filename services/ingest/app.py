@@ -145,7 +145,17 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
 
         limit_manager = LimitManager(LimitStore(pool), identity.limits, outbox, backpressure.waiting)
         retention = open_retention(
-            pool, store, outbox, aggregator, progress_hub, dedup_index, limit_manager, settings, runtime.health
+            pool,
+            store,
+            outbox,
+            aggregator,
+            progress_hub,
+            dedup_index,
+            limit_manager,
+            redis,
+            registry,
+            settings,
+            runtime.health,
         )
 
         pulse = runtime.health.pulse

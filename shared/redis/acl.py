@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from shared.redis import keys
 
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "ingest": (keys.PROGRESS, keys.FINGERPRINTS, keys.LIMITS),
+    "ingest": (keys.PROGRESS, keys.FINGERPRINTS, keys.LIMITS, keys.SHARED_RESULTS),
     "dispatcher": (keys.RATES,),
     "worker": (keys.RATES, keys.CACHED_RESULTS, keys.SHARED_RESULTS, keys.OF_WORKLOADS),
 }
-"""Starts of the keys of each service. The aggregator and the notifier use no Redis."""
+"""Starts of the keys of each service. Ingest deletes the shared results of an owner that is erased. The aggregator and
+the notifier use no Redis."""
 _COMMANDS = (
     *("+@connection", "+@read", "+@write", "-@admin", "-@dangerous", "-@scripting"),
     *("-scan", "-randomkey", "-dbsize"),  # they tell about keys of others

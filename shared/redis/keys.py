@@ -14,3 +14,13 @@ LIMITS = "ingest:use:"
 """Use of limits in each process of ingest."""
 OF_WORKLOADS = "batchyard:"
 """Data that workloads store: what batches have spent, jobs of providers, known routes."""
+
+
+def slot_of_workload(workload: str) -> str:
+    """Return the first part of the keys of a workload. In braces: they share a slot of a Redis cluster."""
+    return f"{CACHED_RESULTS}{{{workload}}}"
+
+
+def shared_results_index(owner: str, workload: str) -> str:
+    """Return the key of the sorted set with the keys of all results that batches of an owner share, by expiry."""
+    return f"{SHARED_RESULTS}{owner}:{slot_of_workload(workload)}:index"

@@ -13,8 +13,12 @@ from batchyard_contracts.v1.flow import DeletionCompleted, DeletionRequested
 from devstack import Servers
 from services.ingest.export_jobs.export_cleaner import ExportCleaner
 from services.ingest.retention.owner_eraser import OwnerEraser
+from services.ingest.retention.shared_results import SharedResults
+from services.worker.caching.result_cache import CachedResult, CachePolicy, ClaimRelease, ResultCache
 from shared.artefacts.folder import FolderStore
 from shared.artefacts.store import StoreFailed
+from shared.redis.client import RedisClient
+from shared.redis.keys import SHARED_RESULTS, shared_results_index
 from tests.support.patience import until
 from tests.support.running_ingest import IngestHarness, running_ingest
 
@@ -188,3 +192,42 @@ async def test_an_erasure_needs_a_reason(clean: Servers, document: Any) -> None:
         status, _ = await harness.post("/owners/ann/erase", json=document, headers=OPERATOR)
         assert status == 422
         assert await harness.rows("SELECT FROM erasures") == []
+
+
+async def test_results_that_batches_of_the_owner_share_go_from_redis(
+    clean: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ingest.retention.shared_results._MOST_KEYS", 2)
+    memory = RedisClient(clean.redis_url)
+    results = ResultCache(memory)
+    items = [(n, "claimant") for n in range(5)]
+
+    def policy(owner: str) -> CachePolicy:
+        index = shared_results_index(owner, "squares")
+        return CachePolicy("squares", f"{SHARED_RESULTS}{owner}:cache:{{squares}}:1", None, 60, 1000, index)
+
+    async def known(owner: str) -> int:
+        _, entries = await results.claim(policy(owner), items)
+        return sum(isinstance(entry, CachedResult) for entry in entries)
+
+    for owner in ("ann", "ann-2", "bob"):
+        claimed_at, _ = await results.claim(policy(owner), items)
+        await results.release(policy(owner), claimed_at, [ClaimRelease(*item, result=b"1") for item in items])
+        assert await known(owner) == 5
+        assert 0 < await memory.client.ttl(shared_results_index(owner, "squares")) <= 60
+    away = [None, None]
+    delete = SharedResults.delete
+
+    async def away_at_first(self: SharedResults, *arguments: Any) -> int | None:
+        return away.pop() if away else await delete(self, *arguments)
+
+    monkeypatch.setattr(SharedResults, "delete", away_at_first)
+    async with running_ingest(clean, operator_key=OPERATOR_KEY, announced=False) as harness:
+        await harness.announce(headers=OPERATOR)
+        assert (await harness.post("/owners/ann/erase", json=REASON, headers=OPERATOR))[0] == 202
+        found = await until(lambda: erasure(harness), lambda one: "completed_at" in one)
+    assert found["deleted"]["worker"] == {"shared_results": 5}
+    assert away == []
+    assert [await known(owner) for owner in ("ann", "ann-2", "bob")] == [0, 5, 5]
+    assert await memory.client.exists(shared_results_index("ann", "squares")) == 0
+    await memory.close()

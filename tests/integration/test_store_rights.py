@@ -21,13 +21,14 @@ from services.ingest.domain.owner_limits import OwnerLimits
 from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.limits.shared_use import SharedUse
 from services.ingest.progress.hub import ProgressHub
+from services.ingest.retention.shared_results import SharedResults
 from services.ingest.submission.dedup_index import DedupIndex
 from services.worker.caching.result_cache import CachedResult, CachePolicy, ClaimRelease, ResultCache
 from services.worker.workloads.videos.job_slots import JobSlots
 from shared.postgres.migrations import apply_migrations
 from shared.postgres.roles import SERVICES
 from shared.redis.client import RedisClient
-from shared.redis.keys import CACHED_RESULTS, SHARED_RESULTS
+from shared.redis.keys import CACHED_RESULTS, SHARED_RESULTS, shared_results_index
 from shared.redis.rate_reservations import KeyRate, RateReservations, rate_key
 from shared.redis.spending import SpendingLimit
 from tests.support.patience import PATIENCE_S
@@ -128,6 +129,7 @@ async def test_tables_of_an_earlier_owner_are_handed_over(servers: Servers, acco
         ("dispatcher", ("GET", "cache:{noop}:1:key"), False),
         ("ingest", ("SET", "ingest:progress:1", "{}"), True),
         ("ingest", ("UNLINK", "ingest:dedup:1"), True),
+        ("ingest", ("UNLINK", "attach:ann:cache:{noop}:1:key"), True),
         ("ingest", ("SET", "cache:{noop}:1:key", "v"), False),
         ("ingest", ("DEL", "pace:{noop}:key"), False),
         *(
@@ -167,6 +169,7 @@ async def used_by_ingest(memory: RedisClient) -> None:
     await shared.exchange()
     await shared.leave()
     await SharedUse(memory, LimitKeeper(cast("Any", None), OwnerLimits())).exchange()
+    assert await SharedResults(memory).delete("nobody", ["noop"]) == 0
 
 
 async def used_by_the_dispatcher(memory: RedisClient) -> None:
@@ -178,7 +181,8 @@ async def used_by_the_worker(memory: RedisClient) -> None:
     assert await RateReservations(memory).reserve([rate], 1) is not None
     results = ResultCache(memory)
     for start in (CACHED_RESULTS, SHARED_RESULTS):
-        policy = CachePolicy("noop", f"{start}{{noop}}:{uuid4()}", None, 60, 1000)
+        index = shared_results_index("ann", "noop") if start == SHARED_RESULTS else None
+        policy = CachePolicy("noop", f"{start}{{noop}}:{uuid4()}", None, 60, 1000, index)
         claimed_at, _ = await results.claim(policy, [("payload", "claimant")])
         await results.renew(policy, [("payload", "claimant")])
         await results.release(policy, claimed_at, [ClaimRelease("payload", "claimant", b"1")])

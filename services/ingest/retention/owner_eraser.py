@@ -13,6 +13,8 @@ from services.ingest.domain.rejection import Rejection
 from services.ingest.limits.limit_manager import LimitManager
 from services.ingest.persistence.audit_log import ALL_OWNERS, record_in
 from services.ingest.persistence.deletion_store import delete_batches
+from services.ingest.persistence.workload_registry import WorkloadRegistry
+from services.ingest.retention.shared_results import SharedResults
 from shared.postgres.deletions import STATEMENT_S, LotSize
 from shared.postgres.outbox import Outbox, OutboxMessage
 from shared.postgres.pool import Pool, PooledConnection
@@ -50,8 +52,16 @@ class OwnerEraser:
 
     INTERVAL_S: ClassVar[float] = 5.0
 
-    def __init__(self, pool: Pool, outbox: Outbox, limits: LimitManager) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        outbox: Outbox,
+        limits: LimitManager,
+        shared_results: SharedResults,
+        registry: WorkloadRegistry,
+    ) -> None:
         self._pool, self._outbox, self._limits = pool, outbox, limits
+        self._shared_results, self._registry = shared_results, registry
         self._lot = LotSize(_MOST_ROWS)
 
     async def request(self, owner: str, reason: str) -> dict[str, Any]:
@@ -99,8 +109,8 @@ class OwnerEraser:
         return await delete_batches(connection, [row["batch_id"] for row in rows], "erasure") if rows else []
 
     async def _erase(self, connection: PooledConnection, id_: uuid.UUID, owner: str, deleted: Deleted) -> bool:
-        """Erase a lot of what is left of an owner; False if the deletion of its batches or exports is to be waited
-        for."""
+        """Erase a lot of what is left of an owner; False if the deletion of its batches or exports, or Redis, is to be
+        waited for."""
         if await connection.fetchval(_SQL["has_batches"], owner):
             return False
         if sums := await connection.fetch(_SQL["sum_deletions"], owner, _MOST_BATCHES, _ERASED):
@@ -117,6 +127,14 @@ class OwnerEraser:
                 _add(deleted, "ingest", {table: rows})
                 await connection.execute(_SQL["record_erased"], id_, orjson.dumps(deleted).decode())
                 return True
+        names = [workload.manifest.name for workload in self._registry.all()]
+        results = await self._shared_results.delete(owner, names)
+        if results is None:
+            log.warning("an erasure waits for Redis", id=str(id_))
+            return False
+        if results:
+            _add(deleted, "worker", {"shared_results": results})
+            await connection.execute(_SQL["record_erased"], id_, orjson.dumps(deleted).decode())
         await connection.execute(_SQL["end_erasure"], id_)
         log.warning("owner erased", id=str(id_), deleted=deleted)
         return True

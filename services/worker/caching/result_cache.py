@@ -21,7 +21,7 @@ from batchyard_contracts.v1.values import Reuse
 from batchyard_contracts.v1.work import ChunkHead
 from shared.observability import metrics
 from shared.redis.client import RedisClient
-from shared.redis.keys import CACHED_RESULTS, SHARED_RESULTS
+from shared.redis.keys import SHARED_RESULTS, shared_results_index, slot_of_workload
 
 MAX_RESULT_BYTES = 512 * 1024
 """Size above which a result is not stored."""
@@ -68,7 +68,10 @@ end
 
 _RELEASE = """
 local began = tonumber(ARGV[1])
-for i = 1, #KEYS, 2 do
+local index = #KEYS % 2 == 1 and KEYS[#KEYS]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for i = 1, #KEYS - 1, 2 do
   local at = 3 * (i + 1) / 2
   local who, hold, result = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   if result ~= '' then
@@ -76,6 +79,7 @@ for i = 1, #KEYS, 2 do
     local since = known and tonumber(string.sub(known, 1, string.find(known, ':', 1, true) - 1)) or 0
     if since <= began then
       redis.call('SET', KEYS[i], ARGV[1] .. ':' .. result, 'EX', ARGV[2])
+      if index then redis.call('ZADD', index, now + ARGV[2] * 1000, KEYS[i]) end
     end
   end
   local flight = redis.call('GET', KEYS[i + 1])
@@ -86,6 +90,10 @@ for i = 1, #KEYS, 2 do
       redis.call('DEL', KEYS[i + 1])
     end
   end
+end
+if index then
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
+  if redis.call('PTTL', index) < ARGV[2] * 1000 then redis.call('EXPIRE', index, ARGV[2]) end
 end
 """
 
@@ -107,6 +115,8 @@ class CachePolicy:
     ttl_s: int
     claim_ttl_ms: int
     """Lifetime of a claim in milliseconds."""
+    index: str | None = None
+    """Key of the index of results that one owner's batches share, by which they are found when the owner is erased."""
     read_results: bool = True
     """True when a stored result is used; False when every item is computed again."""
 
@@ -152,11 +162,16 @@ def cache_policy(manifest: Manifest, chunk: ChunkHead) -> CachePolicy | None:
     key_prefix = _key_prefix(name, manifest.version)
     if manifest.cache_ttl_s and reuse.cache != "off":
         return CachePolicy(
-            name, key_prefix, manifest.dedup, manifest.cache_ttl_s, claim_ttl_ms, reuse.cache != "refresh"
+            name, key_prefix, manifest.dedup, manifest.cache_ttl_s, claim_ttl_ms, read_results=reuse.cache != "refresh"
         )
     if reuse.dedup and reuse.dedup.mode == "attach":
         return CachePolicy(
-            name, f"{SHARED_RESULTS}{chunk.owner}:{key_prefix}", manifest.dedup, reuse.dedup.ttl_s, claim_ttl_ms
+            name,
+            f"{SHARED_RESULTS}{chunk.owner}:{key_prefix}",
+            manifest.dedup,
+            reuse.dedup.ttl_s,
+            claim_ttl_ms,
+            shared_results_index(chunk.owner, name),
         )
     return None
 
@@ -216,6 +231,8 @@ class ResultCache:
             keys += policy.keys(one.payload)
             keep_claim_ms = int((one.keep_claim_s + _CLAIM_MARGIN_S) * 1000) if one.keep_claim_s else 0
             arguments += [one.claimant, keep_claim_ms, one.result if len(one.result) <= MAX_RESULT_BYTES else b""]
+        if policy.index is not None:
+            keys.append(policy.index)
         await self._redis.attempt(self._release(keys=keys, args=arguments), None)
 
     async def invalidate(self, command: CacheInvalidated) -> bool:
@@ -241,16 +258,11 @@ def fingerprint(dedup: str | None, payload: Any) -> str:
 
 
 def _key_prefix(workload: str, version: str) -> str:
-    return f"{_slot(workload)}:{version}"
+    return f"{slot_of_workload(workload)}:{version}"
 
 
 def _invalidated_key(workload: str) -> str:
-    return f"{_slot(workload)}:forgotten"
-
-
-def _slot(workload: str) -> str:
-    """Return the first part of the keys of a workload. In braces: they share a slot of a Redis cluster."""
-    return f"{CACHED_RESULTS}{{{workload}}}"
+    return f"{slot_of_workload(workload)}:forgotten"
 
 
 def _parse_entry(found: bytes | int) -> CachedResult | InFlightItem | None:
