@@ -1,15 +1,17 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import {
   bytes,
   clockTime,
   distance,
   duration,
+  exactTime,
   excerpt,
   indented,
   percent,
   perSecond,
   roughly,
   safeAddress,
+  stepTime,
   visible,
 } from "./text";
 
@@ -80,4 +82,22 @@ test("only http and https become links", () => {
 
 test("sizes are told in three digits", () => {
   expect([999, 1_500, 2_340_000, 8 * 1024 ** 3].map(bytes)).toEqual(["999 B", "1.5 kB", "2.3 MB", "8.6 GB"]);
+});
+
+test("formats of times are made once: rows that change many times a second make none", () => {
+  let made = 0;
+  const Counted = class extends Intl.DateTimeFormat {
+    constructor(...options: ConstructorParameters<typeof Intl.DateTimeFormat>) {
+      super(...options);
+      made += 1;
+    }
+  };
+  vi.stubGlobal("Intl", { DateTimeFormat: Counted });
+  for (let minute = 0; minute < 50; minute++) {
+    exactTime(minute * 60_000, "utc");
+    clockTime(minute * 60_000, 0, "utc");
+    stepTime(minute * 60_000, 10, 60, "utc");
+  }
+  vi.unstubAllGlobals();
+  expect(made).toBeLessThanOrEqual(3);
 });

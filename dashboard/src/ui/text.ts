@@ -3,6 +3,22 @@
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+/**
+ * The format of times for these options, which is made once: the browser takes long to make one, and to discard many of them
+ * together.
+ */
+function timeFormat(language: string, zone: "utc" | "local", options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const key = `${language} ${zone} ${JSON.stringify(options)}`;
+  let format = formats.get(key);
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat(language, zone === "utc" ? { ...options, timeZone: "UTC" } : options);
+    formats.set(key, format);
+  }
+  return format;
+}
+
 export function whole(value: number): string {
   return WHOLE.format(value);
 }
@@ -81,14 +97,14 @@ export function exactTime(at: number, zone: "utc" | "local"): string {
     hourCycle: "h23",
     timeZoneName: "short",
   };
-  return new Intl.DateTimeFormat("sv", zone === "utc" ? { ...options, timeZone: "UTC" } : options).format(at);
+  return timeFormat("sv", zone, options).format(at);
 }
 
 /** The time of day for an estimate, with the date when it is another day. */
 export function clockTime(at: number, now: number, zone: "utc" | "local"): string {
   const options: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   if (Math.abs(at - now) > 20 * 3_600_000) Object.assign(options, { day: "numeric", month: "short" });
-  return new Intl.DateTimeFormat("en-GB", zone === "utc" ? { ...options, timeZone: "UTC" } : options).format(at);
+  return timeFormat("en-GB", zone, options).format(at);
 }
 
 /** The time of a step in a chart: with seconds when steps are short, with the day when the chart spans more than one. */
@@ -96,7 +112,7 @@ export function stepTime(at: number, stepS: number, count: number, zone: "utc" |
   const options: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   if (stepS < 60) options.second = "2-digit";
   if (stepS * count > 20 * 3_600) Object.assign(options, { day: "numeric", month: "short" });
-  return new Intl.DateTimeFormat("en-GB", zone === "utc" ? { ...options, timeZone: "UTC" } : options).format(at);
+  return timeFormat("en-GB", zone, options).format(at);
 }
 
 /** A share in per cent, rounded down, so that 100 stands for all. */
