@@ -306,6 +306,19 @@ async def test_results_are_streamed_as_parquet(clean: Servers, tmp_path: Path) -
         assert rows_of(f"SELECT count(*) FROM '{tmp_path / 'all.parquet'}'") == [(2502,)]
 
 
+async def test_results_as_json_are_read_back(clean: Servers, tmp_path: Path) -> None:
+    async with running_ingest(clean) as harness:
+        path = await batch(harness, FakeAggregator())
+        status, body, _ = await fetch(harness, path.replace("/exports", "/results?format=json&order=ordinal"))
+        assert status == 200
+        (tmp_path / "all.json").write_bytes(body)
+        table = f"read_json('{tmp_path / 'all.json'}', sample_size=-1)"
+        assert rows_of(f"SELECT count(*), count(DISTINCT ordinal) FROM {table}") == [(2502, 2502)]
+        found = rows_of(f"SELECT result.title, error.code FROM {table} WHERE ordinal IN (7, 2500) ORDER BY ordinal")
+        assert (found[0], found[1][0]) == (("=set 7", None), None)
+        assert found[1][1] is not None
+
+
 async def test_an_export_into_a_bucket(clean: Servers) -> None:
     async with s3_server() as s3:
         place = {"exports_store": f"s3://{BUCKET}/exports", "exports_s3_url": s3.url, "exports_s3_key_id": KEY_ID}
