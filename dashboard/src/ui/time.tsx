@@ -1,3 +1,4 @@
+import { useSyncExternalStore } from "react";
 import { clockOffset } from "../api/client";
 import { timeZone } from "../app/preferences";
 import { Store, useStore } from "../app/store";
@@ -13,15 +14,20 @@ export function useNow(): number {
   return useStore(clock) + useStore(clockOffset);
 }
 
+/** A text that depends on the time; what shows it is rendered again when the text is another one, not each second. */
+export function useTextOfNow(textAt: (now: number) => string): string {
+  return useSyncExternalStore(clock.subscribe, () => textAt(clock.get() + clockOffset.get()));
+}
+
 /** A time as its distance from now; the exact time is in the title. */
 export function Time({ at }: { at: string | null | undefined }) {
-  const now = useNow();
+  const time = at ? Date.parse(at) : 0;
+  const words = useTextOfNow((now) => distance(time, now));
   const zone = useStore(timeZone);
   if (!at) return null;
-  const time = Date.parse(at);
   return (
     <time dateTime={at} title={exactTime(time, zone)} className="nowrap">
-      {distance(time, now)}
+      {words}
     </time>
   );
 }

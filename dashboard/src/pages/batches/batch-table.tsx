@@ -7,7 +7,7 @@ import { Progress, percentOf } from "../../ui/progress";
 import { batchState, State } from "../../ui/state";
 import { number, Table } from "../../ui/table";
 import { clockTime, duration, excerpt, perSecond, roughly, short } from "../../ui/text";
-import { Time, useNow } from "../../ui/time";
+import { Time, useTextOfNow } from "../../ui/time";
 
 type Batch = Schemas["BatchState"];
 
@@ -20,6 +20,7 @@ export function BatchTable({ batches, label }: { batches: Batch[]; label: string
   return (
     <Table
       label={label}
+      className="batches"
       columns={[
         "State",
         "Name",
@@ -92,8 +93,8 @@ const BatchRow = memo(function BatchRow({ batch }: { batch: Batch }) {
 });
 
 function Throughput({ batch }: { batch: Batch }) {
-  const now = useNow();
   const zone = useStore(timeZone);
+  const end = useTextOfNow((now) => clockTime(now + (batch.eta_s ?? 0) * 1000, now, zone));
   if (batch.status === "finished") {
     if (!batch.finished_at) return null;
     const took = (Date.parse(batch.finished_at) - Date.parse(batch.accepted_at)) / 1000;
@@ -109,7 +110,7 @@ function Throughput({ batch }: { batch: Batch }) {
         <span className="quiet">starting</span>
       )}
       {batch.eta_s != null && (
-        <span className="sub nowrap" title={`at ${clockTime(now + batch.eta_s * 1000, now, zone)}`}>
+        <span className="sub nowrap" title={`at ${end}`}>
           about {roughly(batch.eta_s)} left
         </span>
       )}
