@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.support.dashboard_visit import Visit, sign_in
-from tests.support.keyed_cluster import KeyedCluster
+from tests.support.keyed_cluster import OWNER, KeyedCluster
 from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -78,6 +78,26 @@ async def test_after_the_session_has_ended_the_page_stays_and_asks_for_the_key(
     await dialog.get_by_role("button", name="Sign in again").click()
     await expect(dialog).to_be_hidden()
     await expect(visit.page.get_by_role("heading", name="Workloads", level=1)).to_be_visible()
+
+
+async def test_a_link_in_a_new_tab_shows_the_batches_of_the_same_owner(operator: Visit, keyed: KeyedCluster) -> None:
+    page = operator.page
+    batch_id = await keyed.submit_and_wait([{"n": 1}], name="Of somebody else")
+    await operator.go("/batches")
+    await page.get_by_label("Account").click()
+    await page.get_by_label("Look at the batches of").fill(OWNER)
+    await page.keyboard.press("Enter")
+    link = page.get_by_role("link", name="Of somebody else")
+    await expect(link).to_have_attribute("href", f"/batches/{batch_id}?owner={OWNER}")
+    async with operator.context.expect_page() as opened:
+        await link.click(modifiers=["ControlOrMeta"])
+    tab = await opened.value
+    await expect(tab.get_by_role("heading", name="Of somebody else")).to_be_visible()
+    await expect(tab.get_by_role("button", name=f"batches of {OWNER}")).to_be_visible()
+    assert "owner" not in tab.url
+    await link.click()
+    await expect(page.get_by_role("heading", name="Of somebody else")).to_be_visible()
+    assert "owner" not in page.url
 
 
 async def test_a_batch_is_submitted_by_the_form_and_watched_to_its_end(visit: Visit) -> None:

@@ -87,12 +87,43 @@ async def test_charts_show_what_ended_also_as_a_table(visit: Visit, keyed: Keyed
     panel = page.get_by_role("region", name="Throughput")
     await expect(panel.get_by_role("figure")).to_be_visible(timeout=PATIENCE_MS)
     await panel.get_by_role("slider").focus()
+    headers = {"Authorization": f"Bearer {keyed.owner_key}"}
+    for action in ("pause", "resume"):
+        async with keyed.cluster.http.post(f"batches/{batch_id}/{action}", headers=headers) as answer:
+            assert answer.status == 202
     await page.keyboard.press("Home")
     await expect(panel.get_by_role("slider")).to_have_attribute(
         "aria-valuetext", re.compile(r"succeeded \S+/s, failed")
     )
     await panel.get_by_role("button", name="As table").click()
     await expect(panel.get_by_role("table", name="Items that ended")).to_contain_text("/s")
+    await expect(panel.get_by_role("table", name="Items that ended")).to_contain_text("paused", timeout=PATIENCE_MS)
     await expect(visit.state("partial")).to_be_visible(timeout=PATIENCE_MS)
     times = page.get_by_role("region", name="Time of an item")
     await expect(times.get_by_role("figure")).to_contain_text("95 % within")
+
+
+async def test_the_stream_tells_when_to_read_parts_of_a_batch_again(visit: Visit, keyed: KeyedCluster) -> None:
+    page = visit.page
+    headers = {"Authorization": f"Bearer {keyed.owner_key}"}
+    batch_id = await keyed.submit([{"n": n} for n in range(300)], name="Quiet", rate={"per_second": 50, "burst": 1})
+    async with keyed.cluster.http.post(f"batches/{batch_id}/pause", headers=headers) as answer:
+        assert answer.status == 202
+    await page.clock.install()
+    await visit.go(f"/batches/{batch_id}/items")
+    await expect(visit.state("paused")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=PATIENCE_MS)
+    await page.wait_for_load_state("networkidle")
+    await page.clock.run_for(5_000)  # what was told of the pause
+    await page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.partition("/api/v1")[2]))
+    await page.clock.run_for(14_000)
+    await page.wait_for_load_state("networkidle")
+    assert [path for path in asked if "/items" in path or "/failures" in path] == [], "nothing has changed"
+    async with keyed.cluster.http.post(f"batches/{batch_id}/resume", headers=headers) as answer:
+        assert answer.status == 202
+    async with page.expect_request(re.compile("/items"), timeout=PATIENCE_MS):
+        await expect(page.get_by_text(re.compile(r"^[1-9]\d* succeeded"))).to_be_visible(timeout=PATIENCE_MS)
+        await page.clock.run_for(4_000)
+    await expect(visit.state("completed")).to_be_visible(timeout=PATIENCE_MS)

@@ -1,5 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
+import { useStore } from "../app/store";
+import { connection } from "../live/stream";
 import { say } from "../ui/toast";
 import { api, bodyOf, fetchText, idempotencyKey, type Schemas } from "./client";
 import { useInterval } from "./queries";
@@ -10,14 +12,27 @@ import { useInterval } from "./queries";
 export const batchKey = (id: string) => ["batch", id] as const;
 export const stateKey = (id: string) => ["batch", id, "state"] as const;
 
-export function useBatch(id: string, every: number) {
-  const interval = useInterval(every);
+/** Tells whether a query is of a part of a batch, such as its items or its charts, and not of its state. */
+export function isPartOf(id: string, key: readonly unknown[]): boolean {
+  return key[0] === "batch" && key[1] === id && !["state", "deliveries", "lineage"].includes(String(key[2]));
+}
+
+const SLOW_MS = 15_000; // for what the stream of a batch does not tell, such as the batches that run beside it
+
+/** The interval of polling for a part of a batch; while the stream tells when to read it again, another one or none. */
+function usePartInterval(milliseconds: number, whileLive: number | false = false): number | false {
+  const isLive = useStore(connection) === "live";
+  return useInterval(isLive ? whileLive : milliseconds);
+}
+
+export function useBatch(id: string) {
+  const interval = usePartInterval(3_000, SLOW_MS);
   return useQuery({
     queryKey: stateKey(id),
     queryFn: ({ signal }) =>
       bodyOf(api.GET("/api/v1/batches/{batch_id}", { params: { path: { batch_id: id } }, signal })),
     // A batch that has ended may be run again, also by somebody else.
-    refetchInterval: (query) => interval && (query.state.data?.status === "finished" ? 15_000 : interval),
+    refetchInterval: (query) => interval && (query.state.data?.status === "finished" ? SLOW_MS : interval),
   });
 }
 
@@ -34,7 +49,7 @@ export function useRenewal({ batch_id: id, round, status }: Schemas["BatchState"
 }
 
 export function useFailures(id: string, running: boolean) {
-  const interval = useInterval(4_000);
+  const interval = usePartInterval(4_000);
   return useQuery({
     queryKey: [...batchKey(id), "failures"],
     queryFn: ({ signal }) =>
@@ -77,7 +92,7 @@ export interface ResultFilter {
 
 /** Outcomes in the order of the items. They come as lines, so that each keeps the text that the server sent. */
 export function useResults(id: string, filter: ResultFilter, round: number, running: boolean) {
-  const interval = useInterval(3_000);
+  const interval = usePartInterval(3_000);
   return useQuery({
     queryKey: [...batchKey(id), "results", round, filter],
     queryFn: async ({ signal }) => {
@@ -122,7 +137,7 @@ export function useControl(id: string) {
 }
 
 export function useBatchSeries(id: string, running: boolean) {
-  const interval = useInterval(4_000);
+  const interval = usePartInterval(4_000);
   return useQuery({
     queryKey: [...batchKey(id), "series"],
     queryFn: ({ signal }) =>
@@ -132,7 +147,7 @@ export function useBatchSeries(id: string, running: boolean) {
 }
 
 export function useReasons(id: string) {
-  const interval = useInterval(3_000);
+  const interval = usePartInterval(3_000, SLOW_MS);
   return useQuery({
     queryKey: [...batchKey(id), "reasons"],
     queryFn: ({ signal }) =>
@@ -151,7 +166,7 @@ export interface ItemFilter {
 }
 
 export function useItems(id: string, filter: ItemFilter, round: number, running: boolean) {
-  const interval = useInterval(3_000);
+  const interval = usePartInterval(3_000);
   return useQuery({
     queryKey: [...batchKey(id), "items", round, filter],
     queryFn: ({ signal }) => {
@@ -164,7 +179,7 @@ export function useItems(id: string, filter: ItemFilter, round: number, running:
 }
 
 export function useItem(id: string, ordinal: number, running: boolean) {
-  const interval = useInterval(3_000);
+  const interval = usePartInterval(3_000);
   return useQuery({
     queryKey: [...batchKey(id), "item", ordinal],
     queryFn: ({ signal }) =>
@@ -179,7 +194,7 @@ export function useItem(id: string, ordinal: number, running: boolean) {
 }
 
 export function useTimeline(id: string, running: boolean) {
-  const interval = useInterval(5_000);
+  const interval = usePartInterval(5_000, SLOW_MS);
   return useQuery({
     queryKey: [...batchKey(id), "timeline"],
     queryFn: ({ signal }) =>

@@ -1,9 +1,10 @@
 import { QueryClientProvider } from "@tanstack/react-query";
-import { Suspense, useEffect, useState } from "react";
+import { Suspense, useCallback, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
-import { Link, Route, Switch, useLocation } from "wouter";
+import { Link, Route, Router, Switch, useLocation, useSearch } from "wouter";
+import { actingFor, linkFor, ownerOfAddress } from "../api/acting-for";
 import { sessionState } from "../api/client";
-import { queryClient } from "../api/queries";
+import { actFor, queryClient } from "../api/queries";
 import { SignInPage } from "../pages/sign-in/sign-in";
 import { PageHead } from "../ui/page";
 import { Boundary, Empty, ErrorMessage, Skeleton } from "../ui/panel";
@@ -15,6 +16,7 @@ import { checkSession, hasSignInLink } from "./session";
 import { Shell } from "./shell";
 import { useStore } from "./store";
 
+actingFor.set(ownerOfAddress());
 applyTheme();
 theme.subscribe(applyTheme);
 
@@ -22,6 +24,13 @@ function App() {
   const session = useStore(sessionState);
   const [error, setError] = useState<unknown>(null);
   const [path] = useLocation();
+  const search = useSearch();
+  const owner = useStore(actingFor);
+  const hrefs = useCallback((href: string) => linkFor(href, owner), [owner]);
+  useEffect(() => {
+    const named = search.includes("owner=") ? ownerOfAddress() : null;
+    if (named !== null && named !== actingFor.get()) actFor(named);
+  }, [search]);
   useEffect(() => {
     const check = () => void checkSession().catch(setError);
     const onHash = () => hasSignInLink() && check();
@@ -42,27 +51,29 @@ function App() {
     );
   }
   return (
-    <Shell>
-      <Boundary path={path} onRetry={() => location.reload()}>
-        <Suspense fallback={<Skeleton lines={8} />}>
-          <Switch>
-            {ROUTES.map(([route, Page]) => (
-              <Route key={route} path={route}>
-                <Page />
+    <Router hrefs={hrefs}>
+      <Shell>
+        <Boundary path={path} onRetry={() => location.reload()}>
+          <Suspense fallback={<Skeleton lines={8} />}>
+            <Switch>
+              {ROUTES.map(([route, Page]) => (
+                <Route key={route} path={route}>
+                  <Page />
+                </Route>
+              ))}
+              <Route>
+                <PageHead title="There is no such page" tab="Not found" />
+                <Empty title="The address may have been cut off.">
+                  <Link href="/batches" className="button">
+                    All batches
+                  </Link>
+                </Empty>
               </Route>
-            ))}
-            <Route>
-              <PageHead title="There is no such page" tab="Not found" />
-              <Empty title="The address may have been cut off.">
-                <Link href="/batches" className="button">
-                  All batches
-                </Link>
-              </Empty>
-            </Route>
-          </Switch>
-        </Suspense>
-      </Boundary>
-    </Shell>
+            </Switch>
+          </Suspense>
+        </Boundary>
+      </Shell>
+    </Router>
   );
 }
 

@@ -24,7 +24,7 @@ export async function checkSession(): Promise<void> {
     }
   }
   try {
-    await bodyOf(api.GET("/api/v1/session"));
+    forgetOwnerOfOthers(await bodyOf(api.GET("/api/v1/session")));
     sessionState.set("open");
   } catch (error) {
     if (sessionState.get() === "unknown") throw error;
@@ -46,10 +46,16 @@ export async function signIn(key: string): Promise<void> {
 async function begin(view: Schemas["SessionView"]): Promise<void> {
   const before = queryClient.getQueryData<Schemas["Meta"]>(["meta"]);
   const isSame = before?.owner === view.owner && sorted(before.scopes) === sorted(view.scopes);
-  if (!isSame) actingFor.set(null);
+  if (before !== undefined && !isSame) actingFor.set(null);
+  forgetOwnerOfOthers(view);
   const renewed = isSame ? queryClient.invalidateQueries() : queryClient.resetQueries();
   sessionState.set("open");
   await renewed;
+}
+
+/** Only an operator looks at batches of others. */
+function forgetOwnerOfOthers({ scopes }: Schemas["SessionView"]): void {
+  if (!scopes.includes("operate")) actingFor.set(null);
 }
 
 function sorted(scopes: string[]): string {

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { actingFor } from "../api/acting-for";
-import { stateKey } from "../api/batch";
+import { isPartOf, stateKey } from "../api/batch";
 import type { Schemas } from "../api/client";
 import { overviewKey, useUpdates } from "../api/queries";
 import { useStore } from "../app/store";
@@ -11,6 +11,8 @@ import { connection, type Frame, subscribe } from "./stream";
 /** Topics of the stream, whose data take the place of what the page asked for. Each hook tells whether it is live. */
 
 const LIST_PAUSE_MS = 1_000;
+const PARTS_PAUSE_MS = 3_000;
+const END_PAUSE_MS = 5_000; // after which the last samples of charts are there
 
 function useTopic(topic: string | null, everyMs: number, onFrame: (frame: Frame) => void): boolean {
   const wanted = useUpdates() && topic !== null;
@@ -26,17 +28,36 @@ function useTopic(topic: string | null, everyMs: number, onFrame: (frame: Frame)
   return wanted && isConnected;
 }
 
-/** Follows one batch: its counts as they change, its end, and the progress within the items that run. */
-export function useBatchTopic(id: string, running: boolean): { progress: number | null; isLive: boolean } {
+/**
+ * Follows one batch: its counts as they change, its ends, and the progress within the items that run. The other parts of the
+ * batch that are shown, such as its items, are read again when something has changed.
+ */
+export function useBatchTopic(id: string): number | null {
   const client = useQueryClient();
   const [progress, setProgress] = useState<number | null>(null);
-  const isLive = useTopic(running ? `batch/${id}` : null, 50, ({ kind, data }) => {
+  const timer = useRef(0);
+  const isFirst = useRef(true);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const isLive = useTopic(`batch/${id}`, 50, ({ kind, data }) => {
     if (kind === "error") return;
     const event = data as Event;
     client.setQueryData<Schemas["BatchState"]>(stateKey(id), (state) => state && applied(state, event));
     setProgress("progress" in event ? (event.progress ?? null) : null);
+    if (isFirst.current) {
+      isFirst.current = false;
+      return;
+    }
+    if (kind === "end") clearTimeout(timer.current);
+    else if (timer.current) return;
+    timer.current = window.setTimeout(
+      () => {
+        timer.current = 0;
+        void client.invalidateQueries({ predicate: ({ queryKey }) => isPartOf(id, queryKey) });
+      },
+      kind === "end" ? END_PAUSE_MS : PARTS_PAUSE_MS,
+    );
   });
-  return { progress: isLive ? progress : null, isLive };
+  return isLive ? progress : null;
 }
 
 /** Follows the overview. */

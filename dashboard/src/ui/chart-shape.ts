@@ -48,6 +48,22 @@ function round(value: number): number {
   return Math.round(value * 100) / 100;
 }
 
+/** Words on what happened in each of some equal steps of time; what happened before or after them is left out. */
+export function marksOf(
+  events: { at: number; words: string }[],
+  start: number,
+  stepMs: number,
+  count: number,
+): string[][] {
+  const marks: string[][] = Array.from({ length: count }, () => []);
+  if (!(stepMs > 0)) return marks;
+  for (const { at, words } of events) {
+    const mark = marks[Math.floor((at - start) / stepMs)];
+    if (mark && !mark.includes(words)) mark.push(words);
+  }
+  return marks;
+}
+
 /** The place of the value at a share of the width. */
 export function placeAt(share: number, count: number): number {
   return Math.min(count - 1, Math.max(0, Math.floor(share * count)));

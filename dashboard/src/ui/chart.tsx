@@ -19,12 +19,15 @@ export function Chart({
   series,
   times,
   format,
+  marks = [],
 }: {
   label: string;
   kind: "columns" | "lines";
   series: ChartSeries[];
   times: string[];
   format: (value: number) => string;
+  /** What happened in each step of time, in words. */
+  marks?: string[][];
 }) {
   const id = useId();
   const [chosen, setChosen] = useState<number | null>(null);
@@ -37,13 +40,18 @@ export function Chart({
     kind === "columns" ? Math.max(0, ...sums) : Math.max(0, ...values.flatMap((each) => each.map((v) => v ?? 0)));
   const maximum = roundMaximum(largest);
   const shown = series.filter((each) => each.look !== "other" || each.values.some((value) => (value ?? 0) > 0));
-  const words = (place: number) => shown.map((each) => `${each.name} ${text(each.values[place], format)}`).join(", ");
+  const words = (place: number) =>
+    [...shown.map((each) => `${each.name} ${text(each.values[place], format)}`), ...(marks[place] ?? [])].join(", ");
+  const isMarked = marks.some((each) => each.length > 0);
 
   return (
     <figure className="chart" aria-label={label}>
       {asTable ? (
         <div className="chart-table">
-          <Table label={label} columns={["time", ...shown.map((each) => number(each.name))]}>
+          <Table
+            label={label}
+            columns={["time", ...shown.map((each) => number(each.name)), ...(isMarked ? ["event"] : [])]}
+          >
             {times.map((time, place) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: the times of two steps may read the same
               <tr key={place}>
@@ -53,6 +61,7 @@ export function Chart({
                     {text(each.values[place], format)}
                   </td>
                 ))}
+                {isMarked && <td data-label="event">{marks[place]?.join(", ")}</td>}
               </tr>
             ))}
           </Table>
@@ -99,6 +108,17 @@ export function Chart({
                 <path className="chart-mark" d={`M${((marked + 0.5) / count) * WIDTH} 0V${HEIGHT}`} />
               )}
             </svg>
+            {marks.map((each, place) =>
+              each.length > 0 ? (
+                <i
+                  // biome-ignore lint/suspicious/noArrayIndexKey: a step has no other name than its place
+                  key={place}
+                  className="chart-event"
+                  style={{ left: `${((place + 0.5) / count) * 100}%` }}
+                  title={each.join(", ")}
+                />
+              ) : null,
+            )}
             <input
               type="range"
               min={0}
@@ -128,9 +148,17 @@ export function Chart({
               </span>
             </li>
           ))}
+          {isMarked && (
+            <li>
+              <i className="chart-key-event" />
+              <span>event</span>
+            </li>
+          )}
         </ul>
         <span className="row">
-          {marked !== null && !asTable && <span className="note">{times[marked]}</span>}
+          {marked !== null && !asTable && (
+            <span className="note">{[times[marked], ...(marks[marked] ?? [])].join(" · ")}</span>
+          )}
           <button type="button" className="button small quiet" onClick={() => setAsTable(!asTable)}>
             {asTable ? "As chart" : "As table"}
           </button>

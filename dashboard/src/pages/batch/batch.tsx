@@ -59,12 +59,9 @@ function NotFound() {
 }
 
 function Found({ id, tab }: { id: string; tab: string }) {
-  const [polls, setPolls] = useState(true);
-  const query = useBatch(id, polls ? 3_000 : 15_000);
+  const query = useBatch(id);
   const batch = query.data;
-  const running = batch !== undefined && batch.status !== "finished";
-  const { progress, isLive } = useBatchTopic(id, running);
-  useEffect(() => setPolls(!isLive), [isLive]);
+  const progress = useBatchTopic(id);
 
   if (batch === undefined) {
     if (query.error instanceof ApiError && query.error.status === 404) return <NotFound />;

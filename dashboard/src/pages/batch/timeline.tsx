@@ -47,6 +47,12 @@ export function TimelinePanel({ batch }: { batch: Schemas["BatchState"] }) {
   );
 }
 
+/** A short text for an entry: what happened, and where. */
+export function entryWords({ kind, partition }: Entry): string {
+  const words = LOOKS[kind]?.[1] ?? kind;
+  return partition ? `${words}: ${excerpt(partition, 60)}` : words;
+}
+
 function Line({ entry }: { entry: Entry }) {
   const [icon, words] = LOOKS[entry.kind] ?? ["information", entry.kind];
   const place = [entry.partition, entry.reason, entry.result].filter(Boolean).join(" · ");

@@ -1,5 +1,5 @@
 import { Link, useSearchParams } from "wouter";
-import { actingFor } from "../../api/acting-for";
+import { actingFor, linkFor } from "../../api/acting-for";
 import type { Schemas } from "../../api/client";
 import { actFor, type Span, useBatches, useMeta, useOverview, useSeries } from "../../api/queries";
 import { timeZone } from "../../app/preferences";
@@ -130,17 +130,18 @@ function isNew({ batches, ends }: View): boolean {
   return open + running + (paused ?? 0) === 0 && (ends?.length ?? 0) === 0;
 }
 
-/** Returns a function that makes an operator look at the batches of the owner whose batch is about to be opened. */
-function useActFor(): (owner: string | null | undefined) => void {
+/** Returns a function with the link of a batch: to an operator it opens the batches of its owner, also in a new tab. */
+function useBatchLink(): (path: string, owner: string | null | undefined) => { href: string; onClick?: () => void } {
   const meta = useMeta();
   const shown = useStore(actingFor) ?? meta.data?.owner;
-  return (owner) => {
-    if (owner && shown && owner !== shown) actFor(owner);
+  return (path, owner) => {
+    if (!owner || !shown || owner === shown) return { href: path };
+    return { href: linkFor(path, owner), onClick: () => actFor(owner) };
   };
 }
 
 function Matter({ entry }: { entry: Schemas["AttentionEntry"] }) {
-  const lookAt = useActFor();
+  const linkTo = useBatchLink();
   const look = lookOf(entry);
   return (
     <li>
@@ -157,7 +158,7 @@ function Matter({ entry }: { entry: Schemas["AttentionEntry"] }) {
           </span>
         )}
       </span>
-      <Link href={look.path} className="button small" data-row="" onClick={() => entry.batch_id && lookAt(entry.owner)}>
+      <Link {...linkTo(look.path, entry.batch_id ? entry.owner : null)} className="button small" data-row="">
         {look.act}
       </Link>
     </li>
@@ -231,14 +232,14 @@ function endWords(running: number, own: Batch[]): string {
 }
 
 function LastEnded({ batches }: { batches: Batch[] }) {
-  const lookAt = useActFor();
+  const linkTo = useBatchLink();
   return (
     <ul className="needs">
       {batches.slice(0, 6).map((batch) => (
         <li key={batch.batch_id}>
           <State name={batchState(batch)} />
           <span className="text">
-            <Link href={`/batches/${batch.batch_id}`} data-row="" onClick={() => lookAt(batch.owner)}>
+            <Link {...linkTo(`/batches/${batch.batch_id}`, batch.owner)} data-row="">
               {nameOfBatch(batch)}
             </Link>
           </span>
