@@ -15,6 +15,7 @@ PAGES = (
     "/",
     "/batches",
     "/submit?workload=noop",
+    "/submit?workload=tracklists",
     "/schedules",
     "/templates",
     "/workloads",

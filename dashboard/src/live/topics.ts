@@ -11,6 +11,7 @@ import { connection, type Frame, subscribe } from "./stream";
 /** Topics of the stream, whose data take the place of what the page asked for. Each hook tells whether it is live. */
 
 const LIST_PAUSE_MS = 1_000;
+const ROWS_OF_FRAME = 20;
 const PARTS_PAUSE_MS = 3_000;
 const END_PAUSE_MS = 5_000; // after which the last samples of charts are there
 
@@ -70,13 +71,13 @@ export function useOverviewTopic(): boolean {
 }
 
 /**
- * Follows all batches: rows of lists change as their batches do, once per frame of the screen at most, and lists are read
- * again when they lack one.
+ * Follows all batches: rows of lists change as their batches do, some in each frame of the screen, so that no frame takes
+ * long. Lists are read again when they lack a batch.
  */
 export function useBatchesTopic(): boolean {
   const client = useQueryClient();
   const timer = useRef(0);
-  const waiting = useRef<Event[]>([]);
+  const waiting = useRef(new Map<string, Event>());
   const nextFrame = useRef(0);
   useEffect(
     () => () => {
@@ -94,8 +95,9 @@ export function useBatchesTopic(): boolean {
     }, LIST_PAUSE_MS);
   };
   const apply = () => {
-    nextFrame.current = 0;
-    const events = waiting.current.splice(0);
+    const events = [...waiting.current.values()].slice(0, ROWS_OF_FRAME);
+    for (const event of events) waiting.current.delete(event.batch_id);
+    nextFrame.current = waiting.current.size > 0 ? requestAnimationFrame(apply) : 0;
     const lists = client.getQueriesData<Schemas["BatchList"]>({ queryKey: ["batches"] });
     for (const [key, list] of lists) {
       if (!list) continue;
@@ -107,7 +109,7 @@ export function useBatchesTopic(): boolean {
   return useTopic("batches", 500, ({ kind, data }) => {
     if (kind === "behind") readAgain();
     if (kind !== "change") return;
-    waiting.current.push(...(data as Event[]));
+    for (const event of data as Event[]) waiting.current.set(event.batch_id, event);
     nextFrame.current ||= requestAnimationFrame(apply);
   });
 }

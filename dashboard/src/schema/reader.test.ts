@@ -65,3 +65,9 @@ test.each([
 ])("an odd schema has fields all the same: %j", (schema) => {
   for (const field of fieldsOf(schema as JsonSchema)) expect(() => typedValueOf(field, "")).not.toThrow();
 });
+
+test("a name becomes a label with its acronyms as they are written", () => {
+  const names = ["cue_bom", "url", "image_urls", "identity", "first_name"];
+  const fields = fieldsOf({ properties: Object.fromEntries(names.map((name) => [name, { title: "" }])) } as JsonSchema);
+  expect(fields.map((field) => field.label)).toEqual(["Cue BOM", "URL", "Image URLs", "Identity", "First name"]);
+});

@@ -48,13 +48,21 @@ export function fieldsOf(schema: JsonSchema): SchemaField[] {
   return fields.sort((one, other) => Number(other.required) - Number(one.required));
 }
 
+const ACRONYMS = /\b(api|bom|csv|html|http|id|ids|json|pdf|uri|url|urls|uuid|xml)\b/g;
+
+/** The words of a name as a label: the first letter large, and acronyms as they are written. */
+function labelOf(words: string): string {
+  const text = words.replace(ACRONYMS, (word) => word.toUpperCase().replace(/S$/, "s"));
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 function fieldOf(name: string, part: JsonSchema, root: JsonSchema, required: boolean): SchemaField {
   const { schema, canBeNull } = simple(part, root);
   const words = name.replaceAll("_", " ");
   const title = part.title ?? schema.title;
   return {
     name,
-    label: title && title.toLowerCase() !== words ? title : words.charAt(0).toUpperCase() + words.slice(1),
+    label: title && title.toLowerCase() !== words ? title : labelOf(words),
     schema: {
       ...schema,
       ...(part.description ? { description: part.description } : {}),

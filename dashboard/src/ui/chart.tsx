@@ -50,18 +50,18 @@ export function Chart({
         <div className="chart-table">
           <Table
             label={label}
-            columns={["time", ...shown.map((each) => number(each.name)), ...(isMarked ? ["event"] : [])]}
+            columns={["Time", ...shown.map((each) => number(capital(each.name))), ...(isMarked ? ["Event"] : [])]}
           >
             {times.map((time, place) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: the times of two steps may read the same
               <tr key={place}>
-                <td data-label="time">{time}</td>
+                <td data-label="Time">{time}</td>
                 {shown.map((each) => (
-                  <td key={each.name} className="number" data-label={each.name}>
+                  <td key={each.name} className="number" data-label={capital(each.name)}>
                     {text(each.values[place], format)}
                   </td>
                 ))}
-                {isMarked && <td data-label="event">{marks[place]?.join(", ")}</td>}
+                {isMarked && <td data-label="Event">{marks[place]?.join(", ")}</td>}
               </tr>
             ))}
           </Table>
@@ -170,6 +170,10 @@ export function Chart({
 
 function text(value: number | null | undefined, format: (value: number) => string): string {
   return value == null ? "—" : format(value);
+}
+
+function capital(name: string): string {
+  return name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 function below(values: (number | null)[][], until: number, count: number): number[] {

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { Icon } from "./icon";
 import { indented, visible } from "./text";
 import { say } from "./toast";
@@ -36,11 +36,25 @@ export function Code({ text, label }: { text: string; label: string }) {
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a part that scrolls has to be reached by keyboard */}
       {/* biome-ignore lint/a11y/useSemanticElements: the text keeps its line breaks */}
       <pre tabIndex={0} role="region" aria-label={label}>
-        {visible(isLong ? text.slice(0, MAX_SHOWN) : text)}
+        {options(visible(isLong ? text.slice(0, MAX_SHOWN) : text))}
         {isLong && `\n… ${text.length - MAX_SHOWN} characters more. Copy or download to see all.`}
       </pre>
       <CopyButton text={text} label={`Copy ${label}`} />
     </div>
+  );
+}
+
+/** A text whose options of a command, such as `--watch`, are not broken at the end of a line. */
+function options(text: string): ReactNode {
+  return text.split(/( --[a-z][a-z-]{0,40}(?= |$))/m).map((part, at) =>
+    at % 2 === 0 ? (
+      part
+    ) : (
+      // biome-ignore lint/suspicious/noArrayIndexKey: parts of a text have no other name than their place
+      <span key={at} className="nowrap">
+        {part}
+      </span>
+    ),
   );
 }
 

@@ -80,7 +80,7 @@ const BatchRow = memo(function BatchRow({ batch }: { batch: Batch }) {
       <td data-label="Left" className="number">
         {counts.remaining ? short(counts.remaining) : <span className="quiet">0</span>}
       </td>
-      <td data-label="Throughput, end">
+      <td data-label="Throughput">
         <div>
           <Throughput batch={batch} />
         </div>

@@ -81,7 +81,8 @@ export default function Destinations() {
                           {excerpt(nameOf(rate), 120)}
                         </button>
                         <span className="sub">
-                          {rate.workload} · limit {excerpt(rate.limit, 60)}
+                          {rate.workload}
+                          {rate.limit !== "partition" && ` · limit ${excerpt(rate.limit, 60)}`}
                         </span>
                       </div>
                     </td>

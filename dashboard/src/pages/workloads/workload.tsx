@@ -50,7 +50,7 @@ function Found({ workload }: { workload: Schemas["WorkloadView"] }) {
     <div className="columns">
       <div className="stack">
         <Panel title="An item">
-          <SchemaTable schema={workload.item_schema as JsonSchema} />
+          <SchemaTable schema={workload.item_schema as JsonSchema} isInput />
         </Panel>
         <Panel title="Its result">
           <SchemaTable schema={workload.result_schema as JsonSchema} />
@@ -108,7 +108,8 @@ function Found({ workload }: { workload: Schemas["WorkloadView"] }) {
   );
 }
 
-function SchemaTable({ schema }: { schema: JsonSchema }) {
+/** The fields of a schema. Those of an item tell which ones it needs; those of a result are there in any case. */
+function SchemaTable({ schema, isInput = false }: { schema: JsonSchema; isInput?: boolean }) {
   const fields = fieldsOf(schema);
   const areExplained = fields.some((field) => field.schema.description);
   return (
@@ -122,7 +123,7 @@ function SchemaTable({ schema }: { schema: JsonSchema }) {
               <td data-label="Field">
                 <span>
                   <code>{excerpt(field.name, 80)}</code>
-                  {field.required && <span className="sub">required</span>}
+                  {isInput && field.required && <span className="sub">required</span>}
                 </span>
               </td>
               <td data-label="Type">
