@@ -127,3 +127,24 @@ async def test_the_stream_tells_when_to_read_parts_of_a_batch_again(visit: Visit
         await expect(page.get_by_text(re.compile(r"^[1-9]\d* succeeded"))).to_be_visible(timeout=PATIENCE_MS)
         await page.clock.run_for(4_000)
     await expect(visit.state("completed")).to_be_visible(timeout=PATIENCE_MS)
+
+
+async def test_times_at_one_destination_are_chosen(visit: Visit, keyed: KeyedCluster) -> None:
+    page = visit.page
+    points = [
+        {"at": f"2026-11-30T06:00:{second}0Z", "succeeded": 2.0, "failed": 0.0, "other": 0.0, "p50_ms": 5, "p95_ms": 9}
+        for second in range(2)
+    ]
+    destinations = [
+        {"partition": "a.example", "p50_ms": [100, None], "p95_ms": [200, None]},
+        {"partition": "b.example", "p50_ms": [5000, None], "p95_ms": [6000, None]},
+    ]
+    series = {"step_s": 10.0, "points": points, "destinations": destinations}
+    await page.route(re.compile("/series"), lambda route: route.fulfill(json=series))
+    await visit.go(f"/batches/{await keyed.submit_and_wait([{'n': 1}], name='Two destinations')}")
+    panel = page.get_by_role("region", name="Time of an item")
+    await panel.get_by_role("button", name="As table").click()
+    await expect(panel.get_by_role("table")).to_contain_text("9 ms")
+    await panel.get_by_label("Destination").select_option("b.example")
+    await expect(panel.get_by_role("table")).to_contain_text("6 s")
+    assert await visit.barriers() == []
