@@ -261,7 +261,7 @@ async def test_the_overview_leads_an_operator_to_the_batch_of_another_owner(
     page = operator.page
     batch = await keyed.submit_and_wait([{"n": 1, "fail": "captcha"}], name="Ann's failure")
     await operator.go("/")
-    await page.locator(f'a[href="/batches/{batch}"]').click()
+    await page.locator(f'a[href="/batches/{batch}?owner={OWNER}"]').click()
     await expect(page.get_by_role("heading", name="Ann's failure")).to_be_visible()
     await expect(page.get_by_role("button", name="batches of ann")).to_be_visible()
 
