@@ -56,8 +56,8 @@ test: $(READY) $(DASHBOARD) ## Run all tests that share servers, several at a ti
 test-faults: $(READY) $(DASHBOARD) ## Run the tests that kill, block or stop services and servers, one after the other, on servers of their own.
 	@$(BIN)/python -m pytest -m faults $(ARGS)
 
-test-browser: $(READY) $(DASHBOARD) ## Run the tests of the page in Debian's Chromium, on a running cluster; under four minutes.
-	@$(BIN)/python -m pytest -q -n 0 -p no:randomly -m "not faults" tests/browser $(ARGS)
+test-browser: $(READY) $(DASHBOARD) ## Run the tests of the page in Debian's Chromium, on two running clusters at a time; under four minutes.
+	@$(BIN)/python -m pytest -q -n 2 --dist load --maxschedchunk 1 -p no:randomly -m "not faults" tests/browser $(ARGS)
 
 test-fuzz: $(READY) ## Look for unknown faults with random requests, messages and orders of events, for four minutes; the log names the seeds.
 	@$(BIN)/python -m pytest -m fuzz -n 2 --dist loadfile $(ARGS)
