@@ -36,6 +36,8 @@ ENV PATH=/opt/batchyard/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     BATCHYARD_HEALTH_HOST=0.0.0.0 \
     BATCHYARD_HEALTH_PORT=8080
+# Exports are kept here until somebody fetches them; mount a volume, which replicas of ingest share.
+RUN install -d -o 10001 -g 10001 /exports
 # No name is needed for the user, and the number is high enough to be nobody on the host.
 USER 10001:10001
 EXPOSE 8000 8080

@@ -116,7 +116,7 @@ bench-rates: $(READY) ## Measure how a rate follows a destination whose capacity
 
 lock: $(READY) ## Resolve all locks anew to the newest versions; ARGS="--upgrade-package NAME" changes one package alone.
 	$(COMPILE) --all-extras pyproject.toml contracts/pyproject.toml --output-file requirements.lock
-	$(COMPILE) --extra otlp --constraints requirements.lock pyproject.toml --output-file requirements-image.lock
+	$(COMPILE) --extra otlp --extra parquet --extra s3 --constraints requirements.lock pyproject.toml --output-file requirements-image.lock
 	$(COMPILE) --generate-hashes --no-deps --python-version 3.12 tests/support/routing-engines.in --output-file tests/support/routing-engines.txt
 	$(COMPILE) dashboard/nodejs.in --output-file dashboard/nodejs.txt
 	for peer in benchmarks/peers/*.in; do $(COMPILE) "$$peer" --output-file "$${peer%.in}.txt"; done

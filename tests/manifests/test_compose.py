@@ -101,12 +101,12 @@ def test_workers_can_be_multiplied(compose: Json) -> None:
     assert not {"ports", "container_name", "hostname"} & worker.keys()
 
 
-def test_only_servers_that_keep_data_have_volumes(compose: Json) -> None:
+def test_only_data_that_is_kept_has_volumes(compose: Json) -> None:
     mounted = {
         volume.split(":")[0] for service in compose["services"].values() for volume in service.get("volumes", [])
     }
 
-    assert mounted == set(compose["volumes"]) == {"rabbitmq", "postgres"}
+    assert mounted == set(compose["volumes"]) == {"rabbitmq", "postgres", "exports"}
 
 
 def test_servers_are_the_same_in_kubernetes(compose: Json) -> None:
@@ -124,3 +124,11 @@ def test_the_example_environment_shows_every_default() -> None:
     assert {name: value for name, value in shown.items() if used[name] and value} == {
         name: value for name, value in used.items() if value and shown[name]
     }
+
+
+def test_exports_outlive_their_container(compose: Json) -> None:
+    ingest = compose["services"]["ingest"]
+    (name, place) = ingest["volumes"][0].split(":")
+
+    assert name in compose["volumes"]
+    assert ingest["environment"]["BATCHYARD_EXPORTS_STORE"] == place

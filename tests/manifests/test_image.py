@@ -111,3 +111,15 @@ def test_a_wheel_without_the_dashboard_is_refused(tmp_path: Path) -> None:
 def _wheel(folder: Path) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_results_are_written_as_parquet_and_into_buckets() -> None:
+    kept = (ROOT / "requirements-image.lock").read_text("utf-8")
+
+    assert re.findall(r"^(obstore|pyarrow)==", kept, re.MULTILINE) == ["obstore", "pyarrow"]
+
+
+def test_exports_have_a_folder_that_the_user_may_write() -> None:
+    user, _, group = argument(FINAL, "USER").partition(":")
+
+    assert f"install -d -o {user} -g {group} /exports" in "\n".join(FINAL)

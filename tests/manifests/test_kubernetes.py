@@ -53,7 +53,8 @@ def test_pods_are_restricted(objects: list[Json]) -> None:
         assert spec["automountServiceAccountToken"] is False, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
         assert all(
-            volume.keys() <= {"name", "emptyDir", "secret", "configMap"} for volume in spec.get("volumes", [])
+            volume.keys() <= {"name", "emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+            for volume in spec.get("volumes", [])
         ), name
 
 
@@ -153,3 +154,15 @@ def test_configuration_is_made_where_it_is_used(objects: list[Json]) -> None:
 
     for name in SERVICES:
         assert {source["configMapRef"]["name"] for source in service(objects, name)["envFrom"]} <= made
+
+
+def test_replicas_share_a_volume_for_exports(objects: list[Json]) -> None:
+    pod, claims = pods(objects)["ingest"]["spec"], of_kind(objects, "PersistentVolumeClaim")
+    (mount,) = [mount for mount in service(objects, "ingest")["volumeMounts"] if mount["name"] == "exports"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "exports"]
+    settings = {entry["name"]: entry.get("value") for entry in service(objects, "ingest")["env"]}
+
+    assert volume["persistentVolumeClaim"]["claimName"] in claims
+    assert settings["BATCHYARD_EXPORTS_STORE"] == mount["mountPath"]
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+    assert "tmp" in {mount["name"] for mount in service(objects, "ingest")["volumeMounts"]}

@@ -7,7 +7,7 @@ from tests.support.lock import ENVIRONMENTS, ROOT, Pin, missing, not_installed, 
 LOCK = (ROOT / "requirements.lock").read_text("utf-8")
 IMAGE = (ROOT / "requirements-image.lock").read_text("utf-8")
 EVERYTHING = roots("batchyard", "batchyard-contracts")
-RUNTIME = roots("batchyard", extras=["otlp"])
+RUNTIME = roots("batchyard", extras=["otlp", "parquet", "s3"])
 
 
 def gaps(lock: list[Pin]) -> set[tuple[str, str]]:
