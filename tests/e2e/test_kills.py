@@ -8,10 +8,11 @@ import pytest
 import pytest_asyncio
 
 from batchyard_contracts import topology
+from batchyard_contracts.http import AsyncHttpClient
 from batchyard_contracts.v1.flow import ChunkReturned
 from devstack import Name, Servers, Stack
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.interrupted_batch import ends_once, in_the_middle
+from tests.support.interrupted_batch import TOTAL, ends_once, in_the_middle
 from tests.support.message_recorder import recorded_messages
 from tests.support.servers import whole_cluster_home
 
@@ -44,6 +45,25 @@ async def test_a_kill_of_all_services_loses_no_item(cluster: Cluster) -> None:
     await ends_once(cluster, batch_id)
     for service in SERVICES:
         await cluster.supervisor.ready(service)
+        assert cluster.supervisor.pid(service) != before[service]
+
+
+@pytest.mark.parametrize("order", ["ordinal", "completion"])
+async def test_followed_results_outlive_kills(cluster: Cluster, order: str) -> None:
+    """The client goes on by its cursor: each item comes once, whichever process served the stream."""
+    batch_id, killed = await in_the_middle(cluster), iter(("ingest", "aggregator", "ingest", "aggregator"))
+    before, ordinals = cluster.pids(), list[int]()
+    async with AsyncHttpClient(cluster.urls[0]) as client:
+        async for item in client.results(batch_id, follow=True, order=order):
+            ordinals.append(item.ordinal)
+            if len(ordinals) % 120 == 0 and (service := next(killed, None)) is not None:
+                cluster.supervisor.kill(service, signal.SIGKILL)
+    assert next(killed, None) is None
+    assert sorted(ordinals) == list(range(TOTAL))
+    if order == "ordinal":
+        assert ordinals == sorted(ordinals)
+    await ends_once(cluster, batch_id)
+    for service in ("ingest", "aggregator"):
         assert cluster.supervisor.pid(service) != before[service]
 
 
