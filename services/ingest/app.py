@@ -42,6 +42,7 @@ from services.ingest.queries.estimate_service import EstimateService
 from services.ingest.queries.overview_reader import OverviewReader
 from services.ingest.queries.system_state import SystemState
 from services.ingest.queries.waiting_reasons import WaitingReasons
+from services.ingest.remote_files.components import open_remote_files
 from services.ingest.retention.components import open_retention
 from services.ingest.schedules.components import open_scheduling
 from services.ingest.settings import IngestSettings
@@ -105,9 +106,17 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
             backpressure,
             identity.limits,
         )
-        submitter, uploads = BatchSubmitter(*parts, new_batch_id, _now), UploadService(*parts, new_batch_id, _now)
-        appender = BatchAppender(store, outbox, registry, dedup_index, backpressure)
-        finished = FinishedBatches(store, aggregator, backpressure)
+        remote_files = open_remote_files(
+            pool, store, registry, outbox, dedup_index, backpressure, settings, runtime.health
+        )
+        submitter, uploads = (
+            BatchSubmitter(*parts, new_batch_id, _now, remote_files.rules, remote_files.wake),
+            UploadService(*parts, new_batch_id, _now),
+        )
+        appender, finished = (
+            BatchAppender(store, outbox, registry, dedup_index, backpressure),
+            FinishedBatches(store, aggregator, backpressure),
+        )
         control_handler = BatchControlHandler(
             store, outbox, aggregator, finished, RetryPreviewer(aggregator, registry), dedup_index, backpressure, _now
         )
@@ -209,6 +218,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                 interval_s=BulkRunner.INTERVAL_S,
             ),
             *exports.tasks,
+            remote_files.task,
             BackgroundTask(
                 pulse("event subscriber"),
                 event_subscriber.update,
@@ -270,7 +280,7 @@ async def app(settings: IngestSettings, runtime: Runtime) -> AsyncIterator[None]
                     _now,
                 ),
                 BulkManager(BulkStore(pool), aggregator, new_batch_id, _now),
-                BatchChecker(registry, notifier, backpressure, identity.limits, _now),
+                BatchChecker(registry, notifier, backpressure, identity.limits, _now, remote_files.rules),
                 exports.manager,
                 max_websockets=settings.max_websockets,
                 amqp_url=settings.amqp_url,

@@ -2,17 +2,21 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
 
 from batchyard_contracts.api_keys import is_api_key
+from batchyard_contracts.egress import Network, parse_networks
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, ClientOwner
 from services.ingest.domain.owner_limits import DefaultLimits, OwnerLimits
 from services.ingest.domain.retention import Retention
 from shared.artefacts.store import StorePlace, check_place
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.settings import Settings, check_pair, encrypted_url
+
+BucketPrefix = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,62}(/[^\s?#*]*)?$")]
 
 
 def _with_form(key: SecretStr) -> SecretStr:
@@ -133,6 +137,33 @@ class IngestSettings(Settings):
         SecretStr(""), description="its secret key", examples=["the-secret-key-of-the-service"]
     )
     exports_s3_region: str = Field("us-east-1", description="its region")
+    remote_files_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (),
+        description="private networks from which batches may read files of items, on any port: CIDRs, comma-separated",
+        examples=["10.1.0.0/16,fd00::/8"],
+    )
+    remote_files_buckets: dict[ClientOwner | Literal["*"], set[BucketPrefix]] = Field(
+        {},
+        description="places in buckets from which the batches of an owner may read files of items, as a JSON object; "
+        '"*" stands for all owners',
+        examples=['{"ann": ["s3://incoming/ann"]}'],
+    )
+    remote_files_s3_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = Field(
+        "", description="S3-compatible service of these buckets; empty: AWS", examples=["https://minio:9000"]
+    )
+    remote_files_s3_key_id: str = Field(
+        "", description="its access key; empty: as the AWS tools find it", examples=["the-key-id-of-the-account"]
+    )
+    remote_files_s3_secret: SecretStr = Field(
+        SecretStr(""), description="its secret key", examples=["the-secret-key-of-the-service"]
+    )
+    remote_files_s3_region: str = Field("us-east-1", description="its region")
+    remote_files_max_bytes: int = Field(
+        4 * 1024**3, ge=1024, le=2**50, description="largest size of one remote file, expanded"
+    )
+    remote_files_hours: float = Field(
+        24, gt=0, le=8784, description="hours after its acceptance for which the files of a batch are read"
+    )
     export_days: int = Field(7, ge=1, le=36_500, description="days for which exports are kept")
     audit_days: int = Field(400, ge=1, le=36_500, description="days for which entries of the audit are kept")
     audit_entries: int = Field(
@@ -149,6 +180,22 @@ class IngestSettings(Settings):
             self.exports_s3_secret,
             self.exports_s3_region,
         )
+
+    @property
+    def remote_files_place(self) -> StorePlace:
+        """Service of the buckets from which files are read."""
+        return StorePlace(
+            "s3://any",
+            self.remote_files_s3_url,
+            self.remote_files_s3_key_id,
+            self.remote_files_s3_secret,
+            self.remote_files_s3_region,
+        )
+
+    @field_validator("remote_files_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return parse_networks(value) if isinstance(value, str) else value
 
     @property
     def default_limits(self) -> OwnerLimits:

@@ -17,17 +17,7 @@ class BucketStore:
     def __init__(self, place: StorePlace) -> None:
         name, self._prefix = place.bucket or ("", "")
         self._name = name
-        given: dict[str, object] = {"region": place.s3_region}
-        if place.s3_url:
-            given |= {"endpoint": place.s3_url, "virtual_hosted_style_request": False}
-        if place.s3_key_id:
-            given |= {"access_key_id": place.s3_key_id, "secret_access_key": place.s3_secret.get_secret_value()}
-        self._store = S3Store(
-            name,
-            config=given,  # type: ignore[arg-type]
-            client_options={"allow_http": place.s3_url.startswith("http:"), "timeout": timedelta(seconds=60)},
-            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=60)},
-        )
+        self._store = open_bucket(place, name, timeout=timedelta(seconds=60), retries=3)
 
     async def keep(self, name: str, parts: AsyncIterator[bytes], content_type: str) -> str:
         """Store a file and return its URI."""
@@ -66,6 +56,21 @@ class BucketStore:
             raise StoreRefused(f"The bucket {self._name} takes no file: {_words(error)}.") from error
         except BaseError as error:
             raise StoreFailed(f"The bucket {self._name} could not be used: {_words(error)}.") from error
+
+
+def open_bucket(place: StorePlace, name: str, *, timeout: timedelta, retries: int) -> S3Store:
+    """Open a bucket of the service of a place. `timeout` is that of one request with its body."""
+    given: dict[str, object] = {"region": place.s3_region}
+    if place.s3_url:
+        given |= {"endpoint": place.s3_url, "virtual_hosted_style_request": False}
+    if place.s3_key_id:
+        given |= {"access_key_id": place.s3_key_id, "secret_access_key": place.s3_secret.get_secret_value()}
+    return S3Store(
+        name,
+        config=given,  # type: ignore[arg-type]
+        client_options={"allow_http": place.s3_url.startswith("http:"), "timeout": timeout},
+        retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=60)},
+    )
 
 
 def _words(error: Exception) -> str:

@@ -74,7 +74,7 @@ def test_every_pod_is_closed_by_default(objects: list[Json]) -> None:
             )
 
 
-@pytest.mark.parametrize("name", ["worker", "notifier"])
+@pytest.mark.parametrize("name", ["ingest", "worker", "notifier"])
 def test_addresses_named_by_users_are_reached_on_the_internet_alone(objects: list[Json], name: str) -> None:
     assert all(reaches_address(objects, name, address, port) for address in PUBLIC for port in (80, 443))
     assert not [
@@ -82,7 +82,7 @@ def test_addresses_named_by_users_are_reached_on_the_internet_alone(objects: lis
     ]
 
 
-@pytest.mark.parametrize("name", ["ingest", "dispatcher", "aggregator"])
+@pytest.mark.parametrize("name", ["dispatcher", "aggregator"])
 def test_the_others_never_reach_the_web(objects: list[Json], name: str) -> None:
     everywhere = [*PUBLIC, *PRIVATE]
 

@@ -1,5 +1,5 @@
-"""An S3-compatible store as far as files need it: puts, multipart uploads, parts of objects, deletions, and verified
-signatures.
+"""An S3-compatible store as far as files need it: puts, multipart uploads, lists, parts of objects, deletions, and
+verified signatures.
 
 The signature is computed anew by AWS Signature Version 4:
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 import hashlib
 import hmac
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -28,6 +28,8 @@ class S3Server:
     url: str = ""
     objects: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     begun: dict[str, tuple[str, str, dict[int, bytes]]] = field(default_factory=dict)
+    after_list: Callable[[], None] = lambda: None
+    """Called after a list was made, before it is sent."""
 
     async def put(self, request: web.Request) -> web.Response:
         """Store an object, or a part of one."""
@@ -39,7 +41,7 @@ class S3Server:
             self.objects[request.match_info["key"]] = (request.headers.get("Content-Type", ""), body)
         else:
             self.begun[upload][2][int(request.query["partNumber"])] = body
-        return web.Response(headers={"ETag": f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'})
+        return web.Response(headers={"ETag": _tag(body)})
 
     async def post(self, request: web.Request) -> web.Response:
         """Start or complete a multipart upload."""
@@ -71,13 +73,29 @@ class S3Server:
         if found is None:
             return _xml("<Error><Code>NoSuchKey</Code><Message>None.</Message></Error>", 404)
         content_type, content = found
-        headers = {"ETag": '"all"', "Last-Modified": "Mon, 30 Nov 2026 12:00:00 GMT", "Content-Type": content_type}
+        tag = _tag(content)
+        if request.headers.get("If-Match", tag) != tag:
+            return _xml("<Error><Code>PreconditionFailed</Code><Message>Another.</Message></Error>", 412)
+        headers = {"ETag": tag, "Last-Modified": "Mon, 30 Nov 2026 12:00:00 GMT", "Content-Type": content_type}
         asked = request.http_range
         if asked.start is None:
             return web.Response(body=content, headers=headers)
         part = content[asked]
         headers["Content-Range"] = f"bytes {asked.start}-{asked.start + len(part) - 1}/{len(content)}"
         return web.Response(status=206, body=part, headers=headers)
+
+    async def list(self, request: web.Request) -> web.Response:
+        """List the objects below a prefix."""
+        if fault := self._fault(request, b""):
+            return fault
+        found = "".join(
+            f"<Contents><Key>{key}</Key><Size>{len(content)}</Size><ETag>{quote(_tag(content), safe='')}</ETag>"
+            "<LastModified>2026-11-30T12:00:00.000Z</LastModified></Contents>"
+            for key, (_, content) in sorted(self.objects.items(), reverse=True)
+            if key.startswith(request.query.get("prefix", ""))
+        ).replace("%22", "&quot;")
+        self.after_list()
+        return _xml(f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>")
 
     async def delete(self, request: web.Request) -> web.Response:
         """Abort a multipart upload, or delete an object."""
@@ -117,6 +135,11 @@ def _signature(request: web.Request, body: bytes, found: re.Match[str]) -> str:
     return key.hex()
 
 
+def _tag(content: bytes) -> str:
+    """Return the entity tag of an object."""
+    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+
+
 def _xml(text: str, status: int = 200) -> web.Response:
     return web.Response(text=f'<?xml version="1.0"?>{text}', status=status, content_type="application/xml")
 
@@ -130,6 +153,7 @@ async def s3_server() -> AsyncIterator[S3Server]:
     app.router.add_post("/{bucket}/{key:.+}", server.post)
     app.router.add_post("/{bucket}", server.post)
     app.router.add_get("/{bucket}/{key:.+}", server.get)
+    app.router.add_get("/{bucket}", server.list)
     app.router.add_delete("/{bucket}/{key:.+}", server.delete)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

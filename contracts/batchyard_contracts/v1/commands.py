@@ -47,6 +47,25 @@ Labels = Annotated[
 Items = Annotated[list[NewItem], Field(max_length=MAX_ITEMS_PER_COMMAND)]
 
 
+class RemoteFiles(Value, extra="forbid"):
+    """Files of items that ingest reads itself: one at a URL, or all below a prefix of a bucket, in order of their
+    names."""
+
+    url: Annotated[
+        str, StringConstraints(pattern=r"^(https?|s3)://[^\s/@\\\x00-\x1f\x7f][^\s\\\x00-\x1f\x7f]*$", max_length=2048)
+    ]
+    """`https://…`, `http://…` or `s3://bucket/prefix`. Credentials of a bucket are settings of ingest, never part of
+    it."""
+    format: Literal["ndjson", "csv"] | None = None
+    """None: as the name or the media type of each file says."""
+
+    @model_validator(mode="after")
+    def _has_no_password(self) -> "RemoteFiles":
+        if "@" in self.url.split("/", 3)[2]:
+            raise ValueError("a URL with a user or a password is not read: it would be kept with the batch")
+        return self
+
+
 class BatchSubmit(Terms, Reuse, Command):
     """Command that starts a batch. With `sealed` false, `batch.append.v1` adds items until `batch.seal.v1` ends it."""
 
@@ -58,6 +77,9 @@ class BatchSubmit(Terms, Reuse, Command):
     `source_schema`, and is item 0 of the batch: it has an outcome like any other item."""
     estimate: bool = False
     """True: the worker only estimates the batch that the `source` describes, as the result of item 0; no item runs."""
+    items_from: Annotated[RemoteFiles | None, Field(exclude_if=not_)] = None
+    """Files from which ingest reads the items after its reply, in place of `items`. An item on a line that is wrong
+    fails, the others run."""
     sealed: bool = True
     batch_id: BatchId | None = None
     """UUIDv7 that the client chose, so that it can subscribe before it submits; None: ingest chooses one."""
@@ -73,6 +95,8 @@ class BatchSubmit(Terms, Reuse, Command):
     def _has_one_origin(self) -> "BatchSubmit":
         if self.source is not None and (self.items or not self.sealed):
             raise ValueError("a batch has a source or items, and one with a source is not submitted unsealed")
+        if self.items_from is not None and (self.items or self.source is not None or not self.sealed):
+            raise ValueError("a batch has items, a source or `items_from`, and the latter is not submitted unsealed")
         if self.estimate and self.source is None:
             raise ValueError("`estimate` is for a batch with a source")
         return self

@@ -57,6 +57,8 @@ class Request:
     terms: TermOptions
     follow_ups: list[dict[str, Any]] = field(default_factory=list)
     dry_run: bool = False
+    remote: str | None = None
+    """Address of files that the server reads."""
 
     def options(self) -> dict[str, Any]:
         """Return the fields of `batch.submit.v1` beside the items, without those that are not set."""
@@ -71,6 +73,11 @@ class Request:
             "follow_ups": self.follow_ups,
         }
         return {key: value for key, value in fields.items() if value}
+
+
+def is_remote(file: str) -> bool:
+    """Tell whether the server reads a file, by its name."""
+    return file.startswith(("https://", "http://", "s3://"))
 
 
 def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: bool) -> None:
@@ -102,6 +109,8 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
             effect = (
                 "accepted before, nothing was done twice"
                 if accepted.replayed
+                else "accepted; its files are read from now on"
+                if request.remote is not None
                 else f"accepted {counted(accepted.items, 'item')}"
                 if request.source is None
                 else "accepted; its source is asked for items"
@@ -118,9 +127,13 @@ def submit_batch(ctx: typer.Context, request: Request, *, watch: bool, json: boo
 
 def _check_options(request: Request, *, watch: bool) -> None:
     """Refuse options that contradict each other; raises `BadInput`."""
-    if sum((request.file is not None, bool(request.items), request.source is not None)) != 1:
+    if sum(bool(origin) for origin in (request.file, request.items, request.source, request.remote)) != 1:
         raise BadInput("Name one file, or give --item, or --source: one of them.", "See `batchyard submit --help`.")
-    if request.kind is not None and request.file is None:
+    if request.remote is not None and request.kind is Format.JSON:
+        raise BadInput("The server reads no JSON lists.", "Write the items as NDJSON or CSV.")
+    if request.remote is not None and request.estimate:
+        raise BadInput("--estimate needs the items, which the server reads later.", "Leave it out.")
+    if request.kind is not None and request.file is None and request.remote is None:
         raise BadInput("--format says nothing without a file.", "An --item and a --source are JSON.")
     if request.estimate and watch:
         raise BadInput("--watch says nothing beside --estimate.", "An estimate is waited for in any case.")
@@ -142,6 +155,8 @@ async def _submitted(submission: Submission[AnswerT], request: Request) -> Answe
     if request.source is not None:
         with ExitStack() as files:
             return await submission.source(read_object(_open(request.source, files)), estimate=request.estimate)
+    if request.remote is not None:
+        return await submission.remote(request.remote, request.kind)
     if request.file is None:
         return await submission.items(read_options(request.items))
     with ExitStack() as files:
@@ -164,7 +179,7 @@ async def _estimated(submission: Submission[CommandAccepted], request: Request) 
 
 def _can_be_read_twice(request: Request) -> bool:
     """Tell whether the items may be sent once before the submission, to tell when it would end."""
-    if request.source is not None:
+    if request.source is not None or request.remote is not None:
         return False
     file = request.file
     return file is None or (file.is_file() and file.stat().st_size <= _MAX_READ_TWICE)

@@ -91,6 +91,12 @@ class Submission(Generic[AnswerT]):
         command = msgspec.json.encode({**self._options, "source": msgspec.Raw(source), "estimate": estimate})
         return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Source")
 
+    async def remote(self, url: str, kind: Format | None) -> AnswerT:
+        """Submit files that the server reads."""
+        items_from = {"url": url} if kind is None else {"url": url, "format": kind.value}
+        command = msgspec.json.encode({**self._options, "items_from": items_from})
+        return await self._post(command, MEDIA_TYPES[Format.JSON], [], "Field")
+
     async def file(self, source: IO[bytes], kind: Format, *, compressed: bool = False) -> AnswerT:
         """Submit NDJSON or CSV unchanged, read while it is sent; `compressed` with gzip the server expands it. A source
         that cannot be read twice is sent once."""

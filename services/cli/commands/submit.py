@@ -26,7 +26,11 @@ def submit(
     ctx: typer.Context,
     workload: Workload,
     file: Annotated[
-        Path | None, typer.Argument(help="JSON list, NDJSON or CSV; - reads standard input.", allow_dash=True)
+        str | None,
+        typer.Argument(
+            help="JSON list, NDJSON or CSV; - reads standard input. The server reads what is at https://… or "
+            "s3://bucket/prefix."
+        ),
     ] = None,
     item: Annotated[
         list[str] | None, typer.Option(help="An item as JSON, in place of a file; may be repeated.")
@@ -111,17 +115,19 @@ def submit(
       batchyard submit http calls.csv --watch
       batchyard submit http calls.csv --deadline 2h --estimate
       batchyard submit WORKLOAD --source criteria.json --estimate
+      batchyard submit http https://example.com/calls.ndjson.gz
       batchyard submit http --item '{"url": "https://…"}' --priority immediate
       zcat items.ndjson.gz | batchyard submit http - --idempotency-key nightly-1
       id=$(batchyard submit http calls.csv --json | jq -r .batch_id)
     """
-    from services.cli.actions.submit import Request, submit_batch
+    from services.cli.actions.submit import Request, is_remote, submit_batch
     from services.cli.parsing.json_file import object_of
     from services.cli.parsing.terms import TermOptions
 
     request = Request(
         workload=workload,
-        file=file,
+        file=None if file is None or is_remote(file) else Path(file),
+        remote=file if file is not None and is_remote(file) else None,
         items=item or [],
         source=source,
         estimate=estimate,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 
-from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted
+from batchyard_contracts.v1.commands import BatchSubmit, CommandAccepted, RemoteFiles
 from batchyard_contracts.v1.queries import BatchState
 from batchyard_contracts.v1.templates import FollowUp
 from batchyard_contracts.v1.values import Counts, Notifications, Priority, Reuse, Terms
@@ -18,8 +18,9 @@ from services.ingest.domain.upload_digest import UploadPosition
 from services.ingest.domain.volume import Volume
 
 State = Literal["open", "sealed", "withdrawn"]
-SourceMode = Literal["expand", "estimate"]
-"""Use of the items that a source finds: they run (`expand`), or are only counted (`estimate`)."""
+SourceMode = Literal["expand", "estimate", "files"]
+"""Origin of the items of a batch that has none when it is accepted: a worker finds them by a source, and they run
+(`expand`) or are only counted (`estimate`); or ingest reads them from remote files (`files`)."""
 
 
 class _DatabaseRow(Protocol):
@@ -64,6 +65,8 @@ class BatchHeader:
     """Time of the newest command that controls the batch; None: there was none."""
     follow_ups: tuple[FollowUp, ...] = ()
     """Batches that follow when it ends; they are stored beside the header."""
+    items_from: RemoteFiles | None = None
+    """Files from which its items are read; it is stored beside the header until they are."""
     actor: Actor = INGEST
     """Client that submits the batch, for the audit; it is not stored with the header."""
 
@@ -93,8 +96,9 @@ class BatchHeader:
             at,
             idempotency_key=command.idempotency_key,
             traceparent=trace,
-            source_mode=None if command.source is None else "estimate" if command.estimate else "expand",
+            source_mode=_source_mode(command),
             follow_ups=tuple(command.follow_ups),
+            items_from=command.items_from,
             actor=actor,
         )
 
@@ -167,3 +171,9 @@ class BatchHeader:
             terms=self.terms,
             accepted_at=self.accepted_at,
         )
+
+
+def _source_mode(command: BatchSubmit) -> SourceMode | None:
+    if command.items_from is not None:
+        return "files"
+    return None if command.source is None else "estimate" if command.estimate else "expand"

@@ -33,6 +33,9 @@ WITH header AS (
     INSERT INTO follow_ups (batch_id, place, owner, form)
     SELECT batch_id, place, owner, form FROM header JOIN unnest($31::uuid[], $32::int[], $33::json[])
         AS new (batch_id, place, form) USING (batch_id)
+), remote AS (
+    INSERT INTO remote_files (batch_id, owner, form)
+    SELECT batch_id, owner, form FROM header JOIN unnest($34::uuid[], $35::json[]) AS new (batch_id, form) USING (batch_id)
 )
 SELECT array(SELECT batch_id FROM header) AS batch_ids, array(SELECT id FROM posted ORDER BY id) AS ids
 

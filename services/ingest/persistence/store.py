@@ -87,12 +87,18 @@ class BatchStore:
             for header, _ in submissions
             for place, follow_up in enumerate(header.follow_ups)
         ]
+        remote = [
+            (header.batch_id, header.items_from.model_dump_json())
+            for header, _ in submissions
+            if header.items_from is not None
+        ]
         arguments = (
             *zip(*rows, strict=True),
             batch_ids,
             *columns(messages),
             *zip(*actors, strict=True),
             *rows_as_columns(following, 3),
+            *rows_as_columns(remote, 2),
         )
         ((accepted, posted),) = await self._pool.fetch(_SQL["insert_batches"], *arguments)
         inserted, ids = set(accepted), iter(posted)

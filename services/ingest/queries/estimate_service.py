@@ -61,7 +61,7 @@ class EstimateService:
         return await self._ask(owner, file.command, counts)
 
     async def _workload(self, command: BatchSubmit) -> RegisteredWorkload:
-        if command.source is not None:
+        if command.source is not None or command.items_from is not None:
             raise IngestError(_NO_SOURCE)
         if rejection := validate_terms(command, self._clock()):
             raise IngestError(rejection)

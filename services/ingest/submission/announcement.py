@@ -27,7 +27,7 @@ def accepted_message(header: BatchHeader, validator: ItemValidator) -> EncodedMe
         reuse=header.reuse,
         has_summary=validator.has_summary or None,
         unit=validator.unit,
-        has_source=True if header.source_mode else None,
+        has_source=True if header.source_mode in ("expand", "estimate") else None,
         accepted_at=header.accepted_at,
     )
     return EncodedMessage(message.type, message.encode())

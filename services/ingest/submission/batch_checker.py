@@ -11,6 +11,7 @@ from services.ingest.domain.command_validation import terms_of, validate_batch_i
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import validate_item, validate_item_of_command, validate_source
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.remote_file import NO_REMOTE_FILES, RemoteFileRules
 from services.ingest.domain.volume import Volume
 from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.notifier_registry import NotifierRegistry
@@ -33,9 +34,11 @@ class BatchChecker:
         backpressure: Backpressure,
         limits: LimitKeeper,
         clock: Callable[[], datetime],
+        remote_rules: RemoteFileRules = NO_REMOTE_FILES,
     ) -> None:
         self._registry, self._notifier = registry, notifier
         self._backpressure, self._limits, self._clock = backpressure, limits, clock
+        self._remote_rules = remote_rules
 
     async def check(self, owner: str, command: BatchSubmit) -> CheckResult:
         """Check a command; raises `IngestError` when the workload is not known."""
@@ -44,6 +47,9 @@ class BatchChecker:
         if command.source is not None:
             result.items = 1
             _check_source(result, workload, command.source)
+        elif command.items_from is not None:
+            if refusal := self._remote_rules.refusal(owner, command.items_from):
+                result.problems.append(refusal)
         elif command.sealed and not command.items:
             result.problems.append(NO_ITEMS)
         for place, item in enumerate(command.items):

@@ -18,14 +18,14 @@ from batchyard_contracts.v1.values import MAX_ITEMS_PER_BATCH, ItemError, NewIte
 from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.item import ValidatedItem, validate_items
 from services.ingest.domain.item_validator import ItemValidator
-from services.ingest.domain.pager import EncodedMessage, encode_pages, fingerprints_of
+from services.ingest.domain.pager import EncodedMessage
 from services.ingest.domain.rejection import Rejection
-from services.ingest.domain.volume import volume_of
 from services.ingest.persistence.store import BatchStore, LockedBatch
 from services.ingest.persistence.workload_registry import WorkloadRegistry
 from services.ingest.submission.backpressure import Backpressure
 from services.ingest.submission.dedup_index import DedupIndex
-from services.ingest.submission.seal import sealed_message, settled_messages
+from services.ingest.submission.found_items import AppendedItems, FoundItems
+from services.ingest.submission.seal import sealed_message
 from services.ingest.submission.submit import digest_of
 from shared.postgres.outbox import Outbox
 from shared.runtime.errors import MessageRejected
@@ -55,6 +55,7 @@ class SourceExpansion:
         self._outbox = outbox
         self._registry = registry
         self._dedup_index = dedup_index
+        self._found_items = FoundItems(dedup_index)
         self._backpressure = backpressure
 
     async def on_source_expanded(self, message: SourceExpanded, _: Envelope) -> None:
@@ -69,7 +70,7 @@ class SourceExpansion:
         """Seal the batch of a source that ended without success."""
         async with self._store.lock(message.batch_id, message.owner) as locked:
             header = locked.header
-            if header is None or header.state != "open" or not header.source_mode:
+            if header is None or header.state != "open" or header.source_mode not in ("expand", "estimate"):
                 return
             await locked.seal(header.batch_id)
             messages = [sealed_message(header.batch_id, header.items)]
@@ -82,7 +83,7 @@ class SourceExpansion:
         new_fingerprints: dict[bytes, int] = {}
         async with self._store.lock(message.batch_id, message.owner) as locked:
             header = locked.header
-            if header is None or header.state != "open" or not header.source_mode:
+            if header is None or header.state != "open" or header.source_mode not in ("expand", "estimate"):
                 log.info("late part of a source ignored", batch_id=str(message.batch_id), sequence=message.sequence)
                 return
             updated, messages = header, list[EncodedMessage]()
@@ -107,20 +108,11 @@ class SourceExpansion:
         else:
             await self._dedup_index.add(header.batch_id, new_fingerprints)
 
-    async def _append(
-        self, locked: LockedBatch, header: BatchHeader, message: SourceExpanded
-    ) -> tuple[BatchHeader, list[EncodedMessage], dict[bytes, int]]:
+    async def _append(self, locked: LockedBatch, header: BatchHeader, message: SourceExpanded) -> AppendedItems:
         validator = (await self._registry.get(header.workload, locked.connection)).validator
         valid, invalid = _validate(validator, message.items, header.items)
-        known = await self._dedup_index.lookup(header.batch_id, fingerprints_of(valid))
-        encoded = encode_pages(
-            header.batch_id, header.workload, valid, header.pages, known, with_keys=header.reuse.has_claims
-        )
-        items, pages = header.items + len(valid) + len(invalid), header.pages + encoded.pages
-        updated = replace(header, items=items, pages=pages, size=header.size + volume_of(valid).size)
-        await locked.record_append(updated, message.sequence, digest_of(message, exclude={"batch_id"}))
-        messages = [*encoded.messages, *settled_messages(header.batch_id, "failed", invalid)]
-        return updated, messages, encoded.new_fingerprints
+        digest = digest_of(message, exclude={"batch_id"})
+        return await self._found_items.append(locked, header, valid, invalid, message.sequence, digest)
 
 
 def _validate(

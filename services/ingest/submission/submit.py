@@ -16,6 +16,7 @@ from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.item import ValidatedItem, validate_items, validate_source
 from services.ingest.domain.pager import encode_pages
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.remote_file import NO_REMOTE_FILES, RemoteFileRules
 from services.ingest.domain.volume import volume_of
 from services.ingest.limits.limit_keeper import LimitKeeper
 from services.ingest.persistence.audit_log import current_actor
@@ -38,7 +39,7 @@ BACKLOG_FULL = Rejection(
 SUBMISSION_IN_PROGRESS = Rejection(
     "idempotency_in_progress", "An upload under this key is in progress. Try again when it has ended.", 409
 )
-_LATER_FIELDS = ("not_before", "follow_ups")
+_LATER_FIELDS = ("not_before", "follow_ups", "items_from")
 NO_ITEMS = Rejection("no_items", "A batch needs at least one item. Add items, or submit it unsealed and append them.")
 
 
@@ -57,6 +58,8 @@ class BatchSubmitter:
         limits: LimitKeeper,
         new_id: Callable[[], UUID],
         clock: Callable[[], datetime],
+        remote_rules: RemoteFileRules = NO_REMOTE_FILES,
+        on_remote_files: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._commit = commit
@@ -68,6 +71,7 @@ class BatchSubmitter:
         self._limits = limits
         self._new_id = new_id
         self._clock = clock
+        self._remote_rules, self._on_remote_files = remote_rules, on_remote_files
 
     async def submit(self, owner: str, command: BatchSubmit, message_id: str | None = None) -> CommandAccepted:
         """Accept a batch; raises `IngestError`. A repetition under the same key, message id or batch id with the
@@ -94,6 +98,8 @@ class BatchSubmitter:
             if not await self._commit.insert(header, messages, accept):
                 return replay(header, await self._find_same(header, command))
         log.info("batch accepted", batch_id=str(header.batch_id), items=header.items, workload=header.workload)
+        if header.items_from is not None:
+            self._on_remote_files()
         if header.state == "open":
             await self._dedup_index.add(header.batch_id, encoded.new_fingerprints)
         return header.to_reply()
@@ -104,6 +110,8 @@ class BatchSubmitter:
         self._notifier.check(command.notify)
         items = _validated_items(command, workload)
         check_dedup(command, workload)
+        if command.items_from is not None and (refusal := self._remote_rules.refusal(header.owner, command.items_from)):
+            raise IngestError(refusal)
         self._backpressure.check(header.owner, volume_of(items))
         rejection = validate_terms(header.terms, header.accepted_at) or validate_batch_id(
             command.batch_id, header.accepted_at
@@ -120,7 +128,8 @@ class BatchSubmitter:
         )
 
     def _header_of(self, batch_id: UUID, owner: str, command: BatchSubmit, message_id: str | None) -> BatchHeader:
-        state: State = "sealed" if command.sealed and command.source is None else "open"
+        has_items = command.source is None and command.items_from is None
+        state: State = "sealed" if command.sealed and has_items else "open"
         unused = {name for name in ("source", "estimate") if not getattr(command, name)}
         return replace(
             BatchHeader.from_command(batch_id, owner, command, state, self._clock(), traceparent(), current_actor()),
@@ -182,6 +191,8 @@ def unset_later_fields(command: Message) -> set[str]:
 def _validated_items(command: BatchSubmit, workload: RegisteredWorkload) -> list[ValidatedItem]:
     if command.source is not None:
         return [_validated_source(command, workload)]
+    if command.items_from is not None:
+        return []
     if command.sealed and not command.items:
         raise IngestError(NO_ITEMS)
     items = workload.validator.check_count(len(command.items)) or validate_items(

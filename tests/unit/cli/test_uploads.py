@@ -132,3 +132,24 @@ async def test_a_compressed_json_list_is_expanded_here(run: Run, cluster: FakeCl
     cluster.answer("POST /batches", accept)
     assert (await run("submit", "squares", str(tmp_path / "items.json.gz"))).code == Exit.OK
     assert cluster.requests == [("POST /batches", '{"n": 1}\n{"n": 2}\n')]
+
+
+async def test_the_server_reads_what_has_an_address(run: Run, cluster: FakeCluster) -> None:
+    cluster.answer("POST /batches", {**ACCEPTED, "items": 0})
+    address = "s3://incoming/ann/2026-12-01/"
+    ended = await run("submit", "squares", address, "--format", "csv", "--name", "nightly", "--deadline", "2h")
+    assert (ended.code, ended.out) == (Exit.OK, f"{BATCH}\n")
+    assert "accepted; its files are read from now on" in ended.err
+    ((_, body),) = cluster.requests
+    assert (body["items_from"], body["name"]) == ({"url": address, "format": "csv"}, "nightly")
+    assert (await run("submit", "squares", "https://example.com/a.csv")).code == Exit.OK
+    assert cluster.requests[-1][1]["items_from"] == {"url": "https://example.com/a.csv"}
+
+
+@pytest.mark.parametrize("options", [("--format", "json"), ("--estimate",), ("--item", "{}")])
+async def test_options_that_need_the_items_are_refused_with_an_address(
+    run: Run, cluster: FakeCluster, options: tuple[str, ...]
+) -> None:
+    ended = await run("submit", "squares", "https://example.com/a.json", *options)
+    assert ended.code == Exit.USAGE
+    assert cluster.requests == []

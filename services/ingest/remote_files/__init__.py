@@ -1,0 +1,1 @@
+"""Remote files: reads the items of batches from URLs and buckets."""
