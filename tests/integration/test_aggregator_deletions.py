@@ -36,7 +36,11 @@ def requested(kind: Any, *, round_: int = 1, batch_id: UUID = BATCH) -> Deletion
 async def end(around: Neighbours, batch_id: UUID = BATCH, items: int = 3) -> None:
     """Have a batch end whose first item failed."""
     statuses = {0: "failed"} | dict.fromkeys(range(1, items), "succeeded")
-    await around.send(accepted(items, batch_id=batch_id, name="secret name", labels={"k": "secret label"}))
+    await around.send(
+        accepted(
+            items, batch_id=batch_id, name="secret name", labels={"k": "secret label"}, metadata={"k": "secret too"}
+        )
+    )
     await around.send(processed(statuses, batch_id=batch_id))
     await around.until(lambda: any(one.batch_id == batch_id for one in around.all(BatchFinished)))
 

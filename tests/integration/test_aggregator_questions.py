@@ -11,6 +11,7 @@ import pytest
 
 from batchyard_contracts.ids import uuid7
 from batchyard_contracts.message import Envelope
+from batchyard_contracts.v1.events import BatchFinished
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.queries import (
     BatchesQuery,
@@ -421,6 +422,29 @@ async def test_batches_are_found_by_result_name_and_labels(clean: Servers) -> No
         assert await listed(accepted_before=START) == set()
         assert await listed(accepted_before=at(1), accepted_from=at(1)) == set()
         assert await listed(name="NI\x00GHT", labels={"team": "search\x00"}) == {3}, "as names are stored"
+
+
+async def test_batches_are_found_by_metadata_which_their_end_repeats(clean: Servers) -> None:
+    async with at_work(clean) as around:
+        ids = [uuid4() for _ in range(3)]
+        known = [{"order": {"id": 7, "lines": [1, 2]}, "rush": True}, {"order": {"id": 8}}, {}]
+        for batch_id, metadata in zip(ids, known, strict=True):
+            await around.send(
+                accepted(1, batch_id=batch_id, metadata=metadata), settled("expired", [0], batch_id=batch_id)
+            )
+        await around.until(lambda: len(around.all(BatchFinished)) == 3)
+        assert {end.batch_id: end.metadata for end in around.all(BatchFinished)} == dict(zip(ids, known, strict=True))
+        listed = (await around.query(BatchesQuery(owner="ann"), BatchesReply)).batches
+        assert {one.batch_id: one.metadata for one in listed} == dict(zip(ids, known, strict=True))
+
+        async def found(metadata: dict[str, Any]) -> set[int]:
+            query = BatchesQuery(owner="ann", metadata=metadata)
+            return {ids.index(batch.batch_id) for batch in (await around.query(query, BatchesReply)).batches}
+
+        assert await found({"order": {"id": 7}}) == {0}
+        assert await found({"order": {}}) == {0, 1}
+        assert await found({"order": {"lines": [2]}}) == {0}
+        assert await found({"rush": False}) == set()
 
 
 async def test_results_are_found_by_cause(clean: Servers) -> None:

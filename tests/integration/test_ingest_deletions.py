@@ -22,6 +22,7 @@ BODY: dict[str, Any] = {
     "items": [{"payload": {"n": 1, "note": "secret payload"}}],
     "name": "secret name",
     "labels": {"k": "secret label"},
+    "metadata": {"k": "secret too"},
     "notify": {"webhooks": []},
 }
 SERVICES = {"dispatcher": {"pages": 2}, "aggregator": {"outcomes": 1}, "notifier": {}}

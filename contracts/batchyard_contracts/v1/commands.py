@@ -19,6 +19,7 @@ from batchyard_contracts.v1.values import (
     Detail,
     ErrorCode,
     IdempotencyKey,
+    Metadata,
     NewItem,
     Notifications,
     Ordinal,
@@ -87,6 +88,8 @@ class BatchSubmit(Terms, Reuse, Command):
     idempotency_key: IdempotencyKey | None = None
     name: Annotated[Text, StringConstraints(max_length=200)] | None = None
     labels: Labels = {}
+    metadata: Annotated[Metadata, Field(exclude_if=not_)] = {}
+    """JSON of the client's own, which comes back in states, events, webhooks and manifests."""
     notify: Notifications = Notifications()
     follow_ups: Annotated[list[FollowUp], Field(max_length=MAX_FOLLOW_UPS, exclude_if=not_)] = []
     """Batches that are submitted when this one ends."""

@@ -1,5 +1,6 @@
 """Public events on the exchange `batchyard.events`, under the routing key `<type>.<workload>.<owner>`."""
 
+from operator import not_
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
@@ -26,6 +27,7 @@ from batchyard_contracts.v1.values import (
     LimitName,
     MeasuredPerSecond,
     MessageId,
+    Metadata,
     Ordinal,
     Owner,
     PartitionName,
@@ -105,6 +107,7 @@ class BatchFinished(Event):
     """Completed part in percent, so that it can be read like that of `batch.progressed.v1`."""
     name: BatchName | None = None
     labels: BatchLabels = {}
+    metadata: Annotated[Metadata, Field(exclude_if=not_)] = {}
     priority: Priority = "normal"
     stop_reason: StopReason | None = None
     """Reason why a service stopped the batch; None: no service did."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, StringConstraints
-from pydantic_core import PydanticKnownError
+from pydantic_core import PydanticKnownError, to_json
 
 from batchyard_contracts.message import Value
 
@@ -254,6 +254,32 @@ BatchLabels = Annotated[
     dict[Annotated[str, StringConstraints(max_length=63)], Annotated[str, StringConstraints(max_length=255)]],
     Field(max_length=20),
 ]
+MAX_METADATA_BYTES = 4096
+_MAX_METADATA_DEPTH = 8
+
+
+def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    text = to_json(metadata)
+    if len(text) > MAX_METADATA_BYTES:
+        raise ValueError(f"metadata has at most {MAX_METADATA_BYTES} bytes as JSON")
+    if b"\\u0000" in text:
+        raise ValueError("metadata cannot hold the character U+0000")
+    if _depth(metadata) > _MAX_METADATA_DEPTH:
+        raise ValueError(f"metadata is nested at most {_MAX_METADATA_DEPTH} levels deep")
+    return metadata
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max(map(_depth, inner), default=0) + isinstance(value, dict | list)
+
+
+Metadata = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=63)], JsonValue],
+    Field(max_length=50),
+    AfterValidator(_check_metadata),
+]
+"""JSON of the client's own about a batch, of up to 4 KiB."""
 WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", max_length=2048)]
 EmailAddress = Annotated[
     str,

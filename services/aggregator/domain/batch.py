@@ -7,7 +7,7 @@ having arrived first.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from batchyard_contracts.v1.values import (
@@ -45,6 +45,7 @@ class BatchHeader:
     """True if item 0 is a source that produces the other items."""
     notify: NotificationTargets | None = NO_TARGETS
     """Receivers of the end of each round; None: an earlier version accepted the batch, and the notifier knows them."""
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,7 @@ def _header_of(message: BatchAccepted, trace: str | None) -> BatchHeader:
         message.unit,
         bool(message.has_source),
         message.notify,
+        message.metadata,
     )
 
 

@@ -81,6 +81,7 @@ class QueryHandler:
             one = batch_state(batch, self._progress.items_per_s(batch.batch_id), summaries.get(batch.key, NO_SUMMARY))
             size += 2 * SUMMARY_MAX_BYTES if batch.key in summaries else 0
             size += 800 + sum(4 * (len(key) + len(value)) for key, value in one.labels.items())
+            size += 2 * len(orjson.dumps(one.metadata)) if one.metadata else 0
             if states and size > MAX_REPLY_BYTES:
                 return BatchesReply(batches=states, truncated=True)
             states.append(one)

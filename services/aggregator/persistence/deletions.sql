@@ -6,7 +6,7 @@ UPDATE batches SET outcomes_deleted_at = now(), version = version + 1 WHERE id =
 
 -- name: mark_deleted
 UPDATE batches
-SET owner = NULL, name = NULL, labels = NULL, notify = NULL, terms = NULL, traceparent = NULL, summary_due_at = NULL,
+SET owner = NULL, name = NULL, labels = NULL, metadata = NULL, notify = NULL, terms = NULL, traceparent = NULL, summary_due_at = NULL,
     status = 'finished', finished_at = coalesce(finished_at, now()), deleted_at = coalesce(deleted_at, now()),
     outcomes_deleted_at = coalesce(outcomes_deleted_at, now()), version = version + 1
 WHERE id = $1

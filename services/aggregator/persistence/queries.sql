@@ -1,6 +1,6 @@
 -- fragment: batch_columns
-id, batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, notify, priority, status,
-    round, total, succeeded, failed, cancelled, expired, duplicate, cached, units, units_total, paused, result, finished_at,
+id, batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, notify, metadata, priority,
+    status, round, total, succeeded, failed, cancelled, expired, duplicate, cached, units, units_total, paused, result, finished_at,
     changed_at, paused_or_resumed_at, priority_changed_at, cancel_asked_at, retry_asked_at, reopened_at, terms, stopped,
     failed_before, ended_before, summary_due_at, summary_asked, version, stuck_version, outcomes_deleted_at,
     deleted_at
@@ -48,12 +48,12 @@ WHERE first <= last;
 -- name: create_batches
 -- Inserts batches with their headers, those that do not exist.
 INSERT INTO batches (
-    batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, notify, priority,
-    status, total, terms
+    batch_id, owner, workload, name, labels, accepted_at, traceparent, summarize, sourced, unit, notify, metadata,
+    priority, status, total, terms
 )
 SELECT * FROM unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::boolean[],
-    $9::boolean[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int[], $15::text[]
+    $9::boolean[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::text[]
 )
 ON CONFLICT (batch_id) DO NOTHING
 RETURNING batch_id, id, changed_at;
@@ -106,7 +106,7 @@ SELECT id AS batch, NULL AS message, NULL AS key FROM changed UNION ALL SELECT N
 -- name: save_header
 UPDATE batches
 SET owner = $2, workload = $3, name = $4, labels = $5, accepted_at = $6, traceparent = $7, summarize = $8, sourced = $9,
-    unit = $10, notify = $11
+    unit = $10, notify = $11, metadata = $12
 WHERE id = $1;
 
 -- name: delete_stub
@@ -277,6 +277,7 @@ UPDATE batches SET checked_at = now() WHERE id = $1;
     AND ($6::text[] IS NULL OR priority = ANY ($6))
     AND ($7::text IS NULL OR strpos(lower(name), lower($7)) > 0)
     AND ($8::jsonb IS NULL OR labels::jsonb @> $8)
+    AND ($18::jsonb IS NULL OR metadata::jsonb @> $18)
     AND ($9::text IS NULL OR strpos(lower(name), lower($9)) > 0 OR starts_with(batch_id::text, lower($9)) OR EXISTS (
         SELECT FROM json_each_text(labels::json) AS label WHERE strpos(lower(label.value), lower($9)) > 0
     ))

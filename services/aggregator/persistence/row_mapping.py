@@ -123,6 +123,7 @@ def header_arguments(key: int | UUID, header: BatchHeader) -> tuple[Any, ...]:
         header.has_source,
         header.unit,
         None if header.notify is None else _dump_targets(header.notify),
+        orjson.dumps(header.metadata).decode() if header.metadata else None,
     )
 
 
@@ -174,6 +175,10 @@ def _load_labels(text: str) -> dict[str, str]:
     return dict(orjson.loads(text))
 
 
+def _load_metadata(text: str) -> dict[str, Any]:
+    return dict(orjson.loads(text))
+
+
 def _readable(row: Row, name: str, load: Callable[[str], T], default: T) -> T | None:
     """Return the value of a column, None if it is null; the default if it cannot be read."""
     if row[name] is None:
@@ -199,4 +204,5 @@ def _header(row: Row) -> BatchHeader | None:
         has_source=row["sourced"],
         unit=row["unit"],
         notify=_readable(row, "notify", _load_targets, NO_TARGETS),
+        metadata=_readable(row, "metadata", _load_metadata, {}) or {},
     )

@@ -315,6 +315,7 @@ class LedgerStore:
             query.status,
             query.result,
             query.idle_s,
+            to_json(query.metadata).decode() if query.metadata else None,
         )
         return [batch_from_row(row) for row in rows]
 

@@ -57,6 +57,7 @@ class Request:
     terms: TermOptions
     follow_ups: list[dict[str, Any]] = field(default_factory=list)
     dry_run: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
     remote: str | None = None
     """Address of files that the server reads."""
 
@@ -71,6 +72,7 @@ class Request:
             "notify": {key: value for key, value in notify.items() if value},
             **self.terms.fields(datetime.now(UTC)),
             "follow_ups": self.follow_ups,
+            "metadata": self.metadata,
         }
         return {key: value for key, value in fields.items() if value}
 

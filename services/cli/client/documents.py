@@ -106,6 +106,7 @@ class Batch(msgspec.Struct, frozen=True):
     result: str | None = None
     name: str | None = None
     labels: dict[str, str] = {}
+    metadata: dict[str, Any] = {}
     items_per_s: float | None = None
     eta_s: float | None = None
     forecast: Forecast | None = None

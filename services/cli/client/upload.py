@@ -31,6 +31,7 @@ _OPTIONS = (
     "cache",
     "dedup",
     "follow_ups",
+    "metadata",
 )
 
 

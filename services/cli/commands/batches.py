@@ -29,6 +29,9 @@ def list_(
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only batches with this label; may be repeated.")
     ] = None,
+    metadata: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Only batches whose metadata has this JSON object in it.")
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only batches accepted from this time on: 2026-12-24T18:00.")
     ] = None,
@@ -56,6 +59,7 @@ def list_(
         "workload": workload,
         "name": name,
         "label": label or [],
+        "metadata": metadata,
         "accepted_from": moment_of(since),
         "accepted_before": moment_of(until),
         "sort": "oldest" if oldest else None,

@@ -56,6 +56,9 @@ def submit(
     priority: Annotated[PriorityName, typer.Option(help="Priority of the batch.")] = PriorityName.NORMAL,
     name: Annotated[str | None, typer.Option(help="Name of the batch, for display.")] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label; may be repeated.")] = None,
+    metadata: Annotated[
+        str | None, typer.Option(metavar="JSON", help="JSON object of your own, which comes back with the batch.")
+    ] = None,
     idempotency_key: Annotated[
         str | None, typer.Option(help="Key under which the same items are submitted only once.")
     ] = None,
@@ -121,7 +124,7 @@ def submit(
       id=$(batchyard submit http calls.csv --json | jq -r .batch_id)
     """
     from services.cli.actions.submit import Request, is_remote, submit_batch
-    from services.cli.parsing.json_file import object_of
+    from services.cli.parsing.json_file import metadata_of, object_of
     from services.cli.parsing.terms import TermOptions
 
     request = Request(
@@ -152,5 +155,6 @@ def submit(
         ),
         follow_ups=[object_of(file) for file in follow_up or []],
         dry_run=dry_run,
+        metadata=metadata_of(metadata),
     )
     submit_batch(ctx, request, watch=watch, json=json)

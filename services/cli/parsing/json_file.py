@@ -25,6 +25,14 @@ def object_of(file: Path) -> dict[str, Any]:
     return found
 
 
+def metadata_of(text: str | None) -> dict[str, Any]:
+    """Return the metadata that an option has as JSON; raises `BadInput`."""
+    found = read_json(text.encode(), "The metadata", "Write one JSON object.") if text is not None else {}
+    if not isinstance(found, dict):
+        raise BadInput("The metadata is no JSON object.", "Write one JSON object, like '{\"order\": 7}'.")
+    return found
+
+
 def parameters_of(file: Path | None, texts: Sequence[str]) -> dict[str, Any]:
     """Return the parameters in a file, and those written as NAME=VALUE, which go before; raises `BadInput`."""
     return {**(object_of(file) if file else {}), **dict(map(_parameter_of, texts))}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -84,6 +85,8 @@ def batch_block(batch: Batch, deliveries: Deliveries | None) -> Table:
         table.add_row(Text(name), Text(words))
     for key, value in sorted(batch.labels.items()):
         table.add_row(Text(f"label {key}"), Text(value))
+    if batch.metadata:
+        table.add_row("metadata", Text(msgspec.json.encode(batch.metadata).decode()))
     for name, words in delivery_rows(deliveries):
         table.add_row(Text(name), Text(words))
     return table

@@ -1,6 +1,6 @@
 """Header of a batch: what ingest stores about it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, Self, cast
 from uuid import UUID
@@ -65,6 +65,7 @@ class BatchHeader:
     """Time of the newest command that controls the batch; None: there was none."""
     follow_ups: tuple[FollowUp, ...] = ()
     """Batches that follow when it ends; they are stored beside the header."""
+    metadata: dict[str, Any] = field(default_factory=dict)
     items_from: RemoteFiles | None = None
     """Files from which its items are read; it is stored beside the header until they are."""
     actor: Actor = INGEST
@@ -98,6 +99,7 @@ class BatchHeader:
             traceparent=trace,
             source_mode=_source_mode(command),
             follow_ups=tuple(command.follow_ups),
+            metadata=command.metadata,
             items_from=command.items_from,
             actor=actor,
         )
@@ -133,6 +135,7 @@ class BatchHeader:
             row["round"],
             row["done"],
             row["controlled_at"],
+            metadata=orjson.loads(row["metadata"]) if row["metadata"] else {},
         )
 
     @property
@@ -168,6 +171,7 @@ class BatchHeader:
             counts=Counts(total=total, remaining=self.items),
             name=self.name,
             labels=self.labels,
+            metadata=self.metadata,
             terms=self.terms,
             accepted_at=self.accepted_at,
         )

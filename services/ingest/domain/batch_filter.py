@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from batchyard_contracts.message import Value
 from batchyard_contracts.v1.commands import Labels
-from batchyard_contracts.v1.values import BatchStatus, Priority, Result, Text, Time, WorkloadName
+from batchyard_contracts.v1.values import BatchStatus, Metadata, Priority, Result, Text, Time, WorkloadName
 
 State = Literal[BatchStatus, Result]
 """State in which a batch is shown: its status, or how it ended."""
@@ -27,6 +27,7 @@ class BatchFilter(Value, extra="forbid"):
         Field(description="part of the name or of the value of a label, or the beginning of the id"),
     ] = None
     label: Labels = Field(default={})
+    metadata: Metadata = Field(default={})
     accepted_from: Time | None = None
     accepted_before: Time | None = None
     batch_ids: Annotated[list[UUID], Field(max_length=1000)] | None = None
@@ -34,7 +35,7 @@ class BatchFilter(Value, extra="forbid"):
     @property
     def selects_all(self) -> bool:
         """True if no field narrows the selection; an empty text or list of states does not."""
-        narrowing = (self.state, self.priority, self.workload, self.q, self.label)
+        narrowing = (self.state, self.priority, self.workload, self.q, self.label, self.metadata)
         bounds = (self.accepted_from, self.accepted_before, self.batch_ids)
         return not any(narrowing) and all(bound is None for bound in bounds)
 
@@ -49,6 +50,7 @@ class BatchFilter(Value, extra="forbid"):
             "workload": self.workload,
             "text": self.q,
             "labels": self.label,
+            "metadata": self.metadata,
             "accepted_from": self.accepted_from,
             "accepted_before": self.accepted_before,
         }

@@ -123,7 +123,7 @@ class ExportJob:
     def _part_name(self, place: int, claim: int) -> str:
         return f"part-{place:05d}-{claim}.{self.form.format}"
 
-    def manifest(self, workload: str, result_schema: Mapping[str, Any]) -> dict[str, Any]:
+    def manifest(self, workload: str, result_schema: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Return the manifest. It names no time, so that the same results have the same manifest, unless one of the
         exports was interrupted."""
         progress = self.progress
@@ -138,4 +138,5 @@ class ExportJob:
             "counts": dict(sorted(progress.counts.items())),
             "parts": [part.model_dump() for part in progress.parts],
             "result_schema": result_schema,
+            **({"metadata": metadata} if metadata else {}),
         }

@@ -17,6 +17,7 @@ import orjson
 import structlog
 
 from batchyard_contracts.v1.manifest import Manifest
+from services.ingest.domain.batch import BatchHeader
 from services.ingest.domain.export_job import (
     MANIFEST,
     MANIFEST_DIGEST,
@@ -179,7 +180,8 @@ class ExportRunner:
         )
         progress = progress.model_copy(update={"is_complete": progress.had_ended and is_unchanged})
         manifest = await self._manifest_of(job)
-        document = replace(job, progress=progress).manifest(manifest.name, manifest.result_schema)
+        header = await self._header_of(job)
+        document = replace(job, progress=progress).manifest(manifest.name, manifest.result_schema, header.metadata)
         body = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
         digest = sha256_of(body)
         if not await self._store.renew(job):
@@ -189,10 +191,13 @@ class ExportRunner:
         return progress.model_copy(update={"manifest_sha256": digest, "manifest_bytes": len(body)})
 
     async def _manifest_of(self, job: ExportJob) -> Manifest:
+        return (await self._registry.get((await self._header_of(job)).workload)).manifest
+
+    async def _header_of(self, job: ExportJob) -> BatchHeader:
         header = await self._batches.get(job.batch_id, job.owner)
         if header is None:
             raise IngestError(NOT_FOUND)
-        return (await self._registry.get(header.workload)).manifest
+        return header
 
 
 class _PartPages:

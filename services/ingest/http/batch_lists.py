@@ -8,13 +8,21 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from batchyard_contracts.v1.queries import MAX_PAGE, BatchesQuery, BatchState
-from batchyard_contracts.v1.values import BatchName, BatchStatus, Priority, Result, Time, WorkloadName
+from batchyard_contracts.v1.values import (
+    MAX_METADATA_BYTES,
+    BatchName,
+    BatchStatus,
+    Priority,
+    Result,
+    Time,
+    WorkloadName,
+)
 from services.ingest.api.service import IngestService
 from services.ingest.domain.batch_filter import BatchFilter, Search, State
 from services.ingest.domain.caller import Caller
 from services.ingest.http import body
 from services.ingest.http.access import Access
-from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of
+from services.ingest.http.labels import NO_CONTROLS, LineParam, labels_of, metadata_of
 from services.ingest.http.models import BatchList
 from services.ingest.http.openapi import problem_responses
 
@@ -41,6 +49,14 @@ class BatchChoice:
             BatchName | None, Query(description="part of the name, in letters of either case", pattern=NO_CONTROLS)
         ] = None,
         label: Annotated[tuple[LineParam, ...], Query(description="`key=value`, among others")] = (),
+        metadata: Annotated[
+            str | None,
+            Query(
+                description="JSON object that is part of the metadata, on every level",
+                max_length=MAX_METADATA_BYTES,
+                examples=['{"order": {"id": 7}}'],
+            ),
+        ] = None,
         accepted_from: Annotated[Time | None, Query(description="accepted at this time or later")] = None,
         accepted_before: Annotated[Time | None, Query(description="accepted before this time")] = None,
         sort: Annotated[Literal["newest", "oldest"], Query(description="by the time of acceptance")] = "newest",
@@ -57,6 +73,7 @@ class BatchChoice:
             workload=workload,
             q=q,
             label=labels_of(label),
+            metadata=metadata_of(metadata),
             accepted_from=accepted_from,
             accepted_before=accepted_before,
         )

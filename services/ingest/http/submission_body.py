@@ -24,7 +24,7 @@ from services.ingest.submission.item_file import ItemFile
 
 Text = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[^\x00]*$")]
 
-_OPTIONS = Terms.model_fields.keys() | Reuse.model_fields.keys() | {"follow_ups"}
+_OPTIONS = Terms.model_fields.keys() | Reuse.model_fields.keys() | {"follow_ups", "metadata"}
 _NO_WORKLOAD = Rejection("invalid_request", "An upload needs the query parameter `workload`.")
 
 
@@ -48,8 +48,8 @@ class UploadQuery:
         options: Annotated[
             str | None,
             Query(
-                description="for an upload: terms, reuse options and `follow_ups`, as a JSON object with fields of "
-                "BatchSubmit, such as `deadline`, `rate`, `failure_threshold`, `cache`, `dedup`",
+                description="for an upload: terms, reuse options, `metadata` and `follow_ups`, as a JSON "
+                "object with fields of BatchSubmit, such as `deadline`, `rate`, `failure_threshold`, `cache`, `dedup`",
                 max_length=20_000,
                 examples=['{"deadline": "2030-01-01T00:00:00Z", "cache": "refresh"}'],
             ),

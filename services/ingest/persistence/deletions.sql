@@ -43,7 +43,7 @@ WITH unlocked AS (
         )
     FOR UPDATE SKIP LOCKED
 ), gone AS (
-    UPDATE batches SET state = 'deleted', done = true, name = NULL, labels = '{}', notify = '{}', terms = '{}',
+    UPDATE batches SET state = 'deleted', done = true, name = NULL, labels = '{}', metadata = NULL, notify = '{}', terms = '{}',
         reuse = '{}', idempotency_key = NULL, digest = NULL, traceparent = NULL
     WHERE batch_id IN (SELECT batch_id FROM unlocked)
     RETURNING batch_id, owner, round

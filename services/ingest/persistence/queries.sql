@@ -1,17 +1,18 @@
 -- fragment: batch_columns
 batch_id, owner, workload, priority, name, labels, notify, terms, reuse, state, accepted_at, items, bytes, pages,
     next_sequence, idempotency_key, message_id, digest, traceparent, sent_items, sent_pages, sent_digest, sourced,
-    round, done, controlled_at
+    round, done, controlled_at, metadata
 
 -- name: insert_batches
 -- Inserts batches, those of which no identity is taken, with their messages in order. No two have one id.
 WITH header AS (
     INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, bytes, pages,
-                         idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse, sourced)
+                         idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse, sourced,
+                         metadata)
     SELECT * FROM unnest(
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::json[], $7::json[], $8::text[], $9::bigint[],
         $10::bigint[], $11::int[], $12::text[], $13::text[], $14::bytea[], $15::text[], $16::timestamptz[], $17::json[],
-        $18::json[], $19::text[]
+        $18::json[], $19::text[], $36::json[]
     )
     ON CONFLICT DO NOTHING
     RETURNING batch_id, owner, workload, items, name, traceparent
@@ -43,9 +44,9 @@ SELECT array(SELECT batch_id FROM header) AS batch_ids, array(SELECT id FROM pos
 WITH header AS (
     INSERT INTO batches (batch_id, owner, workload, priority, name, labels, notify, state, items, bytes, pages,
                          idempotency_key, message_id, digest, traceparent, accepted_at, terms, reuse, sourced,
-                         sent_items, sent_pages, sent_digest, receiver, lease_until)
+                         sent_items, sent_pages, sent_digest, receiver, lease_until, metadata)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-            $9, $11, $14, $20, now() + $21::interval)
+            $9, $11, $14, $20, now() + $21::interval, $33::json)
     ON CONFLICT DO NOTHING
     RETURNING batch_id
 ), posted AS (

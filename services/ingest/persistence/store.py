@@ -99,6 +99,7 @@ class BatchStore:
             *zip(*actors, strict=True),
             *rows_as_columns(following, 3),
             *rows_as_columns(remote, 2),
+            [_metadata(header) for header, _ in submissions],
         )
         ((accepted, posted),) = await self._pool.fetch(_SQL["insert_batches"], *arguments)
         inserted, ids = set(accepted), iter(posted)
@@ -113,7 +114,9 @@ class BatchStore:
         """Insert an open batch whose upload continues, with its first messages; None when an identity is taken."""
         arguments = [*_values(header), receiver, LEASE]
         forms = [follow_up.model_dump_json() for follow_up in header.follow_ups]
-        return await self._write("open_upload", arguments, header, messages, [*_actor_values(header), forms])
+        return await self._write(
+            "open_upload", arguments, header, messages, [*_actor_values(header), forms, _metadata(header)]
+        )
 
     async def resume_upload(self, batch_id: UUID, receiver: UUID) -> BatchHeader | None:
         """Take over an interrupted upload; None when it has another receiver, or has ended."""
@@ -277,6 +280,10 @@ def _values(header: BatchHeader) -> list[object]:
 def _actor_values(header: BatchHeader) -> list[object]:
     actor = header.actor
     return [actor.owner, actor.key_id, actor.door, actor.address]
+
+
+def _metadata(header: BatchHeader) -> str | None:
+    return _json(header.metadata) if header.metadata else None
 
 
 def _json(value: Any) -> str:

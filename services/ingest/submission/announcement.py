@@ -22,6 +22,7 @@ def accepted_message(header: BatchHeader, validator: ItemValidator) -> EncodedMe
         total=header.items if header.state == "sealed" else None,
         name=header.name,
         labels=header.labels,
+        metadata=header.metadata,
         notify=header.notify,
         terms=header.terms,
         reuse=header.reuse,

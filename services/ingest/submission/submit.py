@@ -39,7 +39,7 @@ BACKLOG_FULL = Rejection(
 SUBMISSION_IN_PROGRESS = Rejection(
     "idempotency_in_progress", "An upload under this key is in progress. Try again when it has ended.", 409
 )
-_LATER_FIELDS = ("not_before", "follow_ups", "items_from")
+_LATER_FIELDS = ("not_before", "follow_ups", "items_from", "metadata")
 NO_ITEMS = Rejection("no_items", "A batch needs at least one item. Add items, or submit it unsealed and append them.")
 
 

@@ -1,5 +1,6 @@
 """Messages about a batch as a whole, from its acceptance to its stop."""
 
+from operator import not_
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -16,6 +17,7 @@ from batchyard_contracts.v1.values import (
     Count,
     CustomId,
     Detail,
+    Metadata,
     NotificationTargets,
     Ordinal,
     Owner,
@@ -47,6 +49,7 @@ class BatchAccepted(Message):
     """Number of items; None while the batch is open."""
     name: BatchName | None = None
     labels: BatchLabels = {}
+    metadata: Annotated[Metadata, Field(exclude_if=not_)] = {}
     notify: NotificationTargets = NotificationTargets()
     terms: Terms = Terms()
     reuse: Reuse = Reuse()

@@ -1,6 +1,7 @@
 """Queries for the state of batches, and for the reasons why they wait."""
 
 from datetime import datetime
+from operator import not_
 from typing import Annotated, ClassVar
 
 from pydantic import Field, JsonValue, StringConstraints
@@ -18,6 +19,7 @@ from batchyard_contracts.v1.values import (
     EtaSeconds,
     Forecast,
     MeasuredPerSecond,
+    Metadata,
     Owner,
     Percent,
     Priority,
@@ -47,6 +49,7 @@ class BatchState(Value):
     counts: Counts
     name: BatchName | None = None
     labels: BatchLabels = {}
+    metadata: Annotated[Metadata, Field(exclude_if=not_)] = {}
     items_per_s: MeasuredPerSecond | None = None
     eta_s: EtaSeconds | None = None
     """Seconds until the batch ends at the present rate; None while no rate is known."""
@@ -98,6 +101,8 @@ class BatchesQuery(Message):
     """Part of the name, in letters of either case."""
     labels: BatchLabels = {}
     """Labels that the batch has, among others."""
+    metadata: Annotated[Metadata, Field(exclude_if=not_)] = {}
+    """Metadata that the batch has, among others, on every level."""
     statuses: Annotated[list[BatchStatus], Field(max_length=4)] = []
     """States of which the batch is in one, or else has one of `results`."""
     results: Annotated[list[Result], Field(max_length=4)] = []
