@@ -19,6 +19,7 @@ from batchyard_contracts.v1.queries import BatchesQuery, BatchesReply, EndsQuery
 from devstack import Servers
 from services.ingest.progress.subscription import MAX_SUBSCRIPTIONS
 from services.ingest.queries.overview_reader import OverviewReader
+from tests.integration.test_ingest_result_stream import FakeAggregator, batch
 from tests.support.patience import PATIENCE_S
 from tests.support.running_ingest import IngestHarness, running_ingest
 
@@ -209,3 +210,46 @@ async def test_a_stream_ends_with_its_key(clean: Servers) -> None:
             async with harness.http.delete(f"{harness.url}/keys/{key['id']}", headers=operator) as response:
                 assert response.status == 200
             assert await client.closed() == 4401
+
+
+async def test_results_of_a_batch_come_once_and_continue_by_cursor(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        ledger = FakeAggregator()
+        ledger.recorded = [4, 2]
+        batch_id = await batch(harness, ledger)
+        async with stream(harness) as client:
+            await client.sub(f"results/{batch_id}", every_ms=20)
+            first = await client.next("results")
+            assert [(item["ordinal"], item["cursor"]) for item in first["data"]] == [(4, "c1.1"), (2, "c2.1")]
+            ledger.recorded += [0]
+            assert [item["ordinal"] for item in (await client.next("results"))["data"]] == [0]
+            await client.sub(f"results/{batch_id}", "again", every_ms=20, cursor="c1.1")
+            assert [item["ordinal"] for item in (await client.next("results"))["data"]] == [2, 0]
+            ledger.has_ended = True
+            ends = [await client.next("end"), await client.next("end")]
+            assert sorted(end["id"] for end in ends) == ["again", "x"]
+            assert not [frame for frame in client.frames if frame["kind"] == "results"]
+
+
+async def test_a_slow_client_of_results_misses_none(clean: Servers) -> None:
+    async with running_ingest(clean) as harness:
+        ledger = FakeAggregator()
+        ledger.recorded, ledger.has_ended = list(range(3500)), True
+        batch_id = await batch(harness, ledger)
+        async with stream(harness) as client:
+            await client.sub(f"results/{batch_id}", every_ms=300)
+            await client.next("end")
+            found = [item["ordinal"] for frame in client.frames for item in frame.get("data") or []]
+            assert found == list(range(3500))
+            assert len([frame for frame in client.frames if frame["kind"] == "results"]) > 1
+
+
+async def test_results_need_their_scope(clean: Servers) -> None:
+    async with running_ingest(clean, operator_key=OPERATOR_KEY) as harness:
+        operator = {"Authorization": f"Bearer {OPERATOR_KEY}"}
+        form = {"owner": "ann", "name": "reader", "scopes": ["batches:read"]}
+        status, key = await harness.post("/keys", json=form, headers=operator)
+        assert status == 201, key
+        async with stream(harness, headers={"Authorization": f"Bearer {key['key']}"}) as client:
+            await client.sub(f"results/{uuid4()}")
+            assert (await client.next("error"))["data"]["code"] == "forbidden"

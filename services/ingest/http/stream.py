@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -13,14 +13,18 @@ from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
 from batchyard_contracts import __version__
+from batchyard_contracts.v1.queries import StreamOrder
+from batchyard_contracts.v1.values import StreamCursor
 from services.ingest.api.service import IngestService
 from services.ingest.domain.ingest_error import IngestError
 from services.ingest.domain.rejection import Rejection
+from services.ingest.domain.scope import Scope, missing_scopes
 from services.ingest.http import problems
-from services.ingest.http.access import PROTOCOL, Access, caller_of
+from services.ingest.http.access import PROTOCOL, Access, caller_of, lacks_scopes
 from services.ingest.http.overview import overview_view
 from services.ingest.progress.subscription import MAX_SUBSCRIPTIONS, Subscription, Subscriptions, error_data
 from services.ingest.queries.overview_reader import OverviewReader
+from services.ingest.queries.result_stream import ResultStream, StreamSelection
 
 log = structlog.get_logger()
 BEAT_S = 15.0
@@ -42,8 +46,10 @@ class Subscribe(BaseModel):
 
     op: Literal["sub"]
     id: _Id
-    topic: Annotated[str, StringConstraints(pattern=r"^(overview|batches|batch/[0-9a-f-]{36})$")]
+    topic: Annotated[str, StringConstraints(pattern=r"^(overview|batches|(batch|results)/[0-9a-f-]{36})$")]
     every_ms: Annotated[int, Field(ge=20, le=60_000)] = 250
+    order: StreamOrder = "completion"
+    cursor: StreamCursor | None = None
 
 
 class Unsubscribe(BaseModel):
@@ -88,9 +94,7 @@ def routes(
             await socket.accept(PROTOCOL if PROTOCOL in socket.scope.get("subprotocols", []) else None)
             hello = {"type": "hello", "time": clock().isoformat(), "version": __version__, "beat_s": BEAT_S}
             await socket.send_text(orjson.dumps(hello).decode())
-            await _Stream(service, overviews, socket, owner, is_operator=caller_of(socket).is_operator).run(
-                access.wait_until_ended(socket)
-            )
+            await _Stream(service, overviews, access, socket, owner).run(access.wait_until_ended(socket))
 
     return router
 
@@ -99,10 +103,10 @@ class _Stream:
     """One connected client."""
 
     def __init__(
-        self, service: IngestService, overviews: OverviewReader, socket: WebSocket, owner: str, *, is_operator: bool
+        self, service: IngestService, overviews: OverviewReader, access: Access, socket: WebSocket, owner: str
     ) -> None:
-        self._service, self._overviews, self._socket = service, overviews, socket
-        self._owner, self._is_operator = owner, is_operator
+        self._service, self._overviews, self._access, self._socket = service, overviews, access, socket
+        self._owner, self._caller = owner, caller_of(socket)
         self._subscriptions = Subscriptions()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -163,7 +167,7 @@ class _Stream:
         every_s = message.every_ms / 1000
         subscription = Subscription(message.id, max(every_s, _OVERVIEW_S) if message.topic == "overview" else every_s)
         self._subscriptions.add(subscription)
-        self._tasks[message.id] = task = asyncio.create_task(self._feed(message.topic, subscription))
+        self._tasks[message.id] = task = asyncio.create_task(self._feed(message, subscription))
         task.add_done_callback(self._on_feed_end)
 
     def _on_feed_end(self, task: asyncio.Task[None]) -> None:
@@ -175,14 +179,17 @@ class _Stream:
         if task := self._tasks.pop(id_, None):
             task.cancel()
 
-    async def _feed(self, topic: str, subscription: Subscription) -> None:
+    async def _feed(self, message: Subscribe, subscription: Subscription) -> None:
         """Put data into a subscription until it ends."""
+        topic = message.topic
         try:
             if topic == "overview":
                 await self._feed_overview(subscription)
             elif topic == "batches":
                 with self._service.progress_hub.watch_owner(self._owner, subscription):
                     await asyncio.Event().wait()
+            elif topic.startswith("results/"):
+                await self._feed_results(UUID(topic.removeprefix("results/")), message, subscription)
             else:
                 await self._feed_batch(UUID(topic.removeprefix("batch/")), subscription)
         except IngestError as error:
@@ -192,10 +199,10 @@ class _Stream:
 
     async def _feed_overview(self, subscription: Subscription) -> None:
         names_owner = self._socket.query_params.get("owner") is not None
-        owner = None if self._is_operator and not names_owner else self._owner
+        owner = None if self._caller.is_operator and not names_owner else self._owner
         last = b""
         while True:
-            found = await self._overviews.read(owner, with_dead_letters=self._is_operator)
+            found = await self._overviews.read(owner, with_dead_letters=self._caller.is_operator)
             view = overview_view(found)
             current = view.model_dump_json(exclude_none=True, exclude={"at"}).encode()
             if current != last:
@@ -218,6 +225,25 @@ class _Stream:
                     kind = "change"
             finally:
                 catching_up.cancel()
+
+    async def _feed_results(self, batch_id: UUID, message: Subscribe, subscription: Subscription) -> None:
+        """Put the outcomes of a batch after a cursor, each once, until the batch has ended."""
+        others: tuple[Scope, ...] = () if self._owner == self._caller.owner else ("payloads:read",)
+        if missing := missing_scopes(("results:read", *others), self._caller.scopes):
+            raise IngestError(lacks_scopes(missing))
+        await self._service.header(self._owner, batch_id)
+        selection = StreamSelection(self._owner, batch_id, message.order, message.cursor)
+        hub = self._service.progress_hub
+        with self._access.limits.websocket(self._owner):
+            async with (
+                hub.watch(self._owner, batch_id, is_counted=False) as progress,
+                aclosing(ResultStream(self._service.aggregator, selection, progress).pages()) as pages,
+            ):
+                async for page in pages:
+                    if page.items:
+                        items = await asyncio.to_thread(page.joined, b",")
+                        await subscription.put_in_turn("results", orjson.Fragment(b"[" + items + b"]"))
+        subscription.put("end", {"batch_id": str(batch_id)})
 
     async def _catch_up(self, batch_id: UUID) -> None:
         with suppress(IngestError):

@@ -31,6 +31,7 @@ class Subscription:
     _frames: dict[str, Any] = field(default_factory=dict)
     _snapshots: dict[UUID, ProgressSnapshot] = field(default_factory=dict)
     _is_behind: bool = False
+    _taken: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def has_data(self) -> bool:
@@ -42,6 +43,13 @@ class Subscription:
         self._frames.pop(kind, None)
         self._frames[kind] = data  # behind the others, which are older
         self.wake()
+
+    async def put_in_turn(self, kind: str, data: Any) -> None:
+        """Put data, and wait until it is taken to be sent: nothing of it is replaced, and a slow client slows its
+        source."""
+        self._taken.clear()
+        self.put(kind, data)
+        await self._taken.wait()
 
     def offer(self, batch_id: UUID, snapshot: ProgressSnapshot) -> None:
         """Take the progress of a batch in place of an older one that was not sent yet."""
@@ -68,6 +76,7 @@ class Subscription:
             frames.append(self._frame("change", bodies))
         self._frames, self._snapshots, self._is_behind = {}, {}, False
         self.due_at = now + self.every_s
+        self._taken.set()
         return frames
 
     def _frame(self, kind: str, data: Any) -> Frame:
