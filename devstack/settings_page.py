@@ -65,6 +65,7 @@ class Row:
 def settings_classes() -> dict[str, type[BaseSettings]]:
     """Return the classes that read settings, by the heading of their section: every service's, then each workload's."""
     found = {"All services": _own_class("shared.runtime.settings")}
+    found["Workers and the aggregator"] = _own_class("shared.artefacts.settings")
     found |= {f"The service `{name}`": _own_class(f"services.{name}.settings") for name in SERVICES}
     workloads = Path("services/worker/workloads")
     for file in sorted((PROJECT / workloads).glob("*/settings.py")):

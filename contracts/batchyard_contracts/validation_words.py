@@ -32,6 +32,7 @@ _TEXT = {
     r"^[a-z]+/[a-z0-9.+-]{1,100}$": "a media type, such as text/plain",
     r"^(o(-1|[0-9]{1,10})|c-?[0-9]{1,10}\.[0-9]{1,10})$": "the `cursor` of a result or of a page, as it was sent",
     r"^[0-9a-f]{32}$": "32 hexadecimal digits",
+    r"^[0-9a-f]{64}$": "64 hexadecimal digits",
 }
 """Forms of text that the contracts describe by a pattern, in words."""
 _TAKES = {

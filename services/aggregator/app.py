@@ -36,6 +36,7 @@ from services.aggregator.domain.summary import SummaryRetryPolicy
 from services.aggregator.handlers.attempts import AttemptsQueryHandler
 from services.aggregator.handlers.batches import BatchHandler
 from services.aggregator.handlers.deletions import DeletionHandler
+from services.aggregator.handlers.large_results import LargeResults
 from services.aggregator.handlers.leased_reports import LeasedReportDecoder
 from services.aggregator.handlers.outcomes import OutcomeHandler
 from services.aggregator.handlers.queries import QueryHandler
@@ -47,6 +48,7 @@ from services.aggregator.maintenance.reconciler import Reconciler
 from services.aggregator.maintenance.stuck_detector import StuckDetector
 from services.aggregator.maintenance.summary_requester import SummaryRequester
 from services.aggregator.maintenance.summary_workers import SummaryWorkers
+from services.aggregator.maintenance.tombstones import Tombstones
 from services.aggregator.persistence.attempt_store import AttemptStore
 from services.aggregator.persistence.schema_store import SchemaStore
 from services.aggregator.persistence.series_store import SeriesStore
@@ -58,6 +60,7 @@ from services.aggregator.publishing.missing_items import MissingItems
 from services.aggregator.publishing.progress_events import ProgressEvents
 from services.aggregator.publishing.series_recorder import SeriesRecorder
 from services.aggregator.settings import AggregatorSettings
+from shared.artefacts.results import ResultStore
 from shared.messaging.batch_consumer import BatchConsumer
 from shared.messaging.connection import connect
 from shared.messaging.consumer import Consumer
@@ -106,16 +109,17 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
         batch_changes = BatchChangePublisher(outbox, progress, summary_wake.set)
         retry_policy = SummaryRetryPolicy(settings.aggregator_summary_attempts, settings.aggregator_summary_timeout_s)
         summary_handler = SummaryHandler(store, batch_changes, _now)
-        result_check = ResultCheck(SchemaStore(pool))
+        large_results = LargeResults(ResultStore.open(settings.results_place))
+        result_check = ResultCheck(SchemaStore(pool), large_results=large_results)
         series_store = SeriesStore(pool)
         series_recorder = SeriesRecorder(series_store, _now)
         attempts = AttemptStore(pool)
         outcome_handler = OutcomeHandler(
-            store, batch_changes, failure_events, _now, result_check, series_recorder, attempts
+            store, batch_changes, failure_events, _now, result_check, series_recorder, attempts, large_results
         )
         batch_handler = BatchHandler(store, batch_changes, MissingItems(store, publisher), _now)
-        deletion_handler = DeletionHandler(store, pool, publisher, _now)
-        query_handler = QueryHandler(store, progress)
+        deletion_handler = DeletionHandler(store, pool, publisher, _now, large_results.files)
+        query_handler = QueryHandler(store, progress, large_results)
         attempts_query_handler = AttemptsQueryHandler(store, attempts)
         series_query_handler = SeriesQueryHandler(store, series_store, _now)
         reconciler = Reconciler(store, batch_changes, _now, idle_s=settings.aggregator_reconcile_idle_s)
@@ -189,7 +193,7 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 Route(BatchesQuery, query_handler.on_batches_query),
                 Route(EndsQuery, query_handler.on_ends_query),
                 Route(ResultsQuery, query_handler.on_results_query),
-                Route(StreamQuery, StreamHandler(StreamStore(pool)).on_stream_query),
+                Route(StreamQuery, StreamHandler(StreamStore(pool), large_results).on_stream_query),
                 Route(OutcomesQuery, query_handler.on_outcomes_query),
                 Route(FailuresQuery, query_handler.on_failures_query),
                 Route(SelectionQuery, query_handler.on_selection_query),
@@ -247,6 +251,12 @@ async def app(settings: AggregatorSettings, runtime: Runtime) -> AsyncIterator[N
                 deletion_handler.deletions.update,
                 interval_s=_DELETION_INTERVAL_S,
                 wake=deletion_handler.deletions.wake,
+            ),
+            BackgroundTask(
+                health.pulse("tombstones"),
+                Tombstones(pool, large_results.files, deletion_handler.delete_stub, settings.deletion_days).forget,
+                interval_s=Tombstones.INTERVAL_S,
+                tolerates_outages=True,
             ),
             BackgroundTask(
                 health.pulse("summary requester"),

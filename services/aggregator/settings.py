@@ -3,10 +3,10 @@
 from pydantic import Field, SecretStr, field_validator
 
 from batchyard_contracts.lease_token import LeaseTokens
-from shared.runtime.settings import Settings
+from shared.artefacts.settings import ResultStoreSettings
 
 
-class AggregatorSettings(Settings):
+class AggregatorSettings(ResultStoreSettings):
     """Settings of the aggregator beside the servers' addresses."""
 
     database_pool: int = Field(10, ge=1, le=100, description="largest number of PostgreSQL connections of a process")
@@ -36,6 +36,13 @@ class AggregatorSettings(Settings):
     )
     aggregator_reconcile_idle_s: float = Field(
         30, ge=0, le=86_400, description="seconds without a change after which a batch is compared"
+    )
+    deletion_days: float = Field(
+        90,
+        gt=0,
+        le=36_500,
+        description="days for which the ids of deleted batches are kept, so that late messages do "
+        "not bring them back; give ingest the same value",
     )
     lease_keys: SecretStr = Field(
         SecretStr(""),

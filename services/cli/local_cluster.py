@@ -28,6 +28,7 @@ SERVICES = ("ingest", "dispatcher", "worker", "aggregator", "notifier")
 _USUAL_PORT = 8000
 _READY_WITHIN = 60.0
 _AMQP_VARIABLE = "BATCHYARD_AMQP_URL"
+_RESULTS_VARIABLE = "BATCHYARD_RESULTS_STORE"
 _PUBLIC_URL_VARIABLE = "BATCHYARD_PUBLIC_URL"
 _SECRET_VARIABLE = "BATCHYARD_WEBHOOK_SECRET"  # noqa: S105  # the name of a variable
 _LEASE_KEYS_VARIABLE = "BATCHYARD_LEASE_KEYS"
@@ -138,7 +139,8 @@ def programs(plan: Plan, servers: Servers, http_port: int) -> list[Program]:
     names += [f"worker-{number}" if plan.workers > 1 else "worker" for number in range(1, plan.workers + 1)]
     files = {HOME.name: str(plan.home.absolute())}
     public_url = {_PUBLIC_URL_VARIABLE: os.environ.get(_PUBLIC_URL_VARIABLE) or f"http://127.0.0.1:{http_port}"}
-    own = {_SECRET_VARIABLE: webhook_secret(plan.home), "BATCHYARD_ANONYMOUS_OWNER": LOCAL_OWNER}
+    results = {_RESULTS_VARIABLE: os.environ.get(_RESULTS_VARIABLE) or str(plan.home.absolute() / "results")}
+    own = {_SECRET_VARIABLE: webhook_secret(plan.home), "BATCHYARD_ANONYMOUS_OWNER": LOCAL_OWNER, **results}
     common = {**own, **public_url, **files, **plan.environment}
     ports = [port for port in free_ports(len(names) + 1) if port != http_port]  # that one is taken, if not yet bound
     addresses = {name: plan.accounts.get(name) or servers.environment() for name in SERVICES}

@@ -80,10 +80,18 @@ async def app(settings: NotifierSettings, runtime: Runtime) -> AsyncIterator[Non
             BackgroundTask(pulse(name), worker.deliver_due, interval_s=POLL_S, wake=worker.wake, on_stop=worker.finish)
             for name, worker in delivery_workers.items()
         ]
-        deletion_handler = DeletionHandler(pool, publisher)
+        deletion_handler = DeletionHandler(pool, publisher, settings.deletion_days)
         deletions = deletion_handler.deletions
         background_tasks.append(
             BackgroundTask(pulse("deletions"), deletions.update, interval_s=_DELETION_INTERVAL_S, wake=deletions.wake)
+        )
+        background_tasks.append(
+            BackgroundTask(
+                pulse("old deliveries"),
+                deletion_handler.forget_old,
+                interval_s=DeletionHandler.FORGET_INTERVAL_S,
+                tolerates_outages=True,
+            )
         )
         await stack.enter_async_context(runtime.running(*background_tasks))
 

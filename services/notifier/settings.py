@@ -52,6 +52,13 @@ class NotifierSettings(Settings):
         description="operators to alert of refusing providers, stuck batches, ending keys: addresses, comma-separated",
         examples=["ann@example.com,bob@example.com"],
     )
+    deletion_days: float = Field(
+        90,
+        gt=0,
+        le=36_500,
+        description="days for which alerts and the ids of deleted batches are kept, so that late "
+        "messages do not bring these back; give ingest the same value",
+    )
     smtp_timeout_s: float = Field(20.0, gt=0, le=25, description="seconds for sending one e-mail")
     mail_concurrency: int = Field(4, ge=1, le=100, description="largest number of e-mails that are sent at once")
     delivery_schedule: Annotated[tuple[float, ...], NoDecode] = Field(

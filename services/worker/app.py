@@ -20,6 +20,7 @@ from services.worker.consuming.chunk_returner import ChunkReturner
 from services.worker.control.control_listener import ControlListener
 from services.worker.control.heartbeat import Heartbeat
 from services.worker.execution.item_runner import ItemRunner
+from services.worker.execution.large_results import LargeResults
 from services.worker.execution.start_permit import StartPermitClient
 from services.worker.limits.rate_gate import RateGates
 from services.worker.loading import registry
@@ -60,6 +61,7 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
         returner = ChunkReturner(publisher, worker_id)
         rpc_client = RpcClient(publisher.connection, "worker", topology.WORKER_INQUIRIES)
         permits = StartPermitClient(rpc_client, worker_id)
+        large_results = LargeResults.open(settings.results_place)
         consumers: list[ChunkConsumer] = []
         quarantine_consumers: list[QuarantineConsumer] = []
         manifests = [workload.announcement() for workload in workloads.values()]
@@ -69,7 +71,16 @@ async def app(settings: WorkerSettings, runtime: Runtime) -> AsyncIterator[None]
             slots, grace_s = settings.worker_slots.get(workload.name), settings.worker_grace_s
             gates = RateGates(workload.name, reservations)
             runner = ItemRunner(
-                workload, resources, publisher, cache, worker_id, slots, grace_s, gates, permits=permits
+                workload,
+                resources,
+                publisher,
+                cache,
+                worker_id,
+                slots,
+                grace_s,
+                gates,
+                permits=permits,
+                large_results=large_results,
             )
             await runner.start()
             stack.push_async_callback(runner.stop)

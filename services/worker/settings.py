@@ -5,10 +5,10 @@ from typing import Annotated
 from pydantic import Field
 
 from batchyard_contracts.v1.values import WorkloadName
-from shared.runtime.settings import Settings
+from shared.artefacts.settings import ResultStoreSettings
 
 
-class WorkerSettings(Settings):
+class WorkerSettings(ResultStoreSettings):
     """Settings for workloads, reports, heartbeats and shutdown."""
 
     worker_workloads: list[str] = Field(

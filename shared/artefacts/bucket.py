@@ -1,5 +1,6 @@
 """Stores files in a bucket of an S3-compatible store. A multipart upload becomes an object with its last part."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -8,7 +9,10 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from shared.artefacts.store import StoreFailed, StorePlace, StoreRefused
+from shared.artefacts.store import FileLost, StoreFailed, StorePlace, StoreRefused
+
+_AT_A_TIME = 32
+"""Objects that are deleted at once."""
 
 
 class BucketStore:
@@ -30,23 +34,45 @@ class BucketStore:
         """Read a part of a file."""
         if start == end:
             return
-        with self._errors():
+        with self._errors(), self._missing_file(name):
             found = await obstore.get_async(self._store, self._key(name), options={"range": (start, end)})
             async for piece in found.stream():
                 yield bytes(piece)
 
+    async def names(self, folder: str, most: int) -> list[str]:
+        """Return names of files in a folder, at most so many."""
+        found: list[str] = []
+        with self._errors():
+            async for objects in obstore.list(self._store, prefix=self._key(folder), chunk_size=most):
+                found += [str(one["path"])[len(self._key("")) :] for one in objects]
+                if len(found) >= most:
+                    break
+        return found[:most]
+
     async def delete(self, names: Sequence[str]) -> None:
         """Delete files."""
-        for name in names:
-            try:
-                with self._errors():
-                    await obstore.delete_async(self._store, self._key(name))
-            except StoreRefused as error:
-                if not isinstance(error.__cause__, FileNotFoundError):
-                    raise
+        for start in range(0, len(names), _AT_A_TIME):
+            await asyncio.gather(*map(self._delete, names[start : start + _AT_A_TIME]))
+
+    async def _delete(self, name: str) -> None:
+        try:
+            with self._errors():
+                await obstore.delete_async(self._store, self._key(name))
+        except StoreRefused as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
+
+    @contextmanager
+    def _missing_file(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise
+            raise FileLost(f"The bucket {self._name} has no object {self._key(name)}.") from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -5,9 +5,10 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
-from shared.artefacts.store import StoreFailed
+from shared.artefacts.store import FileLost, StoreFailed
 
 _PIECE = 1024 * 1024
 
@@ -51,11 +52,31 @@ class FolderStore:
                 while start < end:
                     piece = await asyncio.to_thread(file.read, min(_PIECE, end - start))
                     if not piece:
-                        raise StoreFailed(f"{name} in {self._root} is shorter than it was written.")
+                        raise FileLost(f"{name} in {self._root} is shorter than it was written.")
                     start += len(piece)
                     yield piece
+        except FileNotFoundError as error:
+            if self._root.is_dir():  # else the file system may be away
+                raise FileLost(f"{self._root} has no file {name}.") from error
+            raise _failed(self._root, error) from error
         except OSError as error:
             raise _failed(self._root, error) from error
+
+    async def names(self, folder: str, most: int) -> list[str]:
+        """Return names of files in a folder, at most so many."""
+        try:
+            return await asyncio.to_thread(self._names, folder, most)
+        except OSError as error:
+            raise _failed(self._root, error) from error
+
+    def _names(self, folder: str, most: int) -> list[str]:
+        try:
+            with os.scandir(self._root / folder) as entries:
+                return [f"{folder}/{entry.name}" for entry in islice(entries, most)]
+        except FileNotFoundError:
+            if self._root.is_dir():
+                return []
+            raise  # the file system may be away
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete files, and folders that become empty."""

@@ -18,6 +18,10 @@ class StoreRefused(Exception):
     """The store takes nothing from this service, until somebody changes its settings."""
 
 
+class FileLost(StoreRefused):
+    """The store is there, and has no such file, or only a part of it."""
+
+
 class ArtefactStore(Protocol):
     """Store of files under names with `/` between folders. All methods raise `StoreFailed` and `StoreRefused`."""
 
@@ -25,7 +29,10 @@ class ArtefactStore(Protocol):
         """Store a file, in place of an earlier one, and return its URI; an interruption leaves nothing new."""
 
     def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Read the bytes of a file from `start` up to `end`, which is not read."""
+        """Read the bytes of a file from `start` up to `end`, which is not read; raises `FileLost`, too."""
+
+    async def names(self, folder: str, most: int) -> list[str]:
+        """Return names of files in a folder, at most so many, in no order; none if there is no such folder."""
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete files; those that are not there are deleted already."""

@@ -21,6 +21,7 @@ from batchyard_contracts.v1.values import (
     MAX_MILLISECONDS,
     MAX_ORDINALS,
     MAX_PARTITION_NAME,
+    MAX_RESULT_BYTES,
     MAX_SECONDS,
 )
 
@@ -38,6 +39,13 @@ _ItemId = Annotated[str, msgspec.Meta(max_length=MAX_ITEM_ID)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=MAX_SECONDS)]
 
 
+class RawStoredResult(msgspec.Struct, gc=False, frozen=True):
+    """`StoredResult` of an outcome."""
+
+    sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_RESULT_BYTES)]
+
+
 class RawOutcome(msgspec.Struct, gc=False, frozen=True):
     """`ItemOutcome` of a report."""
 
@@ -45,6 +53,7 @@ class RawOutcome(msgspec.Struct, gc=False, frozen=True):
     status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
     custom_id: _ItemId | None = None
     result: msgspec.Raw = msgspec.Raw()
+    stored: RawStoredResult | None = None
     error: msgspec.Raw = msgspec.Raw()
     delay_s: _Seconds | None = None
     guessed: bool | None = None

@@ -29,9 +29,13 @@ _GROWTH = 20
 """Number of lots in which a lot grows from nothing to its largest size."""
 _LONGEST_PAUSE_S = 1.0
 _deleted_rows = metrics.counter("batchyard.rows.deleted", "Rows that were deleted in lots, by plan and table.")
-Plans = Mapping[str, Sequence[tuple[str, str]]]
-"""Plans by name: tables in the order in which their rows are deleted, each with the statement that deletes a lot. Its
-arguments are the key and the number of rows."""
+DeleteFiles = Callable[[UUID, int], Awaitable[int]]
+"""Deletes files of a key, at most so many, and returns their number."""
+Step = tuple[str, str | DeleteFiles]
+"""A table with the statement that deletes a lot of its rows, whose arguments are the key and the number of rows; or a
+name for files with the function that deletes a lot of them."""
+Plans = Mapping[str, Sequence[Step]]
+"""Plans by name: steps in the order in which they are taken."""
 
 
 class LotSize:
@@ -113,9 +117,14 @@ class Deletions:
 
     async def _delete_lot(self, connection: PooledConnection, running: Deletion) -> None:
         """Delete a lot of the first table that has rows; if none has, the deletion ends."""
-        for table, statement in self._plans.get(running.plan, ()):
-            tag = await connection.execute(statement, running.key, self.lot.rows, timeout=self._statement_s)
-            if rows := int(tag.rpartition(" ")[2]):
+        for table, step in self._plans.get(running.plan, ()):
+            if isinstance(step, str):
+                tag = await connection.execute(step, running.key, self.lot.rows, timeout=self._statement_s)
+                rows = int(tag.rpartition(" ")[2])
+            else:
+                async with asyncio.timeout(self._statement_s):
+                    rows = await step(running.key, self.lot.rows)
+            if rows:
                 deleted = {**running.deleted, table: running.deleted.get(table, 0) + rows}
                 await connection.execute(_SQL["record"], running.key, running.plan, orjson.dumps(deleted).decode())
                 _deleted_rows.add(rows, {"plan": running.plan, "table": table})

@@ -322,7 +322,7 @@ async def test_services_list_the_batches_of_all_owners_and_clients_do_not(clean:
         assert [(batch.batch_id, batch.owner) for batch in found] == [(ids[n], "abcd"[n]) for n in (3, 2, 1)]
         older = query.model_copy(update={"before": found[-1].batch_id})
         assert [batch.owner for batch in (await around.query(older, BatchesReply)).batches] == ["a"]
-    handler = QueryHandler(cast("Any", None), cast("Any", None))
+    handler = QueryHandler(cast("Any", None), cast("Any", None), cast("Any", None))
     with pytest.raises(NotPermitted, match="operators"):
         await handler.on_batches_query(query, Envelope("", "", owner="ann"))
 

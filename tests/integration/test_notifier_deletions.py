@@ -30,7 +30,7 @@ class Harness:
     def __init__(self, pool: Pool) -> None:
         self.pool, self.publisher = pool, AsyncMock()
         self.events = EventHandlers(DeliveryStore(pool), BackoffSchedule((0.0,)), lambda: None)
-        self.handler = DeletionHandler(pool, cast("Publisher", self.publisher))
+        self.handler = DeletionHandler(pool, cast("Publisher", self.publisher), 90)
 
     async def end(self, batch_id: UUID, round_: int = 1) -> None:
         """Have a round of a batch end that has two receivers."""
@@ -91,3 +91,23 @@ async def test_a_kind_that_the_notifier_does_not_have_is_left_alone(harness: Har
     await harness.end(batch_id)
     assert await harness.delete(batch_id, kind) == []
     assert await harness.rows(batch_id) == [2, 1]
+
+
+async def test_ids_of_deleted_batches_and_old_alerts_are_forgotten_in_the_end(harness: Harness) -> None:
+    old, new, alerts = uuid4(), uuid4(), [uuid4() for _ in range(3)]
+    for one in (old, new):
+        await harness.delete(one, "batch")
+    for one in (old, *alerts):
+        await harness.end(one)
+    await harness.pool.execute("UPDATE deleted SET at = now() - interval '91 days' WHERE batch_id = $1", old)
+    old_since = "UPDATE rounds SET created_at = now() - interval '91 days' WHERE"
+    await harness.pool.execute("UPDATE rounds SET type = 'batch.stuck.v1' WHERE batch_id = ANY ($1)", alerts)
+    await harness.pool.execute(f"{old_since} batch_id <> $1", alerts[0])
+    await harness.pool.execute("UPDATE deliveries SET state = 'delivered' WHERE batch_id <> $1", alerts[1])
+    kept = uuid4()
+    await harness.end(kept)
+    await harness.pool.execute(f"{old_since} batch_id = $1", kept)
+    await harness.handler.forget_old()
+    assert [row["batch_id"] for row in await harness.pool.fetch("SELECT batch_id FROM deleted")] == [new]
+    assert [await harness.rows(one) for one in alerts] == [[2, 1], [2, 1], [0, 0]], "new, attempted yet, old"
+    assert await harness.rows(kept) == [2, 1], "that of a batch goes with the batch"

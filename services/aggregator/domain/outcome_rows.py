@@ -1,14 +1,13 @@
 """Converts reports to outcome rows: only terminal outcomes of the current round, bounded in size and depth."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from operator import itemgetter
 from uuid import UUID
 
+from batchyard_contracts.json_depth import is_deeper
 from batchyard_contracts.v1.flow import ItemsSettled
-from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.values import MAX_RESULT_BYTES, MAX_RESULT_DEPTH, ItemError
 from services.aggregator.domain.batch import Batch
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.report import Report, error_of
@@ -28,6 +27,8 @@ COLUMNS = (
     "error_scope",
     "result",
     "duplicate_of_batch",
+    "stored_sha256",
+    "stored_bytes",
 )
 """Columns of the table `outcomes`, in the order of a row's values."""
 
@@ -46,19 +47,18 @@ Row = tuple[
     str | None,
     bytes | None,
     UUID | None,
+    bytes | None,
+    int | None,
 ]
 
 status_of = itemgetter(COLUMNS.index("status"))
 _cached_of = itemgetter(COLUMNS.index("cached"))
 
-MAX_RESULT_BYTES = 3 * 1024 * 1024
-"""Largest result that still fits into one reply; the item of a larger one fails."""
-MAX_RESULT_DEPTH = 128
-"""Deepest nesting of arrays and objects in a result; the item of a deeper one fails. Readers refuse some 200 levels."""
-_NOT_A_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]+', re.DOTALL)
 _MAX_INT = 2**31 - 1
 _MAX_CUSTOM_ID_LENGTH = 128
 _NO_ERROR = (None, None, None)
+_INLINE = (None, None)
+"""Reference of an outcome whose result is not in the store."""
 _TERMINAL = {"succeeded", "failed", "cancelled"}
 _CONTROL_CHARACTERS = {code: " " for code in (*range(32), 127) if chr(code) not in "\t\n"}
 
@@ -88,8 +88,9 @@ def _processed_rows(message: Report, batch: Batch) -> list[Row]:
             continue
         result: bytes | None = bytes(outcome.result)
         error = error_of(outcome) if outcome.error else None
+        stored = None
         if not result or result == b"null":
-            result = None
+            result, stored = None, outcome.stored
         elif len(result) > 2 * MAX_RESULT_DEPTH and (fault := _fault(result)):
             status, error, result = "failed", fault, None
         found.append(
@@ -106,6 +107,7 @@ def _processed_rows(message: Report, batch: Batch) -> list[Row]:
                 *(_NO_ERROR if error is None else (error.code, strip_control_characters(error.message), error.scope)),
                 result,
                 None,
+                *(_INLINE if stored is None else (bytes.fromhex(stored.sha256), stored.bytes)),
             )
         )
     return found
@@ -130,6 +132,7 @@ def _settled_rows(message: ItemsSettled, batch: Batch) -> Iterator[Row]:
             *(_NO_ERROR if error is None else (error.code, strip_control_characters(error.message), error.scope)),
             None,
             item.duplicate_of_batch,
+            *_INLINE,
         )
 
 
@@ -155,16 +158,10 @@ def _fault(result: bytes) -> ItemError | None:
             message=f"The result has {len(result)} bytes of JSON; at most {MAX_RESULT_BYTES} are kept. "
             "Store it elsewhere and return its address.",
         )
-    if result.count(b"[") + result.count(b"{") > MAX_RESULT_DEPTH and _depth(result) > MAX_RESULT_DEPTH:
+    if is_deeper(result, MAX_RESULT_DEPTH):
         return ItemError(
             code="result_too_deep",
             message=f"The result is nested deeper than {MAX_RESULT_DEPTH} levels, so that nobody could read it. "
             "Flatten it.",
         )
     return None
-
-
-def _depth(result: bytes) -> int:
-    """Return the number of levels of arrays and objects in a JSON text."""
-    brackets = _NOT_A_BRACKET.sub(b"", result)
-    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)

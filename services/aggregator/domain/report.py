@@ -11,7 +11,7 @@ import orjson
 
 from batchyard_contracts.v1.flow import ChunkProcessed
 from batchyard_contracts.v1.values import ItemError
-from shared.messaging.fast_readers import RawOutcome, RawReport
+from shared.messaging.fast_readers import RawOutcome, RawReport, RawStoredResult
 
 _LONG = 300
 _HUGE = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{%d}" % _LONG)
@@ -56,6 +56,7 @@ class Report(RawReport, frozen=True):
                 status=o.status,
                 custom_id=o.custom_id,
                 result=msgspec.Raw(b"" if o.result is None else _json(o.result)),
+                stored=None if o.stored is None else RawStoredResult(o.stored.sha256, o.stored.bytes),
                 error=msgspec.Raw(b"" if o.error is None else o.error.model_dump_json().encode()),
                 delay_s=o.delay_s,
                 guessed=o.guessed,

@@ -38,6 +38,8 @@ class ResultSchemas:
         return msgspec.structs.replace(report, outcomes=outcomes)
 
     def _checked(self, outcome: RawOutcome) -> RawOutcome:
+        if outcome.stored is not None:  # lost, or nobody can read it here: readers are told
+            return outcome
         try:
             result = from_json(bytes(outcome.result) or b"null")
         except ValueError:  # nested too deeply: the ledger fails it for that

@@ -15,6 +15,7 @@ from services.aggregator.domain.failure import Failure, find_failures
 from services.aggregator.domain.outcome_rows import Row, count_rows, outcome_rows
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.units import units_by_item
+from services.aggregator.handlers.large_results import LargeResults
 from services.aggregator.handlers.result_check import ResultCheck
 from services.aggregator.handlers.thresholds import check_threshold, source_ended_messages, stopped_messages
 from services.aggregator.persistence.attempt_store import AttemptStore
@@ -45,22 +46,26 @@ class OutcomeHandler:
         result_check: ResultCheck | None = None,
         series: SeriesRecorder | None = None,
         attempts: AttemptStore | None = None,
+        large_results: LargeResults | None = None,
     ) -> None:
         self._store = store
         self._result_check = result_check
         self._series = series
         self._attempts = attempts
+        self._large_results = large_results
         self._failure_events = failure_events
         self._batch_changes = batch_changes
         self._clock = clock
 
     async def on_outcomes(self, received: Sequence[DecodedMessage]) -> None:
         """Record the outcomes of these messages and the end of each batch that they complete."""
-        reports = [one.message for one in received if isinstance(one.message, Report | ItemsSettled)]
+        reports: _Reports = [one.message for one in received if isinstance(one.message, Report | ItemsSettled)]
         may_be_recorded = any(one.envelope.redelivered for one in received)
         with span("record outcomes", received[0].envelope.traceparent, messages=len(received)):
             if self._result_check is not None:
                 reports = await self._result_check.check(reports)
+            if self._large_results is not None:
+                reports = await self._large_results.store(reports)
             await self._record_all(reports, may_be_recorded=may_be_recorded)
             if self._attempts is not None and (failed := failed_attempts(reports)):
                 await self._attempts.save(failed)

@@ -31,6 +31,7 @@ from batchyard_contracts.v1.queries import (
 from batchyard_contracts.v1.values import SUMMARY_MAX_BYTES
 from services.aggregator.domain.events import batch_state
 from services.aggregator.domain.summary import NO_SUMMARY
+from services.aggregator.handlers.large_results import NO_RESULTS, LargeResults, Results
 from services.aggregator.persistence.store import LedgerStore
 from services.aggregator.publishing.progress_events import ProgressEvents
 from shared.runtime.errors import NotPermitted
@@ -40,6 +41,12 @@ MAX_REPLY_BYTES = 1_500_000
 _MAX_GROUPS = 500
 _MAX_OWNERS = 1000
 """Owners whose ends are looked at for an operator."""
+_LOST = {
+    "code": "result_lost",
+    "message": "The item succeeded, and the store of large results has its result no longer. Restore the store from a "
+    "backup, or run the item again in another batch.",
+    "scope": "item",
+}
 MAX_ROWS_HERE = 200
 """Number of rows up to which encoding a page delays the event loop less than a thread would take."""
 
@@ -64,8 +71,9 @@ class SplicedPage(SplicedReply):
 class QueryHandler:
     """Handler of queries to the ledger."""
 
-    def __init__(self, store: LedgerStore, progress: ProgressEvents) -> None:
+    def __init__(self, store: LedgerStore, progress: ProgressEvents, large_results: LargeResults) -> None:
         self._store = store
+        self._large_results = large_results
         self._progress = progress
 
     async def on_batches_query(self, query: BatchesQuery, envelope: Envelope) -> Message:
@@ -110,7 +118,9 @@ class QueryHandler:
             query = query.model_copy(update={"after": first - 1})
         limit = query.max_items or query.limit
         rows = await self._store.results(key, query, limit, MAX_REPLY_BYTES)
-        body = await asyncio.to_thread(_encode, rows) if len(rows) > MAX_ROWS_HERE else _encode(rows)
+        stored = await self._large_results.load(query.batch_id, rows)
+        is_long = len(rows) > MAX_ROWS_HERE
+        body = await asyncio.to_thread(_encode, rows, stored) if is_long else _encode(rows, stored)
         return SplicedReply(body=body) if query.max_items is None else SplicedPage(body=body)
 
     async def on_outcomes_query(self, query: OutcomesQuery, _: Envelope) -> OutcomesReply:
@@ -167,17 +177,17 @@ class QueryHandler:
         )
 
 
-def _encode(rows: Sequence[Any]) -> bytes:
+def _encode(rows: Sequence[Any], stored: Results) -> bytes:
     """Return the page of some rows as JSON; a last row that is beyond the page only says that there are more."""
     page = rows[:-1] if rows and rows[-1]["is_beyond"] else rows
-    reply: dict[str, Any] = {"found": True, "items": [item_result(row) for row in page]}
+    reply: dict[str, Any] = {"found": True, "items": [item_result(row, stored) for row in page]}
     if len(page) < len(rows):
         reply["next_after"] = page[-1]["ordinal"]
     return orjson.dumps(reply)
 
 
-def item_result(row: Any) -> dict[str, Any]:
-    """Return an `ItemResult` without its unset fields."""
+def item_result(row: Any, stored: Results = NO_RESULTS) -> dict[str, Any]:
+    """Return an `ItemResult` without its unset fields, with its result if that is in the row or among the stored."""
     item: dict[str, Any] = {
         "ordinal": row["ordinal"],
         "status": row["status"],
@@ -194,4 +204,9 @@ def item_result(row: Any) -> dict[str, Any]:
         item["error"] = {"code": row["error_code"], "message": row["error_message"], "scope": row["error_scope"]}
     if row.get("result") is not None:
         item["result"] = orjson.Fragment(row["result"])
+    elif (digest := row.get("stored_sha256")) is not None:
+        if (result := stored[digest]) is not None:
+            item["result"] = orjson.Fragment(result)
+        else:
+            item.setdefault("error", _LOST)
     return item

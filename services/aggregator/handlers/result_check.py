@@ -10,6 +10,7 @@ from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import ItemsSettled, WorkerAnnounced
 from services.aggregator.domain.report import Report
 from services.aggregator.domain.result_schema import ResultSchemas
+from services.aggregator.handlers.large_results import LargeResults
 from services.aggregator.persistence.schema_store import SchemaStore, StoredSchema
 
 log = structlog.get_logger()
@@ -20,8 +21,14 @@ _KEPT_S = 5.0
 class ResultCheck:
     """The schemas of workloads, read from the table. A workload that is not announced yet is not checked."""
 
-    def __init__(self, store: SchemaStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: SchemaStore,
+        clock: Callable[[], float] = time.monotonic,
+        large_results: LargeResults | None = None,
+    ) -> None:
         self._store, self._clock = store, clock
+        self._large_results = large_results or LargeResults(None)
         self._schemas: dict[str, ResultSchemas | None] = {}
         """By workload; None: its workers check their results, or its schema permits all."""
         self._texts: dict[str, tuple[StoredSchema, ...]] = {}
@@ -40,7 +47,7 @@ class ResultCheck:
             await self._read()
             self._schemas |= dict.fromkeys(workloads - self._schemas.keys())
         return [
-            schemas.check(report)
+            schemas.check(await self._large_results.without_references(report))
             if isinstance(report, Report) and (schemas := self._schemas[report.workload])
             else report
             for report in reports

@@ -62,3 +62,20 @@ DELETE FROM outbox WHERE id = ANY (ARRAY(
         JOIN outbox ON outbox.key = kind || ':' || batch_id || ':' || ended
     WHERE batch_id = $1 LIMIT $2
 ))
+
+-- name: old_tombstones
+-- At most $2 batches that were deleted more than $1 days ago, and of which nothing else is left.
+SELECT batch_id FROM batches
+WHERE deleted_at < now() - $1::float8 * interval '1 day'
+    AND NOT EXISTS (SELECT FROM deletions WHERE deletions.key = batches.batch_id)
+ORDER BY deleted_at LIMIT $2
+
+-- name: delete_tombstones
+DELETE FROM batches WHERE batch_id = ANY ($1::uuid[]) AND deleted_at IS NOT NULL
+
+-- name: old_stubs
+-- At most $2 batches whose header has not come for $1 days.
+SELECT batch_id FROM batches
+WHERE finished_at IS NULL AND owner IS NULL AND deleted_at IS NULL
+    AND changed_at < now() - $1::float8 * interval '1 day'
+ORDER BY id LIMIT $2

@@ -60,7 +60,7 @@ RETURNING batch_id, id, changed_at;
 
 -- name: record_few
 -- Inserts new outcomes and outbox messages and updates their batches, except those that have changed since version $2. The
--- outcomes of a batch are those from place $37 to $38.
+-- outcomes of a batch are those from place $39 to $40.
 -- Returns the key of each updated batch, and the id and the key of each message.
 WITH locked AS (
     SELECT id, version FROM batches WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
@@ -82,20 +82,20 @@ WITH locked AS (
 ), recorded AS (
     INSERT INTO outcomes (
         batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
-        custom_id, error_code, error_message, error_scope, result, duplicate_of_batch
+        custom_id, error_code, error_message, error_scope, result, duplicate_of_batch, stored_sha256, stored_bytes
     )
     SELECT new.* FROM unnest(
         $16::bigint[], $17::int[], $18::int[], $19::int[], $20::int[], $21::int[], $22::boolean[], $23::text[],
-        $24::text[], $25::text[], $26::text[], $27::text[], $28::bytea[], $29::uuid[]
+        $24::text[], $25::text[], $26::text[], $27::text[], $28::bytea[], $29::uuid[], $30::bytea[], $31::int[]
     ) AS new (batch) JOIN changed ON changed.id = new.batch
 ), completed AS (
     INSERT INTO completions (batch, version, round, ordinals)
     SELECT id, version, round, ($17::int[])[first:last]
-    FROM changed JOIN unnest($1::bigint[], $37::int[], $38::int[]) AS own (id, first, last) USING (id)
+    FROM changed JOIN unnest($1::bigint[], $39::int[], $40::int[]) AS own (id, first, last) USING (id)
 ), posted AS (
     INSERT INTO outbox (exchange, routing_key, type, body, traceparent, key)
     SELECT new.exchange, new.routing_key, new.type, new.body, new.traceparent, new.key FROM unnest(
-        $30::bigint[], $31::text[], $32::text[], $33::text[], $34::bytea[], $35::text[], $36::text[]
+        $32::bigint[], $33::text[], $34::text[], $35::text[], $36::bytea[], $37::text[], $38::text[]
     ) WITH ORDINALITY AS new (batch, exchange, routing_key, type, body, traceparent, key, place)
     JOIN changed ON changed.id = new.batch
     ORDER BY new.place
@@ -121,12 +121,12 @@ DELETE FROM outcomes WHERE batch IN (SELECT id FROM gone);
 -- Inserts outcomes that were not recorded before, and returns them.
 INSERT INTO outcomes (
     batch, ordinal, round, attempts, elapsed_ms, duplicate_of, cached, status,
-    custom_id, error_code, error_message, error_scope, result, duplicate_of_batch
+    custom_id, error_code, error_message, error_scope, result, duplicate_of_batch, stored_sha256, stored_bytes
 )
 SELECT * FROM unnest(
     $1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::int[], $7::boolean[], $8::text[],
     $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[],
-    $14::uuid[]
+    $14::uuid[], $15::bytea[], $16::int[]
 )
 ON CONFLICT (batch, ordinal) DO NOTHING
 RETURNING batch, ordinal, status, cached;
@@ -142,10 +142,10 @@ WITH gone AS (
 ), kept AS (
     INSERT INTO earlier_outcomes (
         batch, ordinal, round, attempts, elapsed_ms, duplicate_of, recorded_at, cached, status, custom_id, error_code,
-        error_message, error_scope, result, duplicate_of_batch, cause
+        error_message, error_scope, result, duplicate_of_batch, stored_sha256, stored_bytes, cause
     )
     SELECT gone.batch, gone.ordinal, round, attempts, elapsed_ms, duplicate_of, recorded_at, cached, status, custom_id,
-        error_code, error_message, error_scope, result, duplicate_of_batch, cause
+        error_code, error_message, error_scope, result, duplicate_of_batch, stored_sha256, stored_bytes, cause
     FROM gone LEFT JOIN failures ON failures.batch = gone.batch AND failures.ordinal = gone.ordinal
 ), no_failures AS (
     DELETE FROM failures USING gone WHERE failures.batch = $1 AND failures.ordinal = gone.ordinal RETURNING cause
@@ -161,15 +161,17 @@ SELECT ordinal, status FROM gone ORDER BY ordinal;
 -- version $9; returns their number. As failures they stay in `earlier_outcomes`.
 WITH selected AS (
     SELECT ordinal FROM outcomes
-    WHERE batch = $1 AND status <> 'succeeded' AND error_code = 'invalid_result' AND result IS NOT NULL
+    WHERE batch = $1 AND status <> 'succeeded' AND error_code = 'invalid_result'
+        AND (result IS NOT NULL OR stored_sha256 IS NOT NULL)
         AND ordinal IN (SELECT ordinal FROM chosen($1, $2, $3, $4, $5, $6, $7, -1))
 ), kept AS (
     INSERT INTO earlier_outcomes (
         batch, ordinal, round, attempts, elapsed_ms, duplicate_of, recorded_at, cached, status, custom_id, error_code,
-        error_message, error_scope, result, duplicate_of_batch, cause
+        error_message, error_scope, result, duplicate_of_batch, stored_sha256, stored_bytes, cause
     )
     SELECT outcomes.batch, outcomes.ordinal, round, attempts, elapsed_ms, duplicate_of, recorded_at, cached, status,
-        custom_id, error_code, error_message, error_scope, result, duplicate_of_batch, cause
+        custom_id, error_code, error_message, error_scope, result, duplicate_of_batch, stored_sha256, stored_bytes,
+        cause
     FROM selected JOIN outcomes ON outcomes.batch = $1 AND outcomes.ordinal = selected.ordinal
         LEFT JOIN failures ON failures.batch = $1 AND failures.ordinal = selected.ordinal
 ), accepted AS (
@@ -366,7 +368,7 @@ SELECT id FROM batches WHERE batch_id = $1 AND owner = $2 AND (summary_due_at IS
 -- name: results
 -- A page in the order of ordinals, and perhaps one row after it, whose `is_beyond` is true.
 SELECT ordinal, round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, custom_id,
-    error_code, error_message, error_scope, result, batch IS NULL AS is_beyond
+    error_code, error_message, error_scope, result, stored_sha256, stored_bytes, batch IS NULL AS is_beyond
 FROM result_page($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: outcome_page

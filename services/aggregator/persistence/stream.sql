@@ -5,7 +5,7 @@
 found AS (
     SELECT entries.major, entries.minor, entries.ordinal, outcome.*,
         row_number() OVER in_order AS number,
-        sum(200 + coalesce(octet_length(result), 0) + coalesce(octet_length(error_message), 0)
+        sum(200 + coalesce(octet_length(result), 0) + coalesce(stored_bytes, 0) + coalesce(octet_length(error_message), 0)
             + coalesce(octet_length(custom_id), 0)) OVER in_order AS bytes
     FROM entries CROSS JOIN LATERAL (
         SELECT {outcome} FROM outcomes
@@ -28,14 +28,15 @@ found AS (
 SELECT major, minor, ordinal, {outcome}, false AS is_last, 0::bigint AS entries, 0::bigint AS outcomes
 FROM found WHERE number = 1 OR (number <= $5::bigint AND bytes <= $6::bigint)
 UNION ALL
-SELECT last.major, last.minor, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true,
+SELECT last.major, last.minor, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    true,
     (SELECT count(*) FROM entries), (SELECT count(*) FROM found)
 FROM (SELECT) AS one LEFT JOIN (SELECT major, minor FROM entries ORDER BY major DESC, minor DESC LIMIT 1) AS last ON true
 ORDER BY is_last, major, minor
 
 -- fragment: outcome
 round, attempts, elapsed_ms, duplicate_of, duplicate_of_batch, cached, status, custom_id, error_code, error_message,
-    error_scope, result
+    error_scope, result, stored_sha256, stored_bytes
 
 -- name: state
 -- The key of a batch, its round, and whether that has ended.

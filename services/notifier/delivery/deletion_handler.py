@@ -1,5 +1,7 @@
 """Deletes the deliveries of batches that have ended."""
 
+from typing import ClassVar
+
 from batchyard_contracts.message import Envelope
 from batchyard_contracts.v1.flow import DeletionRequested
 from shared.messaging.deletion_report import report_of_batches
@@ -13,13 +15,17 @@ _PLANS: Plans = {
     "deliveries": [("deliveries", _SQL["delete_ended_deliveries"]), ("rounds", _SQL["delete_told_rounds"])],
     "batch": [(table, _SQL[f"delete_{table}"]) for table in ("deliveries", "rounds", "batches")],
 }
+_MOST_AT_A_TIME, _PAUSE_S = 2000, 0.5
 
 
 class DeletionHandler:
     """Message handler. A delivery that is attempted yet is deleted with its batch only."""
 
-    def __init__(self, pool: Pool, publisher: Publisher) -> None:
-        self._pool = pool
+    FORGET_INTERVAL_S: ClassVar[float] = 600.0
+
+    def __init__(self, pool: Pool, publisher: Publisher, days: float) -> None:
+        """`days`: time for which the ids of deleted batches, and alerts, are kept."""
+        self._pool, self._days = pool, days
         self.deletions = Deletions(pool, _PLANS, report_of_batches(publisher, "notifier"))
 
     async def on_deletion_requested(self, message: DeletionRequested, _: Envelope) -> None:
@@ -27,3 +33,11 @@ class DeletionHandler:
         if message.kind in _PLANS:
             await self._pool.execute(_SQL["begin_deletion"], message.batch_id, message.kind)
             self.deletions.wake.set()
+
+    async def forget_old(self) -> float | None:
+        """Forget ids of batches that were deleted long ago, and old alerts; return a pause if there may be more."""
+        tags = [
+            await self._pool.execute(_SQL[statement], self._days, _MOST_AT_A_TIME)
+            for statement in ("forget_deleted", "delete_old_alerts")
+        ]
+        return _PAUSE_S if any(int(tag.rpartition(" ")[2]) == _MOST_AT_A_TIME for tag in tags) else None

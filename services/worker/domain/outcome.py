@@ -237,6 +237,19 @@ def too_large(outcome: Outcome, size: int, most: int) -> ItemOutcome:
     )
 
 
+def store_unavailable(outcome: Outcome, size: int, *, repeatable: bool) -> ItemOutcome:
+    """Return the outcome that replaces one whose result can neither be stored now nor sent in a message."""
+    consequence = "The item runs again." if repeatable else NOT_REPEATED
+    message = f"The store of large results takes nothing for now, and the result has {size} bytes. {consequence}"
+    return ItemOutcome(
+        ordinal=outcome.ordinal,
+        custom_id=outcome.custom_id,
+        status="retry" if repeatable else "failed",
+        error=ItemError(code="store_unavailable", message=message),
+        elapsed_ms=outcome.elapsed_ms,
+    )
+
+
 def _failed(item: ChunkItem, code: str, message: str, elapsed_ms: int) -> ItemOutcome:
     cause = ItemError(code=code, message=writable(message))
     return ItemOutcome(

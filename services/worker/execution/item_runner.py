@@ -20,6 +20,7 @@ from services.worker.domain.outcome import Outcome
 from services.worker.execution import source_expansion
 from services.worker.execution.deadlines import Deadlines
 from services.worker.execution.handler_call import HandlerCall, OnRemaining, handler_context
+from services.worker.execution.large_results import LargeResults
 from services.worker.execution.process_pool import ProcessPool
 from services.worker.execution.report_writer import report_bodies
 from services.worker.execution.start_permit import StartPermitClient
@@ -52,6 +53,7 @@ class ItemRunner:
         rate_gates: RateGates | None = None,
         item_timeout_s: float | None = None,
         permits: StartPermitClient | None = None,
+        large_results: LargeResults | None = None,
     ) -> None:
         self.workload = workload
         self.manifest = workload.announcement()
@@ -64,6 +66,7 @@ class ItemRunner:
         self._stuck_tasks: set[asyncio.Task[Any]] = set()
         self.rate_gates = rate_gates
         self.permits = permits
+        self._large_results = large_results
         self.backoff = DestinationBackoff()
         self.unfinished = 0
         """Number of items on this worker without an outcome."""
@@ -272,6 +275,8 @@ class ItemRunner:
             await retry_transient(lambda: self._publisher.publish(first), "source")
         if self._count_units is not None:
             outcomes = self._count_units(outcomes)
+        if self._large_results is not None:
+            outcomes = await self._store_large_results(self._large_results, chunk, outcomes)
         head = ChunkProcessed(
             chunk_id=chunk.chunk_id,
             fence=chunk.fence,
@@ -294,6 +299,14 @@ class ItemRunner:
             for body in report_bodies(head, outcomes)
         ]
         await retry_transient(lambda: self._publisher.publish(sent), "report")
+
+    async def _store_large_results(
+        self, large_results: LargeResults, chunk: ChunkReady, outcomes: Sequence[Outcome]
+    ) -> Sequence[Outcome]:
+        def is_repeatable(ordinal: int) -> bool:
+            return self.is_repeatable(chunk, [item for item in chunk.items if item.ordinal == ordinal])
+
+        return await large_results.store(chunk.batch_id, outcomes, is_repeatable)
 
 
 def _error_outcome(item: ChunkItem, error: BaseException, started: float, *, at_most_once: bool) -> Outcome:

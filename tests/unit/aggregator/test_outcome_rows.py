@@ -8,12 +8,10 @@ import pytest
 
 from batchyard_contracts.v1.flow import ItemOutcome, ItemsSettled, SettledItem
 from batchyard_contracts.v1.queries import ResultsReply
-from batchyard_contracts.v1.values import ItemError
+from batchyard_contracts.v1.values import MAX_RESULT_BYTES, MAX_RESULT_DEPTH, ItemError, StoredResult
 from services.aggregator.domain.counters import OutcomeCounters
 from services.aggregator.domain.outcome_rows import (
     COLUMNS,
-    MAX_RESULT_BYTES,
-    MAX_RESULT_DEPTH,
     count_rows,
     outcome_rows,
 )
@@ -50,7 +48,16 @@ def test_a_success_becomes_a_row() -> None:
         "error_scope": None,
         "result": b'{"n":1}',
         "duplicate_of_batch": None,
+        "stored_sha256": None,
+        "stored_bytes": None,
     }
+
+
+def test_a_reference_becomes_columns_unless_the_result_is_there() -> None:
+    stored = StoredResult(sha256="ab" * 32, bytes=100_000)
+    for result, expected in ((None, (None, b"\xab" * 32, 100_000)), ("here", (b'"here"', None, None))):
+        row = only_row(processed({0: ItemOutcome(ordinal=0, status="succeeded", result=result, stored=stored)}))
+        assert (row["result"], row["stored_sha256"], row["stored_bytes"]) == expected
 
 
 def test_cached_results_are_counted() -> None:

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from shared.artefacts.folder import FolderStore
 from shared.artefacts.store import (
     ArtefactStore,
+    FileLost,
     StoreFailed,
     StorePlace,
     StoreRefused,
@@ -59,7 +60,7 @@ async def test_a_file_that_was_cut_is_no_file(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     await store.keep("a.bin", parts(b"abc"), "")
     (tmp_path / "a.bin").write_bytes(b"ab")
-    with pytest.raises(StoreFailed, match="shorter"):
+    with pytest.raises(FileLost, match="shorter"):
         _ = [piece async for piece in store.read("a.bin", 0, 3)]
 
 

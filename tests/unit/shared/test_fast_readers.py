@@ -1,6 +1,7 @@
 """Each struct of the fast readers has fields of its contract model, with the same names, types, bounds and defaults."""
 
 import json
+from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
@@ -9,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from batchyard_contracts.v1.flow import BatchAccepted, ChunkProcessed, ItemOutcome, ItemsPage, PageItem, Segment
 from batchyard_contracts.v1.queries import ResultsPage
-from batchyard_contracts.v1.values import ItemResult
+from batchyard_contracts.v1.values import ItemResult, StoredResult
 from batchyard_contracts.v1.work import ChunkItem
 from shared.messaging import fast_readers
 from shared.messaging.fast_readers import (
@@ -23,10 +24,12 @@ from shared.messaging.fast_readers import (
     RawResult,
     RawResultPage,
     RawSegment,
+    RawStoredResult,
 )
 
 MODELS: dict[type[msgspec.Struct], type[BaseModel]] = {
     RawOutcome: ItemOutcome,
+    RawStoredResult: StoredResult,
     RawReportHead: ChunkProcessed,
     RawReport: ChunkProcessed,
     RawSegment: Segment,
@@ -71,7 +74,7 @@ def schema_of(annotation: Any) -> Any:
     if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) is list:
         kind, bounds = get_args(annotation)
         return {"type": "array", "items": schema_of(*get_args(kind)), "maxItems": bounds.max_length}
-    if get_origin(annotation) is Union and get_args(annotation)[1:] == (type(None),):
+    if get_origin(annotation) in (Union, UnionType) and get_args(annotation)[1:] == (type(None),):
         return comparable({"anyOf": [schema_of(get_args(annotation)[0]), {"type": "null"}]})
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return {"$ref": MODELS[annotation].__name__}

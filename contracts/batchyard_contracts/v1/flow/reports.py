@@ -24,6 +24,7 @@ from batchyard_contracts.v1.values import (
     ReportedItemId,
     Round,
     Seconds,
+    StoredResult,
     WorkerId,
     WorkloadName,
 )
@@ -36,6 +37,9 @@ class ItemOutcome(Value):
     status: Literal["succeeded", "failed", "retry", "continued", "cancelled"]
     custom_id: ReportedItemId | None = None
     result: Any = None
+    stored: StoredResult | None = None
+    """Reference to the result in place of the result itself, if the worker has stored it. Services of a version before
+    this field would take it for no result: a worker stores none unless it is told to."""
     error: ItemError | None = None
     delay_s: Seconds | None = None
     """Seconds until the next run: with `retry` the wait that the destination asked for, with `continued` the delay."""
