@@ -19,6 +19,8 @@ from benchmarks.distances.distances import distances as measure_distances
 from benchmarks.eta.eta import PARTS as ETA_PARTS
 from benchmarks.eta.eta import eta as measure_eta
 from benchmarks.findings import Findings
+from benchmarks.limits.history import ROWS
+from benchmarks.limits.history import history as measure_history
 from benchmarks.limits.limits import limits as measure_limits
 from benchmarks.numbers.numbers import numbers as measure_numbers
 from benchmarks.profiling import profile as measure_profile
@@ -76,6 +78,14 @@ def scale(
 ) -> None:
     """A million items: rate, memory and queues beside smaller batches, urgent batches behind it, two owners."""
     _run(lambda bench, console: measure_scale(bench, console, runs, only))
+
+
+@app.command()
+def history(
+    rows: Annotated[int, typer.Option(min=1_000_000, help="outcomes of ended batches")] = ROWS,
+) -> None:
+    """Record and read a batch without and with the outcomes of ended ones in the tables, and delete these."""
+    _run(lambda bench, console: measure_history(bench, console, rows))
 
 
 @app.command()
