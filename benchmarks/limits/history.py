@@ -33,16 +33,17 @@ _RESULT = b'{"n": 123456, "title": "a result of sixty bytes or so"}'
 _FILL = """
 WITH made AS (
     INSERT INTO batches (batch_id, owner, workload, status, total, succeeded, result, finished_at, accepted_at)
-    SELECT gen_random_uuid(), 'bench', 'noop', 'finished', $2, $2, 'completed', now(), now()
-    FROM generate_series(1, $1 / $2) RETURNING id
+    SELECT gen_random_uuid(), 'bench', 'noop', 'finished', $2::int, $2::int, 'completed', now(), now()
+    FROM generate_series(1, $1::int / $2::int) RETURNING id
 ), ordered AS (
     INSERT INTO completions (batch, version, round, ordinals)
-    SELECT id, part, 1, array_agg(ordinal) FROM made CROSS JOIN generate_series(0, $2 - 1) AS ordinal
+    SELECT id, part, 1, array_agg(ordinal) FROM made CROSS JOIN generate_series(0, $2::int - 1) AS ordinal
         CROSS JOIN LATERAL (SELECT ordinal / 1000 AS part) AS parts
     GROUP BY id, part
 )
 INSERT INTO outcomes (batch, ordinal, round, attempts, elapsed_ms, cached, status, result)
-SELECT id, ordinal, 1, 1, 5, false, 'succeeded', $3 FROM made CROSS JOIN generate_series(0, $2 - 1) AS ordinal
+SELECT id, ordinal, 1, 1, 5, false, 'succeeded', $3::bytea
+FROM made CROSS JOIN generate_series(0, $2::int - 1) AS ordinal
 """
 
 
