@@ -26,6 +26,8 @@ _TEXT = {
     r"^[^\x00]*$": "text without NUL characters",
     r"^[0-9]{1,4}-[0-9a-f]{16}$": "a cause as the list of failures names it, such as 1-0123456789abcdef",
     r"^https?://[^\s\x00-\x1f\x7f]+$": "an address that begins with http:// or https:// and has no blanks",
+    r"^(https?|s3)://[^\s/@\\\x00-\x1f\x7f][^\s\\\x00-\x1f\x7f]*$": "an address such as https://example.org/items.csv "
+    "or s3://bucket/prefix/, without blanks and credentials",
     r"^[^@\s,;<>\x22\x00-\x1f\x7f]+@[^@\s,;<>\x22\x00-\x1f\x7f]+$": "one e-mail address, such as ann@example.org",
     r"^(/([^~/]|~0|~1)*)*$": "a JSON Pointer, such as /url",
     r"^\.[a-z0-9]{1,10}$": "the ending of a file name, such as .txt",

@@ -14,7 +14,7 @@ from services.aggregator.persistence.row_mapping import batch_from_row, summary_
 
 AT = datetime(2026, 11, 30, tzinfo=UTC)
 TEXTS = {"labels": '{"a":"b"}', "notify": '{"emails":["a@b.example"]}'}
-TEXTS |= {"terms": '{"failure_threshold":[{"count":3},"2026-11-30T00:00:00+00:00"]}'}
+TEXTS |= {"metadata": '{"a":1}', "terms": '{"failure_threshold":[{"count":3},"2026-11-30T00:00:00+00:00"]}'}
 
 
 def read(**changed: str) -> Batch:
@@ -33,11 +33,11 @@ _COLUMNS = (
 )
 
 
-def values(batch: Batch) -> tuple[Any, Any, Any]:
-    """Return labels, receivers and threshold."""
+def values(batch: Batch) -> tuple[Any, ...]:
+    """Return labels, receivers, metadata and threshold."""
     assert batch.header
     terms = batch.terms_history.terms if batch.terms_history else Terms()
-    return batch.header.labels, batch.header.notify, terms.failure_threshold
+    return batch.header.labels, batch.header.notify, batch.header.metadata, terms.failure_threshold
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def values(batch: Batch) -> tuple[Any, Any, Any]:
     ],
 )
 def test_a_batch_is_read_without_the_value(column: str, text: str) -> None:
-    names = ("labels", "notify", "terms")
-    defaults: tuple[Any, ...] = ({}, NO_TARGETS, None)
+    names = ("labels", "notify", "metadata", "terms")
+    defaults: tuple[Any, ...] = ({}, NO_TARGETS, {}, None)
     with capture_logs() as logs:
         found = values(read(**{column: text}))
     whole = values(read())

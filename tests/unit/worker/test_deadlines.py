@@ -32,7 +32,7 @@ async def test_each_item_is_interrupted_when_its_own_time_is_up() -> None:
     await asyncio.gather(item(1, 0), item(2, 0.05), item(3, 0.2))
     assert [number for number, _ in ended] == [1, 2, 3]
     assert all(taken >= 0.099 for _, taken in ended)
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began >= 0.299
 
 
 async def test_a_task_goes_on_after_an_interruption() -> None:

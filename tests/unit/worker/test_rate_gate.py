@@ -60,7 +60,7 @@ async def test_items_that_wait_hold_no_more_moments_than_there_are_slots() -> No
 
     @work.handler
     async def run(item: Number, _: Context) -> Number:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)  # no quick item, of which one slot could serve many
         return item
 
     first, _, runner = run_of(work, [1])
