@@ -6,7 +6,7 @@ import redis.asyncio
 from batchyard_contracts.v1.commands import BatchSeal, BatchSubmit
 from batchyard_contracts.v1.values import Dedup, NewItem, Reuse
 from tests.support.cluster import Cluster
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 ATTACH = Reuse(dedup=Dedup(mode="attach", ttl_s=60))
@@ -42,6 +42,11 @@ async def test_items_of_a_running_batch_are_rejected_in_a_later_one(cluster: Clu
     first = await cluster.client.send(
         BatchSubmit(workload="tracklists", items=[NewItem(payload=PAGE)], sealed=False, dedup=reuse.dedup)
     )
+
+    async def ended() -> int:
+        return len([item async for item in cluster.client.results(first.batch_id)])
+
+    await until(ended)  # an open batch and a whole one travel on queues of their own, in no order
     second = await cluster.client.submit(
         "tracklists", [PAGE, PAGE | {"url": PAGE["url"].replace("reuse1", "reuse2")}], reuse=reuse
     )

@@ -245,7 +245,7 @@ async def test_a_slow_client_of_results_misses_none(clean: Servers) -> None:
 
 
 async def test_results_need_their_scope(clean: Servers) -> None:
-    async with running_ingest(clean, operator_key=OPERATOR_KEY) as harness:
+    async with running_ingest(clean, operator_key=OPERATOR_KEY, announced=False) as harness:
         operator = {"Authorization": f"Bearer {OPERATOR_KEY}"}
         form = {"owner": "ann", "name": "reader", "scopes": ["batches:read"]}
         status, key = await harness.post("/keys", json=form, headers=operator)
