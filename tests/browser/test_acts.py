@@ -15,10 +15,11 @@ PATIENCE_MS = PATIENCE_S * 1000
 
 async def test_all_batches_that_match_are_cancelled_after_a_look(visit: Visit, keyed: KeyedCluster) -> None:
     page = visit.page
+    slow = [{"n": n, "sleep_s": 1} for n in range(500)]
+    rate = {"per_second": 5, "burst": 1}
     for number in range(3):
-        slow = [{"n": n, "sleep_s": 1} for n in range(500)]
-        await keyed.submit(slow, name=f"Bulk {number}", rate={"per_second": 5, "burst": 1})
-    other = await keyed.submit([{"n": n, "sleep_s": 1} for n in range(500)], name="Not meant")
+        await keyed.submit(slow, name=f"Bulk {number}", rate=rate)
+    other = await keyed.submit(slow, name="Not meant", rate=rate)
     await visit.go("/batches")
     await expect(page.get_by_role("button", name="Act on all…")).to_have_attribute("aria-disabled", "true")
     await visit.go("/batches?q=Bulk")

@@ -140,7 +140,7 @@ async def test_times_at_one_destination_are_chosen(visit: Visit, keyed: KeyedClu
         {"partition": "b.example", "p50_ms": [5000, None], "p95_ms": [6000, None]},
     ]
     series = {"step_s": 10.0, "points": points, "destinations": destinations}
-    await page.route(re.compile("/series"), lambda route: route.fulfill(json=series))
+    await page.route(re.compile(r"/api/v1/batches/[^/]+/series"), lambda route: route.fulfill(json=series))
     await visit.go(f"/batches/{await keyed.submit_and_wait([{'n': 1}], name='Two destinations')}")
     panel = page.get_by_role("region", name="Time of an item")
     await panel.get_by_role("button", name="As table").click()
