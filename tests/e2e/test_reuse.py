@@ -3,6 +3,7 @@
 import pytest
 import redis.asyncio
 
+from batchyard_contracts.client import UnknownBatch
 from batchyard_contracts.v1.commands import BatchSeal, BatchSubmit
 from batchyard_contracts.v1.values import Dedup, NewItem, Reuse
 from tests.support.cluster import Cluster
@@ -44,7 +45,10 @@ async def test_items_of_a_running_batch_are_rejected_in_a_later_one(cluster: Clu
     )
 
     async def ended() -> int:
-        return len([item async for item in cluster.client.results(first.batch_id)])
+        try:
+            return len([item async for item in cluster.client.results(first.batch_id)])
+        except UnknownBatch:  # the ledger has not heard of it yet
+            return 0
 
     await until(ended)  # an open batch and a whole one travel on queues of their own, in no order
     second = await cluster.client.submit(
