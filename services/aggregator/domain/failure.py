@@ -11,9 +11,16 @@ from services.aggregator.domain.report import Report
 
 FAILED_STATUSES = frozenset({"failed", "expired"})
 _MAX_PARTITION_LENGTH = 255
-_NOT_RETRYABLE = frozenset(
-    {"item_deleted", "item_too_large", "needs_review", "not_kept", "patch_not_applicable", "worker_lost"}
+_NEVER_STORED = frozenset(
+    {
+        *("bucket_refused", "file_changed", "file_too_large", "file_too_slow", "file_unavailable", "invalid_item"),
+        *("no_items", "too_many_files", "too_many_items", "unknown_format"),
+    }
 )
+"""Codes of lines and files that never became items which could run."""
+_NOT_RETRYABLE = _NEVER_STORED | {
+    *("item_deleted", "item_too_large", "needs_review", "not_kept", "patch_not_applicable", "worker_lost"),
+}
 """Codes of items that another run would not help, or that a person must decide about."""
 _ERROR = COLUMNS.index("error_code")
 

@@ -97,6 +97,14 @@ def test_failures_in_a_report_have_the_partition_of_the_chunk() -> None:
     assert not one.cause.retryable, "the handler said that this input can never succeed"
 
 
+@pytest.mark.parametrize("code", ["invalid_item", "file_unavailable", "file_changed", "too_many_items"])
+def test_a_line_that_never_became_an_item_is_not_said_to_succeed_by_another_run(code: str) -> None:
+    items = [SettledItem(ordinal=1, error=ItemError(code=code))]
+    message = ItemsSettled(batch_id=BATCH, round=1, status="failed", items=items)
+    (found,) = find_failures(message, outcome_rows(message, batch()))
+    assert not found.cause.retryable
+
+
 def test_settled_failures_have_the_partition_of_the_item() -> None:
     items = [
         SettledItem(ordinal=1, partition="a.example", error=ItemError(code="http_503")),
