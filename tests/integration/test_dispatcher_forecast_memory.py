@@ -64,3 +64,18 @@ async def test_an_unreadable_document_is_learned_anew(clean: Servers) -> None:
         learn(after)
         await after.components.forecast_memory.save()
         assert await after.pool.fetchval("SELECT learned FROM workloads") != '{"service_times": 7}'
+
+
+async def test_nothing_is_saved_while_nothing_is_learned(clean: Servers) -> None:
+    async with dispatcher_parts(clean) as make:
+        parts = make()
+        await start(parts)
+        learn(parts)
+        await parts.components.forecast_memory.save()
+        await parts.pool.execute("UPDATE workloads SET learned = 'saved before'")
+        parts.state.workload_queue("w").pace.look(1000.0, 10.0, 2.0, is_busy=False)
+        await parts.components.forecast_memory.save()
+        assert await parts.pool.fetchval("SELECT learned FROM workloads") == "saved before"
+        parts.state.workload_queue("w").service_times.record("a.example", 10, 20.0)
+        await parts.components.forecast_memory.save()
+        assert await parts.pool.fetchval("SELECT learned FROM workloads") != "saved before"

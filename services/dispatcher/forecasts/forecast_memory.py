@@ -1,12 +1,14 @@
 """Saves what forecasts are made from, so that the next active dispatcher goes on with it."""
 
 import asyncio
+from dataclasses import fields
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from services.dispatcher.domain.forecasting.learned import Calibrated, Learned
 from services.dispatcher.domain.forecasting.track_record import TrackRecord
+from services.dispatcher.domain.forecasting.worker_pace import WorkerPace
 from services.dispatcher.persistence.learned_store import LearnedStore
 from services.dispatcher.state.state import DispatcherState
 
@@ -14,6 +16,8 @@ log = structlog.get_logger()
 INTERVAL_S = 60.0
 """Seconds between two saves."""
 _DOCUMENT = TypeAdapter(Learned)
+_PASSING = {"pace": {one.name for one in fields(WorkerPace) if not one.init}}
+"""Fields that change with every look at the workers, and say nothing to another process."""
 
 
 class ForecastMemory:
@@ -47,7 +51,7 @@ class ForecastMemory:
             if not queue.service_times.outcomes:
                 continue
             learned = Learned(queue.service_times, queue.pace, calibrations.get(workload, []))
-            document = _DOCUMENT.dump_json(learned).decode()
+            document = _DOCUMENT.dump_json(learned, exclude=_PASSING).decode()
             if document != self._saved.get(workload):
                 await self._store.save(workload, document)
                 self._saved[workload] = document
