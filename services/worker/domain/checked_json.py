@@ -18,4 +18,7 @@ def checked_json(value: BaseModel) -> bytes:
     """Return the JSON of a model; raises the warning, or an error of the model's own code."""
     if warnings.filters[:1] != _FILTERS:  # handlers set filters of their own, which come first
         warnings.filterwarnings("error", category=UserWarning, module=_MODULE)
-    return value.__pydantic_serializer__.to_json(value)
+    body = value.__pydantic_serializer__.to_json(value)
+    if warnings.filters[:1] != _FILTERS:  # changed meanwhile, by the model's own code or by a handler in a thread
+        return value.__pydantic_serializer__.to_json(value, warnings="error")
+    return body

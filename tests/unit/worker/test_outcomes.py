@@ -4,7 +4,7 @@ import warnings
 from typing import Any, cast
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, field_serializer
 
 from batchyard_contracts.v1.flow import ItemOutcome
 from batchyard_contracts.v1.values import ItemError
@@ -224,6 +224,19 @@ def test_a_result_with_a_value_of_another_type_fails_whatever_warnings_its_handl
         if action == "always":
             wrong.model_dump_json()
             assert len(caught) == 1, "a handler's own warnings are left alone"
+
+
+def test_a_value_of_another_type_fails_though_a_filter_is_set_while_it_is_written() -> None:
+    class Silent(Result):
+        @field_serializer("title")
+        def write(self, title: str) -> str:
+            warnings.simplefilter("ignore")
+            return title
+
+    wrong = Silent(title="x").model_copy(update={"label": 5})
+    with warnings.catch_warnings():
+        assert from_result(ITEM, wrong, 0, Silent).status == "failed"
+        assert from_result(ITEM, Silent(title="x"), 0, Silent).status == "succeeded"
 
 
 def test_a_result_with_a_value_of_another_type_fails_and_is_kept() -> None:
