@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 
 from services.aggregator.persistence.deletion_store import SQL
-from shared.artefacts.results import ResultStore
+from shared.artefacts.results import ResultsAway, ResultStore
 from shared.postgres.pool import Pool
 
 log = structlog.get_logger()
@@ -44,5 +44,9 @@ class Tombstones:
         return _PAUSE_S if _MOST_BATCHES in (len(old), len(stubs)) else None
 
     async def _delete_files(self, batch_id: UUID) -> None:
-        while self._results is not None and await self._results.delete(batch_id, _MOST_FILES):
-            log.info("results of a deleted batch were stored late", batch_id=str(batch_id))
+        """Delete the files of a batch. Raises `ConnectionError` while the store is away, which is an outage."""
+        try:
+            while self._results is not None and await self._results.delete(batch_id, _MOST_FILES):
+                log.info("results of a deleted batch were stored late", batch_id=str(batch_id))
+        except ResultsAway as error:
+            raise ConnectionError(str(error)) from error
