@@ -1,6 +1,8 @@
 """Stores large results that workers send in their reports, and reads all that are stored."""
 
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +17,8 @@ from shared.artefacts.store import StoreFailed, StoreRefused
 from shared.messaging.fast_readers import RawOutcome, RawStoredResult
 
 log = structlog.get_logger()
+_PAUSE_S = 30.0
+"""Seconds for which nothing is stored after a failure: each attempt may take a minute, while all outcomes wait."""
 _NO_STORE = (
     "Workers have stored large results, and BATCHYARD_RESULTS_STORE of the aggregator names no store. Set it to that "
     "of the workers."
@@ -27,8 +31,10 @@ NO_RESULTS: Results = {}
 class LargeResults:
     """The store of large results, as the aggregator uses it; without one, results stay in their rows."""
 
-    def __init__(self, store: ResultStore | None) -> None:
+    def __init__(self, store: ResultStore | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.files = self._store = store
+        self._clock = clock
+        self._pauses_until = -math.inf
 
     async def store(self, reports: Sequence[Report | ItemsSettled]) -> Sequence[Report | ItemsSettled]:
         """Return the reports with a reference in place of each large result. One that cannot be stored now stays."""
@@ -40,6 +46,8 @@ class LargeResults:
         ]
 
     async def _store_of(self, store: ResultStore, report: Report) -> Report:
+        if self._clock() < self._pauses_until:
+            return report
         outcomes = list(report.outcomes)
         try:
             for place, one in enumerate(outcomes):
@@ -48,6 +56,7 @@ class LargeResults:
                     if reference is not None:
                         outcomes[place] = _replace(one, msgspec.Raw(), reference)
         except (StoreFailed, StoreRefused) as error:
+            self._pauses_until = self._clock() + _PAUSE_S
             log.warning("large results stay in their rows", batch_id=str(report.batch_id), error=str(error))
         return msgspec.structs.replace(report, outcomes=outcomes)
 
