@@ -12,6 +12,7 @@ from batchyard_contracts.egress import Network, parse_networks
 from batchyard_contracts.v1.values import MAX_ITEMS_PER_COMMAND, ClientOwner
 from services.ingest.domain.owner_limits import DefaultLimits, OwnerLimits
 from services.ingest.domain.retention import Retention
+from shared.artefacts.settings import S3KeyId, S3Region, S3Secret, S3Url
 from shared.artefacts.store import StorePlace, check_place
 from shared.runtime.errors import ConfigurationError
 from shared.runtime.settings import Settings, check_pair, encrypted_url
@@ -127,16 +128,10 @@ class IngestSettings(Settings):
         "default: exports below BATCHYARD_HOME",
         examples=["s3://exports/batchyard"],
     )
-    exports_s3_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = Field(
-        "", description="S3-compatible service of exports; empty: AWS", examples=["https://minio:9000"]
-    )
-    exports_s3_key_id: str = Field(
-        "", description="its access key; empty: as the AWS tools find it", examples=["the-key-id-of-the-account"]
-    )
-    exports_s3_secret: SecretStr = Field(
-        SecretStr(""), description="its secret key", examples=["the-secret-key-of-the-service"]
-    )
-    exports_s3_region: str = Field("us-east-1", description="its region")
+    exports_s3_url: S3Url = Field("", description="S3-compatible service of exports; empty: AWS")
+    exports_s3_key_id: S3KeyId = ""
+    exports_s3_secret: S3Secret = SecretStr("")
+    exports_s3_region: S3Region = "us-east-1"
     remote_files_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
         (),
         description="private networks from which batches may read files of items, on any port: CIDRs, comma-separated",
@@ -148,16 +143,10 @@ class IngestSettings(Settings):
         '"*" stands for all owners',
         examples=['{"ann": ["s3://incoming/ann"]}'],
     )
-    remote_files_s3_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = Field(
-        "", description="S3-compatible service of these buckets; empty: AWS", examples=["https://minio:9000"]
-    )
-    remote_files_s3_key_id: str = Field(
-        "", description="its access key; empty: as the AWS tools find it", examples=["the-key-id-of-the-account"]
-    )
-    remote_files_s3_secret: SecretStr = Field(
-        SecretStr(""), description="its secret key", examples=["the-secret-key-of-the-service"]
-    )
-    remote_files_s3_region: str = Field("us-east-1", description="its region")
+    remote_files_s3_url: S3Url = Field("", description="S3-compatible service of these buckets; empty: AWS")
+    remote_files_s3_key_id: S3KeyId = ""
+    remote_files_s3_secret: S3Secret = SecretStr("")
+    remote_files_s3_region: S3Region = "us-east-1"
     remote_files_max_bytes: int = Field(
         4 * 1024**3, ge=1024, le=2**50, description="largest size of one remote file, expanded"
     )

@@ -1,4 +1,4 @@
-"""Settings of the services that write and read large results."""
+"""Settings of S3-compatible services, and of the place of large results."""
 
 from typing import Annotated
 
@@ -6,6 +6,19 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from shared.artefacts.store import StorePlace, check_place
 from shared.runtime.settings import Settings
+
+S3Url = Annotated[
+    str,
+    StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$"),
+    Field(examples=["https://minio:9000"]),
+]
+"""Address of an S3-compatible service; empty: AWS."""
+S3KeyId = Annotated[
+    str,
+    Field(description="its access key; empty: as the AWS tools find it", examples=["the-key-id-of-the-account"]),
+]
+S3Secret = Annotated[SecretStr, Field(description="its secret key", examples=["the-secret-key-of-the-service"])]
+S3Region = Annotated[str, Field(description="its region")]
 
 
 class ResultStoreSettings(Settings):
@@ -17,16 +30,10 @@ class ResultStoreSettings(Settings):
         "aggregator share, or s3://bucket/prefix; empty: with the outcomes in PostgreSQL",
         examples=["s3://results/batchyard"],
     )
-    results_s3_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = Field(
-        "", description="S3-compatible service of results; empty: AWS", examples=["https://minio:9000"]
-    )
-    results_s3_key_id: str = Field(
-        "", description="its access key; empty: as the AWS tools find it", examples=["the-key-id-of-the-account"]
-    )
-    results_s3_secret: SecretStr = Field(
-        SecretStr(""), description="its secret key", examples=["the-secret-key-of-the-service"]
-    )
-    results_s3_region: str = Field("us-east-1", description="its region")
+    results_s3_url: S3Url = Field("", description="S3-compatible service of results; empty: AWS")
+    results_s3_key_id: S3KeyId = ""
+    results_s3_secret: S3Secret = SecretStr("")
+    results_s3_region: S3Region = "us-east-1"
 
     @property
     def results_place(self) -> StorePlace:
