@@ -13,6 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.served_app import served
+
 MODEL = "some-model-2026-01-01"
 
 
@@ -151,11 +153,6 @@ async def chat_endpoint() -> AsyncIterator[ChatEndpoint]:
     endpoint = ChatEndpoint()
     app = web.Application()
     app.router.add_post("/v1/chat/completions", endpoint.completions)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        endpoint.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    async with served(app, handler_cancellation=True) as url:
+        endpoint.url = f"{url}/v1"
         yield endpoint
-    finally:
-        await runner.cleanup()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.support.served_app import served
+
 
 @dataclass(slots=True)
 class FileServer:
@@ -58,12 +60,9 @@ async def file_server() -> AsyncIterator[FileServer]:
     server = FileServer()
     app = web.Application()
     app.router.add_get("/{path:.*}", server.get)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield server
-    finally:
-        server.released.set()
-        await runner.cleanup()
+    async with served(app) as url:
+        server.url = url
+        try:
+            yield server
+        finally:
+            server.released.set()

@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from tests.support.served_app import served
+
 KEY_ID, SECRET, BUCKET = "demo-id", "demo-secret", "clips"
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w+)"
@@ -155,11 +157,6 @@ async def s3_server() -> AsyncIterator[S3Server]:
     app.router.add_get("/{bucket}", server.list)
     app.router.add_get("/{bucket}/{key:.+}", server.get)
     app.router.add_delete("/{bucket}/{key:.+}", server.delete)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with served(app) as url:
+        server.url = url
         yield server
-    finally:
-        await runner.cleanup()

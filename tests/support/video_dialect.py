@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.served_app import served
 from tests.support.video_jobs import FILE, MUTE, VideoJob, VideoJobs
 
 KEY = "demo"
@@ -141,11 +142,6 @@ async def video_dialect(jobs: VideoJobs | None = None) -> AsyncIterator[VideoDia
     app.router.add_get("/v1/videos/{id}", server.look)
     app.router.add_delete("/v1/videos/{id}", server.delete)
     app.router.add_get("/v1/videos/{id}/content", server.content)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    async with served(app) as url:
+        server.url = f"{url}/v1"
         yield server
-    finally:
-        await runner.cleanup()

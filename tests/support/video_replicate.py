@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.served_app import served
 from tests.support.video_jobs import FILE, MUTE, VideoJob, VideoJobs
 
 KEY = "r8_demo"
@@ -128,12 +129,7 @@ async def video_replicate(jobs: VideoJobs | None = None) -> AsyncIterator[VideoR
     app.router.add_get("/v1/predictions/{id}", server.look)
     app.router.add_post("/v1/predictions/{id}/cancel", server.cancel)
     app.router.add_get("/files/{id}.mp4", server.file)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        server.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with served(app) as url:
+        server.origin = url
         server.url = f"{server.origin}/v1"
         yield server
-    finally:
-        await runner.cleanup()
