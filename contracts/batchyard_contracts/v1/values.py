@@ -23,11 +23,11 @@ MAX_ORDINALS = 100_000_000
 """Number of ordinals: they are below it."""
 MAX_ITEM_UNITS = 10**9
 MAX_LEASE_TOKEN = 10_000
+"""Largest number of characters of a chunk's token, which names its ordinals: those of a page, at most a thousand."""
 MAX_RESULT_BYTES = 3 * 1024 * 1024
 """Size in bytes of the JSON of the largest result, which still fits into one reply; the item of a larger one fails."""
 MAX_RESULT_DEPTH = 128
 """Deepest nesting of arrays and objects in a result; the item of a deeper one fails. Readers refuse some 200 levels."""
-"""Largest number of characters of a chunk's token, which names its ordinals: those of a page, at most a thousand."""
 MAX_SECONDS = 31_536_000
 """Longest time in seconds: a year."""
 MAX_MILLISECONDS = 1e12
