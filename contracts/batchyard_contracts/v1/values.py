@@ -1,5 +1,6 @@
 """Values that several messages of version 1 share."""
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -279,7 +280,18 @@ def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("metadata cannot hold the character U+0000")
     if _depth(metadata) > _MAX_METADATA_DEPTH:
         raise ValueError(f"metadata is nested at most {_MAX_METADATA_DEPTH} levels deep")
+    _check_numbers(metadata)
     return metadata
+
+
+def _check_numbers(value: Any) -> None:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_numbers(inner)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("metadata cannot hold a number that is not finite")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("metadata holds integers of up to 64 bits; write larger ones as text")
 
 
 def _depth(value: Any) -> int:

@@ -109,7 +109,11 @@ class BatchReader:
         name = files[self._reached.file].name if self._reached.file < len(files) else shown_name(self._job.form.url)
         self._fail(code, f"{shown_name(name)}: {detail}")
         self._next_file()
-        await self._commit(is_last=self._reached.file >= len(files))
+        is_last = self._reached.file >= len(files)
+        if not is_last and (too_many := self._validator.check_count(self._items + 1)):
+            self._replace_last(f"{shown_name(name)}: {detail} {too_many.detail}")
+            is_last = True
+        await self._commit(is_last=is_last)
 
     @property
     def _items(self) -> int:
